@@ -1,0 +1,138 @@
+//! The table of options: one entry is the command line, the environment variable, the help text
+//! and the README's row at once.
+
+use serde::Deserialize;
+
+/// One option as people see it.
+pub struct OptionInfo {
+    /// The name without dashes: `wait-timeout`.
+    pub name: &'static str,
+    /// What the value is called in the help; `None` for a flag.
+    pub value: Option<&'static str>,
+    /// The part of the help it stands in.
+    pub section: Section,
+    /// What it does, in one or more sentences, with its default.
+    pub help: &'static str,
+}
+
+/// The parts of the help text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Section {
+    /// Waiting for the database and other targets.
+    Waiting,
+    /// Applying migrations.
+    Migrating,
+    /// The application and its init.
+    Init,
+    /// What premain prints.
+    Output,
+}
+
+impl Section {
+    /// Every section, in the order of the help text.
+    pub const ALL: [Section; 4] = [
+        Section::Waiting,
+        Section::Migrating,
+        Section::Init,
+        Section::Output,
+    ];
+
+    /// The heading.
+    pub fn title(self) -> &'static str {
+        match self {
+            Section::Waiting => "Waiting",
+            Section::Migrating => "Migrating",
+            Section::Init => "The application and its init",
+            Section::Output => "Output",
+        }
+    }
+}
+
+impl OptionInfo {
+    /// The environment variable: `PREMAIN_WAIT_TIMEOUT`.
+    pub fn variable(&self) -> String {
+        format!("{PREFIX}{}", self.name.replace('-', "_").to_uppercase())
+    }
+
+    /// The option of that name, without dashes.
+    pub fn find(name: &str) -> Option<&'static OptionInfo> {
+        OPTIONS.iter().find(|option| option.name == name)
+    }
+}
+
+/// What every variable of premain's own begins with.
+pub const PREFIX: &str = "PREMAIN_";
+
+/// `options! { Section { field "name" = "VALUE": "help" … } … }` makes [`OPTIONS`] and [`Raw`].
+macro_rules! options {
+    ($($section:ident { $($field:ident $name:literal $(= $value:literal)?: $help:literal;)* })*) => {
+        /// Every option, in the order of the help text.
+        pub const OPTIONS: &[OptionInfo] = &[$($(OptionInfo {
+            name: $name,
+            value: options!(@value $($value)?),
+            section: Section::$section,
+            help: $help,
+        }),*),*];
+
+        /// The options as they were given, option over variable; nothing is judged yet.
+        #[derive(Debug, Default, Deserialize)]
+        pub struct Raw { $($(#[doc = $help] pub $field: Option<String>,)*)* }
+    };
+    (@value) => { None };
+    (@value $value:literal) => { Some($value) };
+}
+
+options! {
+    Waiting {
+        wait_timeout "wait-timeout" = "DURATION":
+            "How long to wait for the database and every other target, all together; 0 = for ever. Default 60s.";
+        wait_for "wait-for" = "TARGET":
+            "Wait for this too, any number: tcp://host:port, http(s)://…, unix:///path, file:///path, postgres://….";
+        db_optional "db-optional":
+            "When the database does not become ready in time, start the application all the same.";
+    }
+    Migrating {
+        migrations "migrations" = "WHERE":
+            "A folder, 'embedded', 'none', or 'auto': ./drizzle, ./prisma/migrations or ./migrations, else what is embedded. Default auto.";
+        format "format" = "FORMAT":
+            "The folder's layout where it cannot be told from its files: refinery.";
+        ledger "ledger" = "[SCHEMA.]TABLE":
+            "The history table, if it is not the one that the native tool uses; each part may be quoted.";
+        lock_timeout "lock-timeout" = "DURATION":
+            "How long to wait while another replica migrates; 0 = for ever. Default 5m.";
+        ddl_lock_timeout "ddl-lock-timeout" = "DURATION":
+            "How long one statement of a migration may queue for a table lock before it is rolled back and tried again; 0 = for ever. Default 5s.";
+        ddl_retries "ddl-retries" = "COUNT":
+            "How often a migration that ran into --ddl-lock-timeout is tried again. Default 10.";
+    }
+    Init {
+        exec "exec":
+            "No init at all: boot in place, and let the application take this process.";
+        grace "grace" = "DURATION":
+            "From the first TERM or INT to KILL; 0 = never. Default 8s, below Docker's 10.";
+        signal_target "signal-target" = "child|group":
+            "Forward signals to the application, or to its whole process group. Default child.";
+        rewrite "rewrite" = "FROM:TO":
+            "Forward TO where FROM arrives, any number; 0 drops it. Example: TERM:QUIT.";
+        term_delay "term-delay" = "DURATION":
+            "Wait this long before the first TERM is forwarded, so that load balancers notice; counted within the grace. Default 0s.";
+        remap_exit "remap-exit" = "FROM:TO":
+            "End with status TO where the application ended with FROM, any number. Example: 143:0.";
+        pdeathsig "pdeathsig" = "SIGNAL":
+            "The signal this init gets when its own parent dies; for use outside of containers.";
+        user "user" = "NAME|UID[:GROUP|GID]":
+            "Run the application as this user; migrations run before the change.";
+        drop_env "drop-env" = "NAME":
+            "Keep this variable from the application, any number.";
+    }
+    Output {
+        log "log" = "LEVEL":
+            "error, warn, info, debug or trace. Default info.";
+        log_format "log-format" = "text|json":
+            "How a log line looks. Default text.";
+        output "output" = "table|json":
+            "How 'premain status' prints. Default table.";
+        exit_code "exit-code":
+            "'premain status' ends with 1 when something is pending, 65 on drift.";
+    }
+}

@@ -1,0 +1,71 @@
+//! Every status premain itself can end with. Once the application ran, its own status is ours.
+
+/// How premain ends.
+///
+/// The numbers below 128 are those of `sysexits.h` and, for 126 and 127, of every shell, so that
+/// an orchestrator can decide from the number alone whether another try can help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: done, or the application succeeded.
+    Success,
+    /// 1: `status --exit-code`: something is pending.
+    Pending,
+    /// 64: wrong usage: an unknown option, a malformed value, no command.
+    Usage,
+    /// 65: bad migrations: a malformed folder, drift, one that failed halfway.
+    Migrations,
+    /// 66: the migrations folder or a file in it cannot be read.
+    Unreadable,
+    /// 69: the database, or another target, did not become ready in time.
+    NotReady,
+    /// 70: a bug in premain.
+    Bug,
+    /// 71: the operating system refused something.
+    System,
+    /// 75: the lock was not free in time, DDL stayed blocked, or the connection was lost.
+    TryAgain,
+    /// 76: the server rejected a migration.
+    Rejected,
+    /// 77: login, database or privilege refused (SQLSTATE 28xxx, 3D000, 42501).
+    Refused,
+    /// 78: the configuration cannot work: environment, URL, TLS, user, pooler.
+    Config,
+    /// 126: the application was found but cannot be executed.
+    CannotExecute,
+    /// 127: the application was not found.
+    NotFound,
+    /// 128 + n: stopped by signal n before the application ran.
+    Stopped(i32),
+    /// The application's own status; 128 + n when signal n killed it.
+    Application(u8),
+}
+
+impl Exit {
+    /// The status for the parent of this process, 0 to 255.
+    pub fn code(self) -> u8 {
+        match self {
+            Exit::Success => 0,
+            Exit::Pending => 1,
+            Exit::Usage => 64,
+            Exit::Migrations => 65,
+            Exit::Unreadable => 66,
+            Exit::NotReady => 69,
+            Exit::Bug => 70,
+            Exit::System => 71,
+            Exit::TryAgain => 75,
+            Exit::Rejected => 76,
+            Exit::Refused => 77,
+            Exit::Config => 78,
+            Exit::CannotExecute => 126,
+            Exit::NotFound => 127,
+            Exit::Stopped(signal) => 128_u8.saturating_add(u8::try_from(signal).unwrap_or(127)),
+            Exit::Application(status) => status,
+        }
+    }
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        exit.code().into()
+    }
+}
