@@ -10,6 +10,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use tokio::io::unix::AsyncFd;
 
 use crate::config::Signal;
+use crate::sys;
 
 /// The signals that end a process which does not handle them; a boot has no use for any other.
 /// SIGPIPE is not among them: a closed log is no reason to stop.
@@ -38,7 +39,7 @@ impl Shutdown {
             STOPPING.into_iter().filter(|signal| !ignored(*signal as i32)).collect();
         let descriptor =
             SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-        Ok(Shutdown(AsyncFd::new(descriptor)?))
+        sys::watch(descriptor).map(Shutdown)
     }
 
     /// Completes when one of them has arrived.

@@ -30,7 +30,7 @@ use crate::exit::Exit;
 use option::{OPTIONS, OptionInfo, PREFIX, Raw};
 
 /// Everything premain was told, valid as far as that can be seen without a server.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// What to do.
     pub command: Command,

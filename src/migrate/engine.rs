@@ -59,7 +59,10 @@ pub async fn run(
 
     lock::acquire(session, config.lock_timeout).await?;
     // Whoever held the lock may have applied them all.
-    let recorded = read_or_create(session, ledger.as_mut()).await?;
+    let recorded = match recorded {
+        Some(_) => read(session, ledger.as_mut()).await?.unwrap_or_default(),
+        None => create_and_read(session, ledger.as_mut()).await?,
+    };
     let plan = judge(source, &recorded, ledger.as_ref(), Say::OnlyErrors)?;
     let applied = apply_all(session, &plan, ledger.as_ref(), config).await?;
     Ok(Outcome::Done(applied))
@@ -143,15 +146,17 @@ async fn read(
     }
 }
 
-/// Reads again under the lock; creates the history table in the same round trip if need be.
-async fn read_or_create(
+/// Creates the history table and reads what another replica may have recorded since.
+async fn create_and_read(
     session: &Session,
     ledger: &mut dyn Ledger,
 ) -> Result<Vec<Applied>, Error> {
-    let sql = format!("{}; {}", ledger.create(), ledger.read());
+    // Another replica's table is no news to anybody.
+    let quietly = "SET LOCAL client_min_messages = warning";
+    let sql = format!("{quietly}; {}; {}", ledger.create(), ledger.read());
     let results = session.query(&sql).await.map_err(|error| unreadable(error, ledger))?;
-    // The first result is CREATE TABLE's.
-    Ok(ledger.parse(results.get(1..).unwrap_or_default())?)
+    // The first two results are those of SET and CREATE TABLE.
+    Ok(ledger.parse(results.get(2..).unwrap_or_default())?)
 }
 
 /// No such table, or no such schema.
