@@ -1,1 +1,54 @@
-fn main(){ println!("x"); }
+//! premain: block signals, read the configuration, choose the role, return its exit code.
+
+#![forbid(unsafe_code)]
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use premain::config::{self, Command, Config};
+use premain::exit::Exit;
+use premain::sys::Inherited;
+use premain::{boot, conceal, init, launch, log};
+
+fn main() -> ExitCode {
+    let inherited = Inherited::capture();
+    std::panic::set_hook(Box::new(|panic| {
+        tracing::error!("{panic}\nthis is a bug in premain; please report it");
+        std::process::exit(Exit::Bug.code().into());
+    }));
+    run(inherited).into()
+}
+
+fn run(inherited: Inherited) -> Exit {
+    let config = match Config::read(std::env::args_os().skip(1), std::env::vars_os()) {
+        Ok(config) => config,
+        Err(problems) => {
+            log::start(config::Log::default());
+            tracing::error!("{problems}");
+            return problems.exit();
+        }
+    };
+    log::start(config.log);
+    conceal::secrets();
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    if let Err(error) = launch::check(&config.launch) {
+        tracing::error!("{error}");
+        return error.exit();
+    }
+    match config.command {
+        Command::Help => print(&config::cli::help()),
+        Command::Version => print(concat!("premain ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::Run(_) if config.init.exec => boot::run(&config, &inherited),
+        Command::Run(_) => init::run(config, inherited),
+        // `commands` goes here: in place, without an init.
+        Command::Wait | Command::Migrate | Command::Status => Exit::Bug,
+    }
+}
+
+/// A reader that has gone away has read what it wanted.
+fn print(text: &str) -> Exit {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    Exit::Success
+}

@@ -88,7 +88,7 @@ impl CommandLine {
                             .map_err(|_| missing_value(info))?,
                     };
                     let value = value.into_string().map_err(|value| {
-                        UsageError::Malformed(format!("--{name} is not UTF-8: {value:?}"))
+                        UsageError::Malformed(format!("--{} is not UTF-8: {value:?}", info.name))
                     })?;
                     give(&mut options, info, value);
                 }

@@ -1,14 +1,15 @@
 //! What premain was told: the command line over the environment, judged in one go.
 //!
 //! `arguments + environment → CommandLine + Raw → Config | Problems`. Nothing here connects or
-//! looks at migrations; the one thing it reads from the disk are the files that `…_FILE` variables
-//! name.
+//! looks at migrations; all that it reads from the disk are the files that `…_FILE` variables name,
+//! and `/etc/passwd` and `/etc/group` for `--user`.
 
 pub mod cli;
 pub mod env;
 pub mod option;
 pub mod secret;
 pub mod url;
+pub mod user;
 pub mod value;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ pub use cli::Command;
 pub use env::Environment;
 pub use secret::Secret;
 pub use url::Database;
+pub use user::User;
 pub use value::Signal;
 
 use crate::exit::Exit;
@@ -192,8 +194,8 @@ pub enum SignalTarget {
 /// How the application is started.
 #[derive(Debug, Clone)]
 pub struct Launch {
-    /// As whom, if not as premain itself: `name`, `uid`, `name:group`, …; looked up when it is used.
-    pub user: Option<String>,
+    /// As whom, if not as premain itself.
+    pub user: Option<User>,
     /// Its environment, without what is premain's alone.
     pub environment: Vec<(OsString, OsString)>,
 }
@@ -313,6 +315,7 @@ impl Config {
                 .unwrap_or(Some(Duration::from_secs(5))),
             ddl_retries: reader.read("ddl-retries", &raw.ddl_retries, value::count).unwrap_or(10),
         };
+        let user = reader.read("user", &raw.user, User::parse);
         let status = Status {
             json: reader
                 .read("output", &raw.output, |text| {
@@ -344,7 +347,7 @@ impl Config {
             database: found.database,
             migrate,
             init,
-            launch: Launch { user: raw.user, environment: environment.for_application(&dropped) },
+            launch: Launch { user, environment: environment.for_application(&dropped) },
             status,
             warnings,
         })
