@@ -158,7 +158,7 @@ fn a_migration_that_cannot_get_its_lock_is_tried_again_and_lets_readers_through(
 fn the_lock_s_holder_is_named_and_waiting_for_it_ends() {
     let database = Server::shared().database();
     let place = folder(&[("V1__t.sql", "CREATE TABLE t (a int)")]);
-    let _holder = database.open("SET application_name = 'the other one'; SELECT pg_advisory_lock(31646381498624366);");
+    let _holder = database.open("SET application_name = 'the other one'; SELECT pg_advisory_lock(31650977343957358);");
     premain(["--lock-timeout", "1s", "--migrations"]).with(place.path()).words(["migrate"]).database(database.url()).run()
         .code(75)
         .says("waiting for the migration lock, held by pid")

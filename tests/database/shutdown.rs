@@ -41,7 +41,7 @@ fn while_waiting_for_the_database() {
 fn while_waiting_for_the_lock() {
     let database = Server::shared().database();
     let place = folder(&[("V1__t.sql", "CREATE TABLE t ()")]);
-    let holder = database.open("SELECT pg_advisory_lock(31646381498624366)");
+    let holder = database.open("SELECT pg_advisory_lock(31650977343957358)");
     let mut running = boot(&place, &database.url()).start();
     running.wait_for("waiting for the migration lock");
     running.signal(Signal::SIGTERM);

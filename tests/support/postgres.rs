@@ -80,6 +80,9 @@ impl Server {
 
     /// Stops it at once, as a crash would.
     pub fn crash(&mut self) {
+        if self.child.is_some() {
+            self.thaw();
+        }
         if let Some(mut child) = self.child.take() {
             let mut command = as_postgres(&bin("pg_ctl"));
             let stopped = command.arg("-D").arg(self.data()).args(["-m", "immediate", "-w", "stop"]);
