@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt::Write as _;
 
 use lexopt::Arg;
 
@@ -93,9 +94,13 @@ impl CommandLine {
                         Some(_) => parser.value().map_err(|_| missing_value(info))?,
                     };
                     let value = value.into_string().map_err(|value| {
-                        UsageError::Malformed(format!("--{} is not UTF-8: {value:?}", info.name))
+                        UsageError::Malformed(format!(
+                            "--{} is not UTF-8: '{}'",
+                            info.name,
+                            value.display()
+                        ))
                     })?;
-                    give(&mut options, info, value);
+                    give(&mut options, info, &value);
                 }
                 Some(Arg::Short(letter)) => return Err(unknown(&format!("-{letter}"))),
                 Some(Arg::Value(word)) => match &subcommand {
@@ -121,12 +126,12 @@ impl CommandLine {
 }
 
 /// Notes one value; the options that may stand several times are told apart later.
-fn give(options: &mut BTreeMap<&'static str, String>, info: &'static OptionInfo, value: String) {
+fn give(options: &mut BTreeMap<&'static str, String>, info: &'static OptionInfo, value: &str) {
     let slot = options.entry(info.name).or_default();
     if !slot.is_empty() {
         slot.push('\n');
     }
-    slot.push_str(&value);
+    slot.push_str(value);
 }
 
 fn named(word: &OsString) -> Option<(&'static str, Command)> {
@@ -222,15 +227,16 @@ given as a variable, PREMAIN_ and its name: PREMAIN_WAIT_TIMEOUT. The option win
 ",
     );
     for section in Section::ALL {
-        text.push_str(&format!("\n{}:\n", section.title()));
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "\n{}:", section.title());
         for option in OPTIONS.iter().filter(|option| option.section == section) {
             let value = option
                 .value
                 .map(|value| format!(" {value}"))
                 .unwrap_or_default();
-            text.push_str(&format!("  --{}{value}\n", option.name));
+            let _ = writeln!(text, "  --{}{value}", option.name);
             for line in wrap(option.help, 82) {
-                text.push_str(&format!("        {line}\n"));
+                let _ = writeln!(text, "        {line}");
             }
         }
     }

@@ -78,11 +78,11 @@ fn postgres(text: &str, origin: &str, warnings: &mut Vec<String>) -> Result<Targ
     let parts = url::parse(text).map_err(|fault| allowed(&fault))?;
     warnings.extend(parts.doubts.iter().map(|doubt| format!("{origin} {doubt}")));
     let mut problems = Vec::new();
-    match Settings::of_url(origin, parts).database(&mut problems, warnings) {
-        Some(database) => Ok(Target::Postgres(Box::new(database))),
-        None => {
+    let database = Settings::of_url(origin, parts).database(&mut problems, warnings);
+    database
+        .map(|database| Target::Postgres(Box::new(database)))
+        .ok_or_else(|| {
             let reasons: Vec<_> = problems.into_iter().map(|problem| problem.what).collect();
-            Err(allowed(&reasons.join(", and ")))
-        }
-    }
+            allowed(&reasons.join(", and "))
+        })
 }

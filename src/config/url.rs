@@ -13,7 +13,7 @@ pub(super) struct Parts {
     /// libpq's parameter names and their values, percent-decoded, in the order of precedence: what
     /// comes later wins.
     pub parameters: Vec<(String, String)>,
-    /// What other programs may read differently: sentence ends for "DATABASE_URL …".
+    /// What other programs may read differently: the ends of sentences that begin with its variable.
     pub doubts: Vec<String>,
 }
 
@@ -51,7 +51,7 @@ pub(super) fn foreign(text: &str) -> Option<&'static str> {
 }
 
 /// Whether `text` begins as a PostgreSQL URL does: `postgres://`, `postgresql://`, with a driver as
-/// SQLAlchemy wants it (`postgresql+asyncpg://`) or with JDBC's prefix.
+/// `SQLAlchemy` wants it (`postgresql+asyncpg://`) or with JDBC's prefix.
 pub(super) fn is_postgres(text: &str) -> bool {
     text.split_once("://")
         .is_some_and(|(scheme, _)| is_postgres_scheme(scheme))
