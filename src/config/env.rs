@@ -193,3 +193,6 @@ fn read_secret(path: &str) -> Result<String, String> {
         text => Ok(text.to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests;

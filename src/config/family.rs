@@ -295,3 +295,6 @@ fn account() -> Option<String> {
         (fields.nth(1)? == uid).then(|| name.to_owned())
     })
 }
+
+#[cfg(test)]
+mod tests;

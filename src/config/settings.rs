@@ -379,3 +379,6 @@ fn is_host(text: &str) -> bool {
             .is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
         || !text.contains(|c: char| c.is_whitespace() || c.is_control() || ":/@?#[]".contains(c))
 }
+
+#[cfg(test)]
+mod tests;

@@ -359,6 +359,10 @@ fn redact_url(rest: &str) -> String {
         Some((login, rest)) => (Some(login), rest),
         None => (None, rest),
     };
+    if login.and_then(first_secret_word).is_some() {
+        // The '@' may be one in a parameter's value, or one behind a login: nobody knows.
+        return "***".to_owned();
+    }
     let (address, query) = match rest.split_once('?') {
         Some((address, query)) => (address, Some(query)),
         None => (rest, None),
@@ -403,3 +407,6 @@ fn is_port(text: &str) -> bool {
     let behind = text.trim_start_matches(|c: char| c.is_ascii_digit());
     behind.is_empty() || behind.starts_with(['/', ','])
 }
+
+#[cfg(test)]
+mod tests;
