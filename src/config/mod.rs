@@ -309,3 +309,65 @@ impl LedgerName {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_ledger_has_a_table_and_perhaps_a_schema() {
+        for (text, schema, table) in [
+            ("history", None, "history"),
+            ("app.History", Some("app"), "History"),
+            ("\"my app\".\"a.b\"", Some("my app"), "a.b"),
+            ("\"say \"\"hi\"\"\"", None, "say \"hi\""),
+        ] {
+            let expected = LedgerName {
+                schema: schema.map(str::to_owned),
+                table: table.to_owned(),
+            };
+            assert_eq!(LedgerName::parse(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_ledger_is_told_its_form() {
+        for wrong in ["", ".", "a.", ".a", "a.b.c", "\"a", "a\0b", "\"\""] {
+            assert!(
+                LedgerName::parse(wrong)
+                    .unwrap_err()
+                    .contains("[SCHEMA.]TABLE"),
+                "{wrong:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn one_wrong_option_makes_it_wrong_usage() {
+        let problem = |name: &str| Problem {
+            name: name.to_owned(),
+            what: "is 'x'".to_owned(),
+        };
+        let exit = |names: &[&str]| {
+            Problems::Values(names.iter().map(|name| problem(name)).collect()).exit()
+        };
+        assert_eq!(exit(&["DATABASE_URL"]), Exit::Config);
+        assert_eq!(exit(&["DATABASE_URL", "--grace"]), Exit::Usage);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_ledger_panic(text in ".*") {
+            let _ = LedgerName::parse(&text);
+        }
+
+        #[test]
+        fn a_quoted_ledger_comes_back(schema in "[^\0]+", table in "[^\0]+") {
+            let quote = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+            let text = format!("{}.{}", quote(&schema), quote(&table));
+            prop_assert_eq!(LedgerName::parse(&text), Ok(LedgerName { schema: Some(schema), table }));
+        }
+    }
+}

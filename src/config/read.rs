@@ -297,3 +297,156 @@ fn source(text: &str) -> SourceChoice {
         folder => SourceChoice::Folder(folder.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn read(line: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
+        let pairs = variables
+            .iter()
+            .map(|(name, value)| (name.into(), value.into()));
+        Config::read(line.split_whitespace().map(OsString::from), pairs)
+            .map_err(|problems| format!("{}: {problems}", problems.exit().code()))
+    }
+
+    #[test]
+    fn without_options_everything_has_its_default() {
+        let config = read("node server.js", &[]).unwrap();
+        assert_eq!(config.log, Log::default());
+        assert_eq!(config.wait.timeout, Some(Duration::from_mins(1)));
+        assert!(config.wait.targets.is_empty() && !config.wait.db_optional);
+        assert_eq!(config.database, None);
+        assert_eq!(config.migrate.source, SourceChoice::Auto);
+        assert_eq!(config.migrate.lock_timeout, Some(Duration::from_mins(5)));
+        assert_eq!(
+            config.migrate.ddl_lock_timeout,
+            Some(Duration::from_secs(5))
+        );
+        assert_eq!(config.migrate.ddl_retries, 10);
+        assert_eq!(config.init.grace, Some(Duration::from_secs(8)));
+        assert_eq!(config.init.signal_target, SignalTarget::Child);
+        assert_eq!(config.warnings, [""; 0]);
+    }
+
+    #[test]
+    fn every_option_is_a_variable_and_the_option_wins() {
+        let variables = [
+            ("PREMAIN_WAIT_TIMEOUT", "0"),
+            ("PREMAIN_MIGRATIONS", "db/migrations"),
+            ("PREMAIN_REWRITE", "TERM:QUIT HUP:0"),
+            ("PREMAIN_LOG_FORMAT", "json"),
+            ("PREMAIN_DB_OPTIONAL", "yes"),
+        ];
+        let config = read("--migrations none true", &variables).unwrap();
+        assert_eq!(config.wait.timeout, None);
+        assert_eq!(config.migrate.source, SourceChoice::None);
+        assert_eq!(config.init.rewrite.len(), 2);
+        assert!(config.log.json && config.wait.db_optional);
+        let config = read("true", &variables).unwrap();
+        assert_eq!(
+            config.migrate.source,
+            SourceChoice::Folder(PathBuf::from("db/migrations"))
+        );
+    }
+
+    #[test]
+    fn an_empty_variable_is_unset() {
+        let config = read("true", &[("PREMAIN_GRACE", ""), ("DATABASE_URL", "")]).unwrap();
+        assert_eq!(config.init.grace, Some(Duration::from_secs(8)));
+        assert_eq!(config.database, None);
+    }
+
+    #[test]
+    fn an_unknown_variable_is_a_warning_that_names_the_nearest() {
+        let config = read("true", &[("PREMAIN_WAIT_TIME", "5"), ("PREMAIN_X", "")]).unwrap();
+        assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+        assert!(config.warnings[0].contains("PREMAIN_WAIT_TIME is no variable"));
+        assert!(config.warnings[0].contains("did you mean PREMAIN_WAIT_TIMEOUT?"));
+    }
+
+    #[test]
+    fn the_variable_of_the_build_is_no_mistake() {
+        assert_eq!(
+            read("true", &[("PREMAIN_EMBED", "db")]).unwrap().warnings,
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn a_log_file_is_no_option_of_premains() {
+        let config = read("true", &[("PREMAIN_LOG_FILE", "/tmp/log")]).unwrap();
+        assert!(config.warnings[0].starts_with("PREMAIN_LOG_FILE is no variable"));
+    }
+
+    #[test]
+    fn everything_wrong_is_told_in_one_go_and_by_the_name_it_was_given() {
+        let variables = [
+            ("PREMAIN_GRACE", "soon"),
+            ("PREMAIN_LOG", "loud"),
+            ("PREMAIN_WAIT_FOR", "db:5432 tcp://a:1"),
+            ("DATABASE_URL", "postgres://u:hunter2@h:0/d"),
+        ];
+        let said = read("true", &variables).unwrap_err();
+        let mut lines = said.lines();
+        for beginning in [
+            "78: PREMAIN_LOG is 'loud', not one of error, warn",
+            "PREMAIN_GRACE is 'soon', not a duration",
+            "PREMAIN_WAIT_FOR is 'db:5432', not tcp://HOST:PORT",
+            "DATABASE_URL says port=0",
+        ] {
+            let line = lines.next().unwrap();
+            assert!(line.starts_with(beginning), "{line} | {beginning}");
+        }
+        assert_eq!(lines.next(), None);
+        assert!(
+            read("--grace soon true", &variables)
+                .unwrap_err()
+                .starts_with("64: ")
+        );
+    }
+
+    #[test]
+    fn no_value_is_shown_with_its_password() {
+        let url = "postgres://u:hunter2@h:0/d";
+        for name in [
+            "PREMAIN_WAIT_FOR",
+            "PREMAIN_LOG",
+            "PREMAIN_GRACE",
+            "PREMAIN_REWRITE",
+        ] {
+            let said = read("true", &[(name, url)]).unwrap_err();
+            assert!(said.contains(name) && !said.contains("hunter2"), "{said}");
+        }
+    }
+
+    #[test]
+    fn the_application_gets_what_is_not_premains_alone() {
+        let variables = [
+            ("MIGRATION_DATABASE_URL", "postgres://owner@h/d"),
+            ("TOKEN", "t"),
+            ("KEY", "k"),
+            ("A", "b"),
+        ];
+        let config = read("--drop-env TOKEN --drop-env KEY true", &variables).unwrap();
+        assert_eq!(config.launch.environment, [("A".into(), "b".into())]);
+        assert_eq!(config.database.unwrap().origin, "MIGRATION_DATABASE_URL");
+    }
+
+    #[test]
+    fn targets_come_from_the_option_and_from_db_host() {
+        let config = read(
+            "--wait-for file:///a --wait-for file:///b true",
+            &[("DB_HOST", "db")],
+        )
+        .unwrap();
+        let server = Target::PostgresServer {
+            host: "db".to_owned(),
+            port: 5432,
+        };
+        let files = ["/a", "/b"].map(|path| Target::File(path.into()));
+        assert_eq!(config.wait.targets, [&files[..], &[server]].concat());
+    }
+}

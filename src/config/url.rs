@@ -7,6 +7,8 @@
 
 use percent_encoding::percent_decode_str;
 
+use super::parameters::{Meaning, meaning};
+
 /// A connection string taken apart.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Parts {
@@ -177,10 +179,11 @@ fn parse_url(rest: &str) -> Result<Parts, Fault> {
 }
 
 /// Whether a query is what is left of a password and a host: `ss@host/db` of `u:pa?ss@host/db`.
+/// Only the values of parameters that somebody knows may hold an '@'.
 fn query_holds_host(query: &str) -> bool {
     query.split('&').any(|pair| {
-        let key = pair.split_once('=').map_or(pair, |(key, _)| key);
-        key.contains('@')
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        key.contains('@') || value.contains('@') && meaning(key) == Meaning::Unknown
     })
 }
 
