@@ -36,6 +36,28 @@ pub struct Database {
     pub origin: String,
 }
 
+impl Database {
+    /// A login that no server knows, to hear whether one answers at all.
+    pub fn nobody(host: Host) -> Database {
+        Database {
+            hosts: vec![host],
+            user: "premain".to_owned(),
+            password: None,
+            name: "postgres".to_owned(),
+            tls: Tls {
+                mode: SslMode::Disable,
+                ..Tls::default()
+            },
+            options: None,
+            application_name: None,
+            session: SessionTarget::Any,
+            schema: None,
+            connect_timeout: None,
+            origin: String::new(),
+        }
+    }
+}
+
 impl fmt::Display for Database {
     /// `devx@db:5432/devxplatform`: for log lines, without secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

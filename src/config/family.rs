@@ -1,13 +1,11 @@
 //! Which variables name the database: a connection string, or the first family of variables.
 
-use std::fs;
-
 use serde::Deserialize;
 
 use super::database::{Database, Host};
 use super::env::Environment;
 use super::settings::Settings;
-use super::{Problem, Target, url};
+use super::{Problem, Target, url, user};
 
 /// `variables! { field "NAME" … }` makes [`Variables`] for envy, and [`NAMES`].
 macro_rules! variables {
@@ -250,7 +248,7 @@ impl Search<'_> {
         }
         settings = self.filled(settings, FALLBACKS);
         if !settings.says("user") {
-            settings.fill("user", &account().unwrap_or_default(), "USER");
+            settings.fill("user", &user::own_name().unwrap_or_default(), "USER");
         }
         settings
     }
@@ -283,17 +281,6 @@ fn service_port(value: &str) -> &str {
         .strip_prefix("tcp://")
         .and_then(|address| address.rsplit_once(':'));
     address.map_or(value, |(_, port)| port)
-}
-
-/// Who runs premain, by `/etc/passwd`: libpq's last resort for a user.
-fn account() -> Option<String> {
-    let uid = nix::unistd::geteuid().to_string();
-    let accounts = fs::read_to_string("/etc/passwd").ok()?;
-    accounts.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)? == uid).then(|| name.to_owned())
-    })
 }
 
 #[cfg(test)]

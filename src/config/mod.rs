@@ -1,8 +1,8 @@
 //! What premain was told: the command line over the environment, judged in one go.
 //!
 //! `arguments + environment → CommandLine + Raw → Config | Problems`. Nothing here connects or
-//! looks at migrations; the one thing it reads from the disk are the files that `…_FILE` variables
-//! name.
+//! looks at migrations; all that it reads from the disk are the files that `…_FILE` variables and
+//! TLS parameters name, and `/etc/passwd` and `/etc/group` for users.
 
 pub mod cli;
 pub mod database;
@@ -16,6 +16,7 @@ mod settings;
 pub mod target;
 mod tls;
 pub mod url;
+pub mod user;
 pub mod value;
 
 use std::collections::BTreeMap;
@@ -29,12 +30,13 @@ pub use database::{ChannelBinding, Database, Host, RootCertificates, SessionTarg
 pub use env::Environment;
 pub use family::Found;
 pub use secret::Secret;
+pub use user::User;
 pub use value::Signal;
 
 use crate::exit::Exit;
 
 /// Everything premain was told, valid as far as that can be seen without a server.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// What to do.
     pub command: Command,
@@ -202,8 +204,8 @@ pub enum SignalTarget {
 /// How the application is started.
 #[derive(Debug, Clone)]
 pub struct Launch {
-    /// As whom, if not as premain itself: `name`, `uid`, `name:group`, …; looked up when it is used.
-    pub user: Option<String>,
+    /// As whom, if not as premain itself.
+    pub user: Option<User>,
     /// Its environment, without what is premain's alone.
     pub environment: Vec<(OsString, OsString)>,
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::option::{OPTIONS, OptionInfo, PREFIX, Raw};
 use super::{
     Config, Environment, Format, Init, Launch, LedgerName, Log, Migrate, Problem, Problems, Signal,
-    SignalTarget, SourceChoice, Status, Target, Wait, cli, target, url, value,
+    SignalTarget, SourceChoice, Status, Target, User, Wait, cli, target, url, value,
 };
 
 impl Config {
@@ -29,6 +29,7 @@ impl Config {
         let migrate = reader.migrate(&raw);
         let status = reader.status(&raw);
         let mut wait = reader.wait(&raw);
+        let user = reader.read("user", raw.user.as_deref(), User::parse);
         let dropped: Vec<String> = reader.each("drop-env", raw.drop_env.as_deref(), |name| {
             Ok(name.to_owned())
         });
@@ -52,7 +53,7 @@ impl Config {
             migrate,
             init,
             launch: Launch {
-                user: raw.user,
+                user,
                 environment: environment.for_application(&dropped),
             },
             status,

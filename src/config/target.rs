@@ -1,5 +1,7 @@
 //! `--wait-for`: what else to wait for.
 
+use std::fmt;
+
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
 use super::settings::Settings;
@@ -13,7 +15,8 @@ const FORMS: &str = "tcp://HOST:PORT, http(s)://HOST[:PORT][/PATH], unix:///PATH
 /// What cannot stand in a request line, line ends before all.
 const UNPRINTABLE: &AsciiSet = &CONTROLS.add(b' ');
 
-/// A target that stands in `origin`, which is an option or a variable.
+/// A target that stands in `origin`, which is an option or a variable. libpq's variables do not
+/// fill in what its URL leaves out: they are about the application's own database.
 ///
 /// # Errors
 /// The forms of a target, or what is wrong with this one; without secrets.
@@ -32,6 +35,31 @@ pub fn target(text: &str, origin: &str, warnings: &mut Vec<String>) -> Result<Ta
             .ok_or_else(|| "file:///PATH".to_owned()),
         _ if url::is_postgres(text) => postgres(text, origin, warnings),
         _ => Err(forms()),
+    }
+}
+
+impl HttpUrl {
+    /// Host and port as a `Host:` header has them: `[::1]:8080`.
+    pub fn authority(&self) -> String {
+        let HttpUrl { host, port, .. } = self;
+        let host = if host.contains(':') {
+            format!("[{host}]")
+        } else {
+            host.clone()
+        };
+        match (self.tls, port) {
+            (false, 80) | (true, 443) => host,
+            _ => format!("{host}:{port}"),
+        }
+    }
+}
+
+impl fmt::Display for HttpUrl {
+    /// Without the query, which may hold a token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "https" } else { "http" };
+        let path = self.path.split('?').next().unwrap_or_default();
+        write!(f, "{scheme}://{}{path}", self.authority())
     }
 }
 

@@ -104,20 +104,13 @@ fn is_scheme(text: &str) -> bool {
 }
 
 /// The characters that end something in a URL, and how they are written where they end nothing.
-const ENCODED: [(char, &str); 6] = [
-    ('@', "%40"),
-    (':', "%3A"),
-    ('/', "%2F"),
-    ('?', "%3F"),
-    ('#', "%23"),
-    ('%', "%25"),
-];
+const ENCODED: [(char, &str); 4] = [('@', "%40"), ('/', "%2F"), ('?', "%3F"), ('#', "%23")];
 
 /// `percent-encode the password: '#' is %23, '/' is %2F`, for those that `text` holds.
 fn percent_encode(what: &str, text: &str) -> String {
     let spellings: Vec<_> = ENCODED
         .iter()
-        .filter(|(raw, _)| *raw != ':' && text.contains(*raw))
+        .filter(|(raw, _)| text.contains(*raw))
         .map(|(raw, encoded)| format!("'{raw}' is {encoded}"))
         .collect();
     format!("percent-encode the {what}: {}", spellings.join(", "))
@@ -125,8 +118,6 @@ fn percent_encode(what: &str, text: &str) -> String {
 
 /// What stands behind `postgres://`.
 fn parse_url(rest: &str) -> Result<Parts, Fault> {
-    // libpq does not know fragments, the other parsers cut them off: only in front of an '@', where
-    // cutting leaves no host, there is no doubt.
     let authority_end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, tail) = rest.split_at(authority_end);
     let (login, hosts) = match authority.rsplit_once('@') {
@@ -148,11 +139,11 @@ fn parse_url(rest: &str) -> Result<Parts, Fault> {
             percent_encode("password", secret)
         ));
     }
+    // libpq knows no fragments, the other parsers cut them off: only in front of an '@', where
+    // cutting leaves no host, there is no doubt.
     if hosts.contains('#') || tail.contains('#') {
         return Err(
-            "has a '#' behind the login, where most programs stop reading: %23 is its \
-                    percent-encoded form"
-                .into(),
+            "has a '#' behind the login, where most programs stop reading: write %23".into(),
         );
     }
 
@@ -344,8 +335,11 @@ const SECRET_WORDS: [&str; 5] = ["pass", "pwd", "secret", "token", "scram"];
 /// Nothing is parsed here, since what is shown is mostly what could not be: everything between
 /// the first ':' and the last '@' counts as the password, whatever it holds.
 pub fn redact(text: &str) -> String {
-    if let Some((scheme, rest)) = text.split_once("://") {
-        return format!("{scheme}://{}", redact_url(rest));
+    match text.split_once("://") {
+        Some((scheme, rest)) if !scheme.contains('=') => {
+            return format!("{scheme}://{}", redact_url(rest));
+        }
+        _ => {}
     }
     if let Some(at) = first_secret_word(text).filter(|_| text.contains('=')) {
         // The value may be quoted and hold anything: nothing behind it is sure to be harmless.

@@ -1,4 +1,5 @@
 use std::ffi::OsString;
+use std::fs;
 
 use proptest::prelude::*;
 
@@ -183,7 +184,10 @@ fn a_urls_ssl_is_not_overruled_by_pgsslmode() {
 #[test]
 fn without_a_user_it_is_the_account_as_in_libpq() {
     let found = judged(&[("DATABASE_URL", "postgres://h/d")]).0;
-    assert_eq!(found.database.map(|database| database.user), account());
+    assert_eq!(
+        found.database.map(|database| database.user),
+        user::own_name()
+    );
 }
 
 #[test]
