@@ -191,22 +191,34 @@ fn unknown(given: &str) -> UsageError {
     UsageError::UnknownOption(given.to_owned(), hint)
 }
 
-/// The name that `given` was most likely meant to be: one that begins with it, or that shares its
-/// first letters.
+/// The name that `given` was most likely meant to be: one that is spelled almost so, else the one
+/// that begins most like it.
 pub(super) fn nearest<'a>(
     given: &str,
     names: impl Iterator<Item = &'a str> + Clone,
 ) -> Option<&'a str> {
-    let common = |name: &str| {
-        given
-            .chars()
-            .zip(name.chars())
-            .take_while(|(a, b)| a.eq_ignore_ascii_case(b))
-            .count()
+    let mistakes = |name: &&str| mistakes(given, name);
+    let almost = names.clone().min_by_key(mistakes);
+    let almost = almost.filter(|name| mistakes(name) <= given.chars().count() / 3);
+    let common = |name: &&str| {
+        let pairs = given.chars().zip(name.chars());
+        pairs.take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count()
     };
-    names
-        .max_by_key(|name| common(name))
-        .filter(|name| common(name) >= 4)
+    almost.or_else(|| names.max_by_key(common).filter(|name| common(name) >= 4))
+}
+
+/// How many letters to add, drop or change from one spelling to the other.
+fn mistakes(given: &str, meant: &str) -> usize {
+    let mut row: Vec<usize> = (0..=meant.chars().count()).collect();
+    for (done, a) in given.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], done + 1);
+        for (at, b) in meant.chars().enumerate() {
+            let changed = diagonal + usize::from(!a.eq_ignore_ascii_case(&b));
+            diagonal = row[at + 1];
+            row[at + 1] = changed.min(diagonal + 1).min(row[at] + 1);
+        }
+    }
+    row[meant.chars().count()]
 }
 
 /// The help text.
@@ -327,6 +339,24 @@ mod tests {
     fn an_unknown_option_names_the_one_that_was_meant() {
         let error = parse("--wait-time 5 true").unwrap_err().to_string();
         assert!(error.contains("--wait-timeout"), "{error}");
+        for (given, meant) in [
+            ("--wait_timeout", "--wait-timeout"),
+            ("--gracee", "--grace"),
+            ("--migration", "--migrations"),
+            ("--db-optionl", "--db-optional"),
+        ] {
+            let error = parse(&format!("{given} true")).unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("did you mean '{meant}'?")),
+                "{error}"
+            );
+        }
+        assert!(
+            !parse("--zzzzzz true")
+                .unwrap_err()
+                .to_string()
+                .contains("did you mean")
+        );
         assert!(parse("-x true").unwrap_err().to_string().contains("'-x'"));
         assert!(
             parse("--grace")

@@ -147,15 +147,13 @@ pub(super) fn find(
         ),
         Named::Unreadable | Named::Nothing => (None, false),
     };
-    let known = database
-        .as_ref()
-        .map(|database| database.hosts.as_slice())
-        .unwrap_or_default();
     let server = (!is_db_host).then(|| search.server(problems)).flatten();
+    let known = database
+        .iter()
+        .flat_map(|database: &Database| &database.hosts);
+    let server = server.filter(|server| !known.clone().any(|known| search.means(server, known)));
     Found {
-        server: server
-            .filter(|server| !known.contains(server))
-            .map(answering),
+        server: server.map(answering),
         database,
     }
 }
@@ -272,6 +270,19 @@ impl Search<'_> {
         self.variables.get("DB_HOST")?;
         let settings = self.filled(Settings::new("DB_HOST"), &DB[..2]);
         settings.hosts(problems).into_iter().next()
+    }
+
+    /// Whether `DB_HOST` is this server. Without a port of its own it takes any of that name: there
+    /// is hardly a second PostgreSQL on the host that the database is on.
+    fn means(&self, db_host: &Host, known: &Host) -> bool {
+        let name = |host: &Host| match host {
+            Host::Tcp { host, .. } => host.clone(),
+            Host::Unix { folder, .. } => folder.display().to_string(),
+        };
+        match self.variables.get("DB_PORT") {
+            Some(_) => db_host == known,
+            None => name(db_host) == name(known),
+        }
     }
 }
 

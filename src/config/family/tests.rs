@@ -205,12 +205,20 @@ fn db_host_alone_is_a_server_to_wait_for() {
 #[test]
 fn db_host_beside_a_url_is_one_more_server_unless_it_is_the_same() {
     let url = ("DATABASE_URL", "postgres://u@a,db:5433/d");
-    assert_eq!(found(&[url, DB_HOST]).server, Some(server("db", 5432)));
-    assert_eq!(found(&[url, DB_HOST, ("DB_PORT", "5433")]).server, None);
-    assert_eq!(found(&[url, ("DB_HOST", "a")]).server, None);
+    let more = |host, port| found(&[url, ("DB_HOST", host), ("DB_PORT", port)]).server;
+    assert_eq!(more("db", "5432"), Some(server("db", 5432)));
+    assert_eq!(more("db", "5433"), None);
+    assert_eq!(more("db", ""), None);
+    assert_eq!(more("a", ""), None);
+    assert_eq!(more("c", ""), Some(server("c", 5432)));
+    let c = ("DB_HOST", "c");
     assert_eq!(
-        found(&[url, DB_HOST, DB_USER, DB_NAME]).server,
-        Some(server("db", 5432))
+        found(&[url, c, DB_USER, DB_NAME]).server,
+        Some(server("c", 5432))
+    );
+    assert_eq!(
+        found(&[POSTGRES_HOST, c, DB_USER]).server,
+        Some(server("c", 5432))
     );
 }
 
