@@ -45,10 +45,10 @@ const HARMLESS: [(&str, &str); 8] = [
     (
         "node-postgres, postgres.js, TypeORM",
         "
-        allowExitOnIdle backoff binary connectionTimeoutMillis encoding fetch_types
+        allowExitOnIdle backoff binary connectionTimeoutMillis debug encoding fetch_types
         idleTimeoutMillis idle_in_transaction_session_timeout idle_timeout keepAlive
         keepAliveInitialDelayMillis keep_alive lock_timeout max maxUses max_lifetime max_pipeline
-        min poolSize prepare query_timeout statement_timeout uselibpqcompat
+        min poolSize prepare publications query_timeout statement_timeout uselibpqcompat
     ",
     ),
     (

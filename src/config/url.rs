@@ -279,13 +279,13 @@ fn broken_percent(text: &str) -> bool {
 
 /// Whether `text` begins as libpq's other form does: `keyword = value`.
 fn keyword_values(text: &str) -> bool {
-    text.split_once('=').is_some_and(|(keyword, _)| {
-        let keyword = keyword.trim_end();
-        !keyword.is_empty()
-            && keyword
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || c == '_')
-    })
+    text.split_once('=')
+        .is_some_and(|(keyword, _)| is_keyword(keyword.trim_end()))
+}
+
+fn is_keyword(text: &str) -> bool {
+    let letter = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    !text.is_empty() && text.chars().all(letter)
 }
 
 /// libpq's `keyword = value` pairs; values with blanks stand in single quotes, a backslash takes
@@ -300,6 +300,9 @@ fn parse_keyword_values(text: &str) -> Result<Parts, Fault> {
         let keyword = keyword.trim();
         if keyword.contains(char::is_whitespace) {
             return Err("has a word without '=': values with blanks stand in single quotes".into());
+        }
+        if !is_keyword(keyword) {
+            return Err("has an '=' without a keyword: values with blanks stand in quotes".into());
         }
         let (value, behind) = keyword_value(behind.trim_start())
             .ok_or_else(|| format!("has a {keyword} whose quote is never closed"))?;

@@ -257,6 +257,8 @@ fn keyword_values_are_libpqs() {
     );
     assert!(fault("host=h password='abc").contains("never closed"));
     assert!(fault("host=h user").contains("no '='"));
+    assert!(fault("host= h = u").contains("without a keyword"));
+    assert!(fault("host=h 'x'=u").contains("without a keyword"));
     assert!(fault("host=h stray user=u").contains("without '='"));
 }
 
