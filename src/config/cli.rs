@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use lexopt::Arg;
 
@@ -27,12 +27,21 @@ pub enum Command {
 }
 
 /// The command line in its parts.
-#[derive(Debug)]
 pub struct CommandLine {
     /// What to do.
     pub command: Command,
     /// Option name (without dashes) to its value; several values of one option stand in lines.
     pub options: BTreeMap<&'static str, String>,
+}
+
+impl fmt::Debug for CommandLine {
+    /// Without the options' values: a target may be a URL with a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CommandLine")
+            .field("command", &self.command)
+            .field("options", &self.options.keys())
+            .finish()
+    }
 }
 
 /// A command line that means nothing; [`std::fmt::Display`] says why, and what would.

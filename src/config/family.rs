@@ -58,6 +58,8 @@ variables! {
     pgappname "PGAPPNAME"
     pgconnect_timeout "PGCONNECT_TIMEOUT"
     pgtargetsessionattrs "PGTARGETSESSIONATTRS"
+    pgservice "PGSERVICE"
+    pgpassfile "PGPASSFILE"
 }
 
 /// Connection strings, in the order of preference.
@@ -148,6 +150,7 @@ pub(super) fn find(
         Named::Unreadable | Named::Nothing => (None, false),
     };
     let server = (!is_db_host).then(|| search.server(problems)).flatten();
+    search.warn_of_files(database.as_ref(), warnings);
     let known = database
         .iter()
         .flat_map(|database: &Database| &database.hosts);
@@ -263,6 +266,19 @@ impl Search<'_> {
             }
         }
         settings
+    }
+
+    /// libpq's files are not read: whoever relies on one is told.
+    fn warn_of_files(&self, database: Option<&Database>, warnings: &mut Vec<String>) {
+        if self.variables.get("PGSERVICE").is_some() {
+            warnings.push("PGSERVICE has no effect: premain reads no service file".to_owned());
+        }
+        let needed = database.is_some_and(|database| database.password.is_none());
+        if needed && self.variables.get("PGPASSFILE").is_some() {
+            let remedy = "premain reads no password file; PGPASSWORD_FILE names a file that \
+                          holds the password alone";
+            warnings.push(format!("PGPASSFILE has no effect: {remedy}"));
+        }
     }
 
     /// Where `DB_HOST` is.

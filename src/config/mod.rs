@@ -202,12 +202,23 @@ pub enum SignalTarget {
 }
 
 /// How the application is started.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Launch {
     /// As whom, if not as premain itself.
     pub user: Option<User>,
     /// Its environment, without what is premain's alone.
     pub environment: Vec<(OsString, OsString)>,
+}
+
+impl fmt::Debug for Launch {
+    /// Without the environment's values, which hold every secret of the application.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.environment.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Launch")
+            .field("user", &self.user)
+            .field("environment", &names)
+            .finish()
+    }
 }
 
 /// `premain status`.

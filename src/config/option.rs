@@ -75,7 +75,7 @@ macro_rules! options {
         }),*),*];
 
         /// The options as they were given, option over variable; nothing is judged yet.
-        #[derive(Debug, Default, Deserialize)]
+        #[derive(Default, Deserialize)]
         pub struct Raw { $($(#[doc = concat!("`--", $name, "`")] pub $field: Option<String>,)*)* }
     };
     (@value) => { None };

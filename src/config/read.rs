@@ -424,6 +424,16 @@ mod tests {
     }
 
     #[test]
+    fn a_configuration_can_be_printed_without_secrets() {
+        let url = "postgres://u:hunter2@h/d";
+        let line = format!("--wait-for {url} true");
+        let parsed = cli::CommandLine::parse(line.split(' ').map(OsString::from)).unwrap();
+        assert!(!format!("{parsed:?}").contains("hunter2"));
+        let config = read(&line, &[("DATABASE_URL", url), ("PGPASSWORD", "hunter2")]).unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
     fn the_application_gets_what_is_not_premains_alone() {
         let variables = [
             ("MIGRATION_DATABASE_URL", "postgres://owner@h/d"),

@@ -257,6 +257,15 @@ fn half_a_family_is_a_warning_unless_another_is_whole() {
 }
 
 #[test]
+fn libpqs_files_are_not_read_and_whoever_needs_one_is_told() {
+    let warnings = |variables: &[(&str, &str)]| judged(variables).2;
+    let files = [("PGSERVICE", "prod"), ("PGPASSFILE", "/x"), URL];
+    assert!(warnings(&files)[0].starts_with("PGSERVICE has no effect"));
+    assert!(warnings(&files)[1].starts_with("PGPASSFILE has no effect"));
+    assert_eq!(warnings(&[files[1], URL, ("PGPASSWORD", "p")]), [""; 0]);
+}
+
+#[test]
 fn another_databases_url_is_a_warning() {
     let (found, problems, warnings) = judged(&[("DATABASE_URL", "mysql://u:hunter2@h/d")]);
     assert!(found.database.is_none() && problems.is_empty());
