@@ -44,7 +44,10 @@ impl Database {
             user: "premain".to_owned(),
             password: None,
             name: "postgres".to_owned(),
-            tls: Tls { mode: SslMode::Disable, ..Tls::default() },
+            tls: Tls {
+                mode: SslMode::Disable,
+                ..Tls::default()
+            },
             options: None,
             application_name: None,
             session: SessionTarget::Any,

@@ -1,15 +1,12 @@
-//! The environment: which variables name the database, `_FILE`, what the application gets.
+//! The environment: what premain reads of it, `_FILE`, and what the application gets.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 
-use serde::Deserialize;
-
-use super::database::{Database, Host};
+use super::Problem;
+use super::family::{self, Found, NAMES};
 use super::option::PREFIX;
-use super::settings::Settings;
-use super::{Problem, Target, url};
 
 /// The suffix of a variable that names the file its value stands in.
 const FILE: &str = "_FILE";
@@ -34,50 +31,6 @@ const SECRETS: [&str; 13] = [
     "PREMAIN_WAIT_FOR",
 ];
 
-/// `variables! { field "NAME" … }` makes [`Variables`] for envy and [`NAMES`].
-macro_rules! variables {
-    ($($field:ident $name:literal)*) => {
-        /// The variables that say something about databases, as they stand.
-        #[derive(Default, Deserialize)]
-        struct Variables { $($field: Option<String>,)* }
-
-        /// Their names.
-        const NAMES: &[&str] = &[$($name),*];
-    };
-}
-
-variables! {
-    migration_database_url "MIGRATION_DATABASE_URL"
-    direct_url "DIRECT_URL"
-    database_url "DATABASE_URL"
-    postgres_host "POSTGRES_HOST"
-    postgres_port "POSTGRES_PORT"
-    postgres_user "POSTGRES_USER"
-    postgres_password "POSTGRES_PASSWORD"
-    postgres_db "POSTGRES_DB"
-    db_host "DB_HOST"
-    db_port "DB_PORT"
-    db_user "DB_USER"
-    db_password "DB_PASSWORD"
-    db_name "DB_NAME"
-    pghost "PGHOST"
-    pghostaddr "PGHOSTADDR"
-    pgport "PGPORT"
-    pguser "PGUSER"
-    pgpassword "PGPASSWORD"
-    pgdatabase "PGDATABASE"
-    pgsslmode "PGSSLMODE"
-    pgsslrootcert "PGSSLROOTCERT"
-    pgsslcert "PGSSLCERT"
-    pgsslkey "PGSSLKEY"
-    pgsslnegotiation "PGSSLNEGOTIATION"
-    pgchannelbinding "PGCHANNELBINDING"
-    pgoptions "PGOPTIONS"
-    pgappname "PGAPPNAME"
-    pgconnect_timeout "PGCONNECT_TIMEOUT"
-    pgtargetsessionattrs "PGTARGETSESSIONATTRS"
-}
-
 /// The process environment: as it was for the application, resolved and without empty variables
 /// for premain.
 pub struct Environment {
@@ -94,15 +47,6 @@ struct Value {
     text: String,
     /// The file it stood in.
     file: Option<String>,
-}
-
-/// What the environment says about servers.
-#[derive(Debug, Default)]
-pub struct Found {
-    /// The database to wait for and to migrate.
-    pub database: Option<Database>,
-    /// One more server to wait for: `DB_HOST` beside a URL, or alone.
-    pub server: Option<Target>,
 }
 
 impl Environment {
@@ -175,194 +119,15 @@ impl Environment {
             .map(|(name, value)| (name.as_str(), value.text.as_str()))
     }
 
-    /// Which database, and which server besides, the environment names. What is wrong with it, and
-    /// with everything else that was read, is added to `problems`.
+    /// Which database, and which server besides, the environment names. What is wrong with that,
+    /// and with everything else that was read, is added to `problems`.
     pub fn databases(&mut self, problems: &mut Vec<Problem>, warnings: &mut Vec<String>) -> Found {
         problems.append(&mut self.problems);
-        let known = self
-            .known
-            .iter()
-            .filter(|(name, _)| NAMES.contains(&name.as_str()));
-        let pairs = known.map(|(name, value)| (name.clone(), value.text.clone()));
-        // Every field is an optional string: there is nothing for envy to refuse.
-        let variables: Variables = envy::from_iter(pairs).unwrap_or_default();
-
-        let url = self.url(&variables, problems, warnings);
-        let named = match url {
-            Named::Nothing => self.family(&variables, warnings),
-            other => other,
-        };
-        let database = match &named {
-            Named::Database(settings) => settings.database(problems, warnings),
-            _ => None,
-        };
-        let server = match &named {
-            Named::Database(settings) if settings.origin() == "DB_HOST" => None,
-            _ => server(&variables, problems),
-        };
-        let server = server.filter(|server| match server {
-            Target::PostgresServer { host, port } => {
-                let same = Host::Tcp {
-                    host: host.clone(),
-                    port: *port,
-                };
-                !database
-                    .as_ref()
-                    .is_some_and(|database| database.hosts.contains(&same))
-            }
-            _ => true,
-        });
-        Found { database, server }
-    }
-
-    /// The first connection string, in the order of preference.
-    fn url(
-        &self,
-        variables: &Variables,
-        problems: &mut Vec<Problem>,
-        warnings: &mut Vec<String>,
-    ) -> Named {
-        for (name, text) in [
-            ("MIGRATION_DATABASE_URL", &variables.migration_database_url),
-            ("DIRECT_URL", &variables.direct_url),
-            ("DATABASE_URL", &variables.database_url),
-        ] {
-            let Some(text) = text else { continue };
-            let origin = self.called(name);
-            if let Some(scheme) = url::foreign(text) {
-                warnings.push(format!(
-                    "{origin} names no PostgreSQL database but {scheme}: ignored"
-                ));
-                continue;
-            }
-            return match url::parse(text) {
-                Ok(parts) => {
-                    warnings.extend(parts.doubts.iter().map(|doubt| format!("{origin} {doubt}")));
-                    Named::Database(self.completed(Settings::of_url(&origin, parts), variables))
-                }
-                Err(fault) => {
-                    problems.push(problem(
-                        &origin,
-                        &format!("{fault} ({})", url::redact(text)),
-                    ));
-                    Named::Unreadable
-                }
-            };
-        }
-        Named::Nothing
-    }
-
-    /// The first family of single variables.
-    fn family(&self, variables: &Variables, warnings: &mut Vec<String>) -> Named {
-        let v = variables;
-        let mut settings;
-        if v.postgres_host.is_some() {
-            settings = Settings::new("POSTGRES_HOST");
-            self.fill(
-                &mut settings,
-                [
-                    ("host", "POSTGRES_HOST", &v.postgres_host),
-                    (
-                        "port",
-                        "POSTGRES_PORT",
-                        &service_port(v.postgres_port.as_deref()),
-                    ),
-                    ("user", "POSTGRES_USER", &v.postgres_user),
-                    ("password", "POSTGRES_PASSWORD", &v.postgres_password),
-                    ("dbname", "POSTGRES_DB", &v.postgres_db),
-                ],
-            );
-            if v.pguser.is_none() {
-                // What the official image calls its role unless it is told otherwise.
-                settings.fill("user", "postgres", "POSTGRES_USER");
-            }
-        } else if v.db_host.is_some() && (v.db_user.is_some() || v.db_name.is_some()) {
-            settings = Settings::new("DB_HOST");
-            self.fill(
-                &mut settings,
-                [
-                    ("host", "DB_HOST", &v.db_host),
-                    ("port", "DB_PORT", &service_port(v.db_port.as_deref())),
-                    ("user", "DB_USER", &v.db_user),
-                    ("password", "DB_PASSWORD", &v.db_password),
-                    ("dbname", "DB_NAME", &v.db_name),
-                ],
-            );
-        } else if let Some((name, _)) = [
-            ("PGHOST", &v.pghost),
-            ("PGHOSTADDR", &v.pghostaddr),
-            ("PGDATABASE", &v.pgdatabase),
-        ]
-        .into_iter()
-        .find(|(_, value)| value.is_some())
-        {
-            settings = Settings::new(name);
-        } else {
-            if v.db_host.is_none() {
-                warnings.extend(hostless(v));
-            }
-            return Named::Nothing;
-        }
-        Named::Database(self.completed(settings, variables))
-    }
-
-    /// What is not said yet, from libpq's variables, and the user from the operating system.
-    fn completed(&self, mut settings: Settings, v: &Variables) -> Settings {
-        if !settings.says("host") && !settings.says("hostaddr") {
-            self.fill(
-                &mut settings,
-                [
-                    ("host", "PGHOST", &v.pghost),
-                    ("hostaddr", "PGHOSTADDR", &v.pghostaddr),
-                ],
-            );
-        }
-        // `ssl` is another word for it.
-        if !settings.says("ssl") {
-            self.fill(&mut settings, [("sslmode", "PGSSLMODE", &v.pgsslmode)]);
-        }
-        self.fill(
-            &mut settings,
-            [
-                ("port", "PGPORT", &v.pgport),
-                ("user", "PGUSER", &v.pguser),
-                ("password", "PGPASSWORD", &v.pgpassword),
-                ("dbname", "PGDATABASE", &v.pgdatabase),
-                ("sslrootcert", "PGSSLROOTCERT", &v.pgsslrootcert),
-                ("sslcert", "PGSSLCERT", &v.pgsslcert),
-                ("sslkey", "PGSSLKEY", &v.pgsslkey),
-                ("sslnegotiation", "PGSSLNEGOTIATION", &v.pgsslnegotiation),
-                ("channel_binding", "PGCHANNELBINDING", &v.pgchannelbinding),
-                ("options", "PGOPTIONS", &v.pgoptions),
-                ("application_name", "PGAPPNAME", &v.pgappname),
-                ("connect_timeout", "PGCONNECT_TIMEOUT", &v.pgconnect_timeout),
-                (
-                    "target_session_attrs",
-                    "PGTARGETSESSIONATTRS",
-                    &v.pgtargetsessionattrs,
-                ),
-            ],
-        );
-        if let Some(account) = account().filter(|_| !settings.says("user")) {
-            settings.fill("user", &account, "the account that premain runs as");
-        }
-        settings
-    }
-
-    fn fill<const N: usize>(
-        &self,
-        settings: &mut Settings,
-        values: [(&str, &str, &Option<String>); N],
-    ) {
-        for (key, name, value) in values {
-            if let Some(value) = value {
-                settings.fill(key, value, &self.called(name));
-            }
-        }
+        family::find(self, problems, warnings)
     }
 
     /// How messages call a variable: `DATABASE_URL`, or `DATABASE_URL_FILE=/run/secrets/url`.
-    fn called(&self, name: &str) -> String {
+    pub(super) fn called(&self, name: &str) -> String {
         match self.known.get(name).and_then(|value| value.file.as_deref()) {
             Some(path) => format!("{name}{FILE}={path}"),
             None => name.to_owned(),
@@ -399,16 +164,6 @@ impl Environment {
     }
 }
 
-/// What the environment names.
-enum Named {
-    /// A database.
-    Database(Settings),
-    /// One that cannot be made out.
-    Unreadable,
-    /// None.
-    Nothing,
-}
-
 /// Whether premain reads the variable of this name.
 fn is_known(name: &str) -> bool {
     name.starts_with(PREFIX) || NAMES.contains(&name) || plain_name(name).is_some()
@@ -439,55 +194,5 @@ fn read_secret(path: &str) -> Result<String, String> {
     }
 }
 
-/// Kubernetes sets `DB_PORT=tcp://10.0.0.7:5432` for a service called `db`: its port is meant.
-fn service_port(value: Option<&str>) -> Option<String> {
-    let value = value?;
-    let port = value
-        .strip_prefix("tcp://")
-        .and_then(|address| address.rsplit(':').next());
-    Some(port.unwrap_or(value).to_owned())
-}
-
-/// `DB_HOST` as a server to wait for, whoever may log in.
-fn server(variables: &Variables, problems: &mut Vec<Problem>) -> Option<Target> {
-    let mut settings = Settings::new("DB_HOST");
-    settings.fill("host", variables.db_host.as_deref()?, "DB_HOST");
-    if let Some(port) = service_port(variables.db_port.as_deref()) {
-        settings.fill("port", &port, "DB_PORT");
-    }
-    settings
-        .hosts(problems)
-        .into_iter()
-        .next()
-        .map(|host| match host {
-            Host::Tcp { host, port } => Target::PostgresServer { host, port },
-            socket @ Host::Unix { .. } => Target::Unix(socket.to_string().into()),
-        })
-}
-
-/// A database is half named: probably the server's own variables in a shared env file.
-fn hostless(v: &Variables) -> Option<String> {
-    let (name, host) = [
-        ("POSTGRES_DB", "POSTGRES_HOST", &v.postgres_db),
-        ("POSTGRES_USER", "POSTGRES_HOST", &v.postgres_user),
-        ("POSTGRES_PASSWORD", "POSTGRES_HOST", &v.postgres_password),
-        ("DB_NAME", "DB_HOST", &v.db_name),
-        ("DB_USER", "DB_HOST", &v.db_user),
-    ]
-    .into_iter()
-    .find_map(|(name, host, value)| value.as_ref().map(|_| (name, host)))?;
-    Some(format!(
-        "{name} is set, but no {host} (nor DATABASE_URL): there is no server to wait for"
-    ))
-}
-
-/// Who runs premain, by `/etc/passwd`: libpq's last resort for a user.
-fn account() -> Option<String> {
-    let uid = nix::unistd::geteuid().to_string();
-    let accounts = fs::read_to_string("/etc/passwd").ok()?;
-    accounts.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)? == uid).then(|| name.to_owned())
-    })
-}
+#[cfg(test)]
+mod tests;

@@ -75,8 +75,8 @@ macro_rules! options {
         }),*),*];
 
         /// The options as they were given, option over variable; nothing is judged yet.
-        #[derive(Debug, Default, Deserialize)]
-        pub struct Raw { $($(#[doc = $help] pub $field: Option<String>,)*)* }
+        #[derive(Default, Deserialize)]
+        pub struct Raw { $($(#[doc = concat!("`--", $name, "`")] pub $field: Option<String>,)*)* }
     };
     (@value) => { None };
     (@value $value:literal) => { Some($value) };

@@ -2,160 +2,13 @@
 //! [`Database`]: what each part means, and whether all of it together can work.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::net::{IpAddr, Ipv6Addr};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::database::{
-    ChannelBinding, DEFAULT_PORT, Database, Host, RootCertificates, SessionTarget, SslMode, Tls,
-};
+use super::database::{DEFAULT_PORT, Database, Host, SessionTarget, SslMode};
+use super::parameters::{self, Meaning};
 use super::url::Parts;
 use super::{Problem, Secret, value};
-
-/// Parameters that are understood here.
-const KNOWN: &[&str] = &[
-    "host",
-    "hostaddr",
-    "port",
-    "user",
-    "password",
-    "dbname",
-    "sslmode",
-    "ssl",
-    "sslaccept",
-    "sslrootcert",
-    "sslcert",
-    "sslkey",
-    "sslidentity",
-    "sslpassword",
-    "sslnegotiation",
-    "channel_binding",
-    "options",
-    "application_name",
-    "fallback_application_name",
-    "target_session_attrs",
-    "connect_timeout",
-    "schema",
-    "currentSchema",
-    "search_path",
-    "gssencmode",
-    "service",
-];
-
-/// Parameters that change nothing for premain, whose sessions are single, short and in UTF-8:
-/// libpq's, then those of pools and drivers, by the letters they may begin with, then by name.
-const HARMLESS: &[&str] = &[
-    // libpq
-    "client_encoding",
-    "gssdelegation",
-    "gsslib",
-    "keepalives",
-    "keepalives_count",
-    "keepalives_idle",
-    "keepalives_interval",
-    "krbsrvname",
-    "load_balance_hosts",
-    "max_protocol_version",
-    "min_protocol_version",
-    "sslcertmode",
-    "sslcompression",
-    "sslsni",
-    "ssl_max_protocol_version",
-    "ssl_min_protocol_version",
-    "tcp_user_timeout",
-    // Prisma
-    "connection_limit",
-    "max_connection_lifetime",
-    "max_idle_connection_lifetime",
-    "pgbouncer",
-    "pool_timeout",
-    "socket_timeout",
-    "statement_cache_size",
-    "single_use_connections",
-    // node-postgres and postgres.js
-    "allowExitOnIdle",
-    "backoff",
-    "connectionTimeoutMillis",
-    "encoding",
-    "fetch_types",
-    "idle_in_transaction_session_timeout",
-    "idle_timeout",
-    "idleTimeoutMillis",
-    "keepAlive",
-    "keepAliveInitialDelayMillis",
-    "lock_timeout",
-    "max",
-    "max_lifetime",
-    "maxUses",
-    "min",
-    "prepare",
-    "query_timeout",
-    "statement_timeout",
-    "uselibpqcompat",
-    // Vercel and Supabase
-    "supa",
-    "workaround",
-    // Go: pgx, lib/pq
-    "binary_parameters",
-    "default_query_exec_mode",
-    "description_cache_capacity",
-    "disable_prepared_binary_result",
-    "pool_health_check_period",
-    "pool_max_conn_idle_time",
-    "pool_max_conn_lifetime",
-    "pool_max_conn_lifetime_jitter",
-    "pool_max_conns",
-    "pool_min_conns",
-    "pool_min_idle_conns",
-    "statement_cache_capacity",
-    "statement_cache_mode",
-    // Python: SQLAlchemy, asyncpg, dj-database-url
-    "async_fallback",
-    "command_timeout",
-    "conn_health_checks",
-    "conn_max_age",
-    "max_overflow",
-    "max_size",
-    "min_size",
-    "pool_pre_ping",
-    "pool_recycle",
-    "pool_size",
-    "prepared_statement_cache_size",
-    "timeout",
-    // Rails, Doctrine, JDBC
-    "charset",
-    "checkout_timeout",
-    "loginTimeout",
-    "pool",
-    "prepareThreshold",
-    "prepared_statements",
-    "reaping_frequency",
-    "reWriteBatchedInserts",
-    "serverVersion",
-    "socketTimeout",
-    "stringtype",
-    "tcpKeepAlive",
-    "timezone",
-    "variables",
-];
-
-/// `sslmode` in the words of libpq and node-postgres.
-const SSL_MODES: [(&str, SslMode); 7] = [
-    ("disable", SslMode::Disable),
-    ("allow", SslMode::Prefer),
-    ("prefer", SslMode::Prefer),
-    ("require", SslMode::Require),
-    ("verify-ca", SslMode::VerifyCa),
-    ("verify-full", SslMode::VerifyFull),
-    ("no-verify", SslMode::NoVerify),
-];
-
-const CHANNEL_BINDINGS: [(&str, ChannelBinding); 3] = [
-    ("disable", ChannelBinding::Disable),
-    ("prefer", ChannelBinding::Prefer),
-    ("require", ChannelBinding::Require),
-];
 
 const SESSION_TARGETS: [(&str, SessionTarget); 6] = [
     ("any", SessionTarget::Any),
@@ -191,7 +44,7 @@ impl std::fmt::Debug for Setting {
 
 impl Settings {
     /// Nothing yet, found in the variable `origin`.
-    pub fn new(origin: &str) -> Settings {
+    pub(super) fn new(origin: &str) -> Settings {
         Settings {
             origin: origin.to_owned(),
             entries: BTreeMap::new(),
@@ -199,7 +52,7 @@ impl Settings {
     }
 
     /// The parts of the connection string in the variable `origin`.
-    pub fn of_url(origin: &str, parts: Parts) -> Settings {
+    pub(super) fn of_url(origin: &str, parts: Parts) -> Settings {
         let mut settings = Settings::new(origin);
         for (key, value) in parts.parameters {
             if !value.is_empty() {
@@ -216,17 +69,17 @@ impl Settings {
     }
 
     /// The variable that named the database.
-    pub fn origin(&self) -> &str {
+    pub(super) fn origin(&self) -> &str {
         &self.origin
     }
 
     /// Whether this was said already.
-    pub fn says(&self, key: &str) -> bool {
+    pub(super) fn says(&self, key: &str) -> bool {
         self.entries.contains_key(key)
     }
 
     /// Takes this from `variable`, unless it was said already.
-    pub fn fill(&mut self, key: &str, value: &str, variable: &str) {
+    pub(super) fn fill(&mut self, key: &str, value: &str, variable: &str) {
         if !value.is_empty() && !self.says(key) {
             let setting = Setting {
                 value: value.to_owned(),
@@ -237,7 +90,7 @@ impl Settings {
     }
 
     /// The servers alone.
-    pub fn hosts(&self, problems: &mut Vec<Problem>) -> Vec<Host> {
+    pub(super) fn hosts(&self, problems: &mut Vec<Problem>) -> Vec<Host> {
         let mut judge = Judge {
             settings: self,
             problems,
@@ -247,7 +100,7 @@ impl Settings {
     }
 
     /// The database that all of this means; `None` if it cannot work, with the reasons in `problems`.
-    pub fn database(
+    pub(super) fn database(
         &self,
         problems: &mut Vec<Problem>,
         warnings: &mut Vec<String>,
@@ -288,37 +141,44 @@ impl Settings {
 }
 
 /// Judges settings one by one and keeps every complaint.
-struct Judge<'a> {
-    settings: &'a Settings,
+pub(super) struct Judge<'a> {
+    pub(super) settings: &'a Settings,
     problems: &'a mut Vec<Problem>,
     warnings: &'a mut Vec<String>,
 }
 
 impl<'a> Judge<'a> {
-    fn text(&self, key: &str) -> Option<&'a str> {
+    pub(super) fn text(&self, key: &str) -> Option<&'a str> {
         self.settings
             .entries
             .get(key)
             .map(|setting| setting.value.as_str())
     }
 
+    /// The value of `key` is not what is allowed.
+    pub(super) fn complain(&mut self, key: &str, allowed: &str) {
+        let value = self.text(key).unwrap_or_default();
+        self.blame(key, value, &format!("not {allowed}"));
+    }
+
     /// `DATABASE_URL says sslmode=on, not …`, or `PGSSLMODE is 'on', not …`.
-    fn complain(&mut self, key: &str, allowed: &str) {
-        let Some(setting) = self.settings.entries.get(key) else {
-            return;
-        };
-        let value = &setting.value;
-        match &setting.variable {
-            None => self.object(&format!("says {key}={value}, not {allowed}")),
+    pub(super) fn blame(&mut self, key: &str, found: &str, what: &str) {
+        match self
+            .settings
+            .entries
+            .get(key)
+            .and_then(|setting| setting.variable.clone())
+        {
+            None => self.object(&format!("says {key}={found}, {what}")),
             Some(name) => self.problems.push(Problem {
-                name: name.clone(),
-                what: format!("is '{value}', not {allowed}"),
+                name,
+                what: format!("is '{found}', {what}"),
             }),
         }
     }
 
     /// A problem of the whole; `what` continues a sentence that begins with the variable.
-    fn object(&mut self, what: &str) {
+    pub(super) fn object(&mut self, what: &str) {
         let name = self.settings.origin.clone();
         self.problems.push(Problem {
             name,
@@ -332,7 +192,7 @@ impl<'a> Judge<'a> {
     }
 
     /// How messages call this setting: `PGSSLKEY`, or `sslkey in DATABASE_URL`.
-    fn called(&self, key: &str) -> String {
+    pub(super) fn called(&self, key: &str) -> String {
         match self
             .settings
             .entries
@@ -344,7 +204,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn choice<T: Copy>(&mut self, key: &str, choices: &[(&str, T)]) -> Option<T> {
+    pub(super) fn choice<T: Copy>(&mut self, key: &str, choices: &[(&str, T)]) -> Option<T> {
         match value::choice(self.text(key)?, choices) {
             Ok(choice) => Some(choice),
             Err(allowed) => {
@@ -354,22 +214,20 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Says which parts mean nothing to premain.
+    /// Says which parts have no effect.
     fn unused(&mut self) {
         let settings = self.settings;
-        let keys = || settings.entries.keys().map(String::as_str);
-        for key in keys().filter(|key| !KNOWN.contains(key) && !HARMLESS.contains(key)) {
-            // golang-migrate's.
-            if key.starts_with("x-") {
-                continue;
-            }
-            match key {
-                "passfile" | "require_auth" | "requirepeer" | "sslcrl" | "sslcrldir" => {
+        for key in settings.entries.keys() {
+            match parameters::meaning(key) {
+                Meaning::Understood | Meaning::Harmless => {}
+                Meaning::Unsupported => {
                     self.warn(&format!("asks for {key}, which premain does not support"));
                 }
-                _ => self.warn(&format!(
-                    "has a parameter '{key}', which premain does not know"
-                )),
+                Meaning::Unknown => {
+                    self.warn(&format!(
+                        "has a parameter '{key}', which premain does not know"
+                    ));
+                }
             }
         }
         if self.text("service").is_some() {
@@ -487,174 +345,6 @@ impl<'a> Judge<'a> {
             .collect()
     }
 
-    fn ssl_mode(&mut self) -> SslMode {
-        let said = self.said_ssl_mode();
-        if self.text("sslrootcert") != Some("system") {
-            return self.accepted_certificates(said);
-        }
-        match said {
-            None => SslMode::VerifyFull,
-            Some(SslMode::Prefer | SslMode::Require | SslMode::VerifyCa) => {
-                let mode = self.called("sslmode");
-                self.object(&format!(
-                    "has sslrootcert=system, which takes sslmode=verify-full and not the weaker {mode}"
-                ));
-                SslMode::VerifyFull
-            }
-            Some(mode) => mode,
-        }
-    }
-
-    /// `sslmode`, or what other drivers call `ssl`.
-    fn said_ssl_mode(&mut self) -> Option<SslMode> {
-        if self.settings.says("sslmode") {
-            return self.choice("sslmode", &SSL_MODES);
-        }
-        match self.text("ssl")? {
-            "true" | "1" => Some(SslMode::Require),
-            "false" | "0" => Some(SslMode::Disable),
-            text => {
-                let mode = value::choice(text, &SSL_MODES).ok();
-                if mode.is_none() {
-                    self.complain(
-                        "ssl",
-                        "true, false, no-verify or another of sslmode's words",
-                    );
-                }
-                mode
-            }
-        }
-    }
-
-    /// Prisma's `sslaccept` changes what `sslmode=require` proves; `prefer` proves nothing, and
-    /// what verifies already is libpq's and stays.
-    fn accepted_certificates(&mut self, said: Option<SslMode>) -> SslMode {
-        let mode = said.unwrap_or_default();
-        let choices = [
-            ("strict", SslMode::VerifyFull),
-            ("accept_invalid_certs", SslMode::NoVerify),
-        ];
-        match self.choice("sslaccept", &choices) {
-            Some(accepted) if mode == SslMode::Require => accepted,
-            _ => mode,
-        }
-    }
-
-    fn tls(&mut self, mode: SslMode, hosts: &[Host]) -> Tls {
-        let channel_binding = self
-            .choice("channel_binding", &CHANNEL_BINDINGS)
-            .unwrap_or_default();
-        let direct = self
-            .choice("sslnegotiation", &[("postgres", false), ("direct", true)])
-            .unwrap_or_default();
-        let plain =
-            mode == SslMode::Disable || hosts.iter().all(|host| matches!(host, Host::Unix { .. }));
-        if plain {
-            if channel_binding == ChannelBinding::Require {
-                self.object("requires channel binding, which takes TLS, and has none");
-            }
-            return Tls {
-                mode,
-                channel_binding,
-                ..Tls::default()
-            };
-        }
-        if direct && mode == SslMode::Prefer {
-            self.object("says sslnegotiation=direct, which takes sslmode=require or more");
-        }
-        if self.text("sslidentity").is_some() {
-            self.object(
-                "has an sslidentity, a PKCS#12 file, which premain cannot read: give sslcert and \
-                 sslkey, two PEM files (openssl pkcs12 -in FILE -nodes), in MIGRATION_DATABASE_URL",
-            );
-        }
-        let (root, client) = self.certificates();
-        Tls {
-            mode,
-            root,
-            client,
-            channel_binding,
-            direct,
-        }
-    }
-
-    fn certificates(&mut self) -> (Option<RootCertificates>, Option<(PathBuf, PathBuf)>) {
-        let prismas = self.text("sslaccept").is_some() || self.text("sslidentity").is_some();
-        let root = match self.text("sslrootcert") {
-            Some("system") => Some(RootCertificates::System),
-            Some(path) => {
-                self.check_pem("sslrootcert", Path::new(path), "CERTIFICATE-----");
-                Some(RootCertificates::File(path.into()))
-            }
-            None => None,
-        };
-        match (self.text("sslcert"), self.text("sslkey")) {
-            (Some(certificate), Some(key)) => {
-                self.check_pem("sslcert", Path::new(certificate), "CERTIFICATE-----");
-                self.check_pem("sslkey", Path::new(key), "PRIVATE KEY-----");
-                (root, Some((certificate.into(), key.into())))
-            }
-            (Some(certificate), None) if prismas && root.is_none() => {
-                let path = beside_prisma_schema(certificate);
-                self.check_pem("sslcert", &path, "CERTIFICATE-----");
-                (Some(RootCertificates::File(path)), None)
-            }
-            (Some(_), None) => {
-                let named = self.called("sslcert");
-                self.object(&format!(
-                    "has no sslkey to {named}; the server's authority, if that is meant, is \
-                     sslrootcert"
-                ));
-                (root, None)
-            }
-            (None, Some(_)) => {
-                let named = self.called("sslkey");
-                self.object(&format!("has no sslcert to {named}"));
-                (root, None)
-            }
-            (None, None) => (root, None),
-        }
-    }
-
-    /// A file that is there and holds what it should.
-    fn check_pem(&mut self, key: &str, path: &Path, content: &str) {
-        let shown = path.display();
-        match fs::read(path) {
-            Err(error) => {
-                self.complain_of_file(key, &format!("{shown}, which cannot be read: {error}"));
-            }
-            Ok(bytes) => {
-                let text = String::from_utf8_lossy(&bytes);
-                if !text.contains(content) {
-                    self.complain_of_file(
-                        key,
-                        &format!("{shown}, which is no PEM file of its kind"),
-                    );
-                } else if key == "sslkey" && text.contains("ENCRYPTED") {
-                    self.complain_of_file(
-                        key,
-                        &format!(
-                            "{shown}, which is encrypted: premain cannot ask for its password"
-                        ),
-                    );
-                }
-            }
-        }
-    }
-
-    fn complain_of_file(&mut self, key: &str, what: &str) {
-        let Some(setting) = self.settings.entries.get(key) else {
-            return;
-        };
-        match setting.variable.clone() {
-            None => self.object(&format!("says {key}={what}")),
-            Some(name) => self.problems.push(Problem {
-                name,
-                what: format!("is {what}"),
-            }),
-        }
-    }
-
     /// `options`, and the search path that Go's drivers take as a parameter of its own.
     fn options(&self) -> Option<String> {
         let escaped = |text: &str| text.replace('\\', "\\\\").replace(' ', "\\ ");
@@ -668,18 +358,15 @@ impl<'a> Judge<'a> {
     }
 
     fn connect_timeout(&mut self) -> Option<Duration> {
-        let text = self.text("connect_timeout")?;
-        match text.trim().parse::<i32>() {
-            // libpq: zero and below are for ever.
-            Ok(seconds) => u64::try_from(seconds)
-                .ok()
-                .filter(|s| *s > 0)
-                .map(Duration::from_secs),
-            Err(_) => {
-                self.complain("connect_timeout", "a whole number of seconds");
-                None
-            }
-        }
+        let Ok(seconds) = self.text("connect_timeout")?.trim().parse::<i64>() else {
+            self.complain("connect_timeout", "a whole number of seconds");
+            return None;
+        };
+        // libpq: zero and below are for ever.
+        u64::try_from(seconds)
+            .ok()
+            .filter(|seconds| *seconds > 0)
+            .map(Duration::from_secs)
     }
 }
 
@@ -693,12 +380,5 @@ fn is_host(text: &str) -> bool {
         || !text.contains(|c: char| c.is_whitespace() || c.is_control() || ":/@?#[]".contains(c))
 }
 
-/// Prisma takes a relative path from its schema's folder.
-fn beside_prisma_schema(path: &str) -> PathBuf {
-    let beside = Path::new("prisma").join(path);
-    if !Path::new(path).exists() && beside.exists() {
-        beside
-    } else {
-        path.into()
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,8 @@ const FORMS: &str = "tcp://HOST:PORT, http(s)://HOST[:PORT][/PATH], unix:///PATH
 /// What cannot stand in a request line, line ends before all.
 const UNPRINTABLE: &AsciiSet = &CONTROLS.add(b' ');
 
-/// A target that stands in `origin`, which is an option or a variable.
+/// A target that stands in `origin`, which is an option or a variable. libpq's variables do not
+/// fill in what its URL leaves out: they are about the application's own database.
 ///
 /// # Errors
 /// The forms of a target, or what is wrong with this one; without secrets.
@@ -41,7 +42,11 @@ impl HttpUrl {
     /// Host and port as a `Host:` header has them: `[::1]:8080`.
     pub fn authority(&self) -> String {
         let HttpUrl { host, port, .. } = self;
-        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        let host = if host.contains(':') {
+            format!("[{host}]")
+        } else {
+            host.clone()
+        };
         match (self.tls, port) {
             (false, 80) | (true, 443) => host,
             _ => format!("{host}:{port}"),
@@ -101,11 +106,157 @@ fn postgres(text: &str, origin: &str, warnings: &mut Vec<String>) -> Result<Targ
     let parts = url::parse(text).map_err(|fault| allowed(&fault))?;
     warnings.extend(parts.doubts.iter().map(|doubt| format!("{origin} {doubt}")));
     let mut problems = Vec::new();
-    match Settings::of_url(origin, parts).database(&mut problems, warnings) {
-        Some(database) => Ok(Target::Postgres(Box::new(database))),
-        None => {
+    let database = Settings::of_url(origin, parts).database(&mut problems, warnings);
+    database
+        .map(|database| Target::Postgres(Box::new(database)))
+        .ok_or_else(|| {
             let reasons: Vec<_> = problems.into_iter().map(|problem| problem.what).collect();
-            Err(allowed(&reasons.join(", and ")))
+            allowed(&reasons.join(", and "))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<Target, Allowed> {
+        target(text, "PREMAIN_WAIT_FOR", &mut Vec::new())
+    }
+
+    fn page(tls: bool, host: &str, port: u16, path: &str) -> Target {
+        Target::Http(HttpUrl {
+            tls,
+            host: host.to_owned(),
+            port,
+            path: path.to_owned(),
+        })
+    }
+
+    #[test]
+    fn a_port_is_a_target() {
+        let tcp = |host: &str, port| {
+            Ok(Target::Tcp {
+                host: host.to_owned(),
+                port,
+            })
+        };
+        assert_eq!(read("tcp://redis:6379"), tcp("redis", 6379));
+        assert_eq!(read("TCP://redis:6379/"), tcp("redis", 6379));
+        assert_eq!(read("tcp://[::1]:6379"), tcp("::1", 6379));
+        for wrong in [
+            "tcp://redis",
+            "tcp://redis:0",
+            "tcp://redis:x",
+            "tcp://:6379",
+            "tcp://a:1/b",
+            "tcp://u@a:1",
+        ] {
+            assert_eq!(read(wrong), Err("tcp://HOST:PORT".to_owned()), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_a_target() {
+        assert_eq!(read("http://api"), Ok(page(false, "api", 80, "/")));
+        assert_eq!(read("https://api"), Ok(page(true, "api", 443, "/")));
+        assert_eq!(
+            read("http://api:8080/health?a=b#c"),
+            Ok(page(false, "api", 8080, "/health?a=b"))
+        );
+        assert_eq!(
+            read("http://[::1]:8080?a"),
+            Ok(page(false, "::1", 8080, "/?a"))
+        );
+        for wrong in [
+            "http://",
+            "http://:80",
+            "http://api:x",
+            "http://u:p@api/",
+            "https://api:0",
+        ] {
+            assert!(
+                read(wrong).unwrap_err().contains("://HOST[:PORT][/PATH]"),
+                "{wrong}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_page_cannot_smuggle_lines_into_a_request() {
+        assert_eq!(
+            read("http://api/a\r\nHost: b/é"),
+            Ok(page(false, "api", 80, "/a%0D%0AHost:%20b/%C3%A9"))
+        );
+        assert!(read("http://a\r\nb/").is_err());
+    }
+
+    #[test]
+    fn sockets_and_files_are_targets() {
+        assert_eq!(
+            read("unix:///run/a.sock"),
+            Ok(Target::Unix("/run/a.sock".into()))
+        );
+        assert_eq!(
+            read("file:///tmp/a%20b"),
+            Ok(Target::File("/tmp/a b".into()))
+        );
+        assert_eq!(read("unix://run/a.sock"), Err("unix:///PATH".to_owned()));
+        assert_eq!(read("file:///"), Err("file:///PATH".to_owned()));
+    }
+
+    #[test]
+    fn a_database_is_a_target() {
+        let Ok(Target::Postgres(database)) = read("postgres://u:p@h/d") else {
+            panic!("no database")
+        };
+        assert_eq!(database.to_string(), "u@h:5432/d");
+        assert_eq!(database.origin, "PREMAIN_WAIT_FOR");
+    }
+
+    #[test]
+    fn a_database_that_cannot_be_used_says_why() {
+        let said = read("postgres://h/d?sslmode=on").unwrap_err();
+        assert!(said.contains("says sslmode=on, not one of"), "{said}");
+        assert!(said.contains("and names no user"), "{said}");
+    }
+
+    #[test]
+    fn a_databases_doubts_are_warnings() {
+        let mut warnings = Vec::new();
+        target("postgres://u:p@s@h/d?nope=1", "--wait-for", &mut warnings).unwrap();
+        assert_eq!(warnings.len(), 2, "{warnings:?}");
+        assert!(
+            warnings
+                .iter()
+                .all(|warning| warning.starts_with("--wait-for ")),
+            "{warnings:?}"
+        );
+    }
+
+    #[test]
+    fn anything_else_is_told_the_forms() {
+        for wrong in ["", "db:5432", "redis://h", "://", "mysql://h/d"] {
+            let said = read(wrong).unwrap_err();
+            for form in [
+                "tcp://",
+                "http(s)://",
+                "unix:///",
+                "file:///",
+                "postgres://",
+            ] {
+                assert!(said.contains(form), "{wrong}: {said}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(
+            scheme in "(tcp|http|https|unix|file|postgres|)(://)?", rest in ".*",
+        ) {
+            let _ = read(&format!("{scheme}{rest}"));
         }
     }
 }

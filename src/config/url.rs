@@ -7,13 +7,15 @@
 
 use percent_encoding::percent_decode_str;
 
+use super::parameters::{Meaning, meaning};
+
 /// A connection string taken apart.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Parts {
     /// libpq's parameter names and their values, percent-decoded, in the order of precedence: what
     /// comes later wins.
     pub parameters: Vec<(String, String)>,
-    /// What other programs may read differently: sentence ends for "DATABASE_URL …".
+    /// What other programs may read differently: the ends of sentences that begin with its variable.
     pub doubts: Vec<String>,
 }
 
@@ -51,7 +53,7 @@ pub(super) fn foreign(text: &str) -> Option<&'static str> {
 }
 
 /// Whether `text` begins as a PostgreSQL URL does: `postgres://`, `postgresql://`, with a driver as
-/// SQLAlchemy wants it (`postgresql+asyncpg://`) or with JDBC's prefix.
+/// `SQLAlchemy` wants it (`postgresql+asyncpg://`) or with JDBC's prefix.
 pub(super) fn is_postgres(text: &str) -> bool {
     text.split_once("://")
         .is_some_and(|(scheme, _)| is_postgres_scheme(scheme))
@@ -102,20 +104,13 @@ fn is_scheme(text: &str) -> bool {
 }
 
 /// The characters that end something in a URL, and how they are written where they end nothing.
-const ENCODED: [(char, &str); 6] = [
-    ('@', "%40"),
-    (':', "%3A"),
-    ('/', "%2F"),
-    ('?', "%3F"),
-    ('#', "%23"),
-    ('%', "%25"),
-];
+const ENCODED: [(char, &str); 4] = [('@', "%40"), ('/', "%2F"), ('?', "%3F"), ('#', "%23")];
 
 /// `percent-encode the password: '#' is %23, '/' is %2F`, for those that `text` holds.
 fn percent_encode(what: &str, text: &str) -> String {
     let spellings: Vec<_> = ENCODED
         .iter()
-        .filter(|(raw, _)| *raw != ':' && text.contains(*raw))
+        .filter(|(raw, _)| text.contains(*raw))
         .map(|(raw, encoded)| format!("'{raw}' is {encoded}"))
         .collect();
     format!("percent-encode the {what}: {}", spellings.join(", "))
@@ -123,8 +118,6 @@ fn percent_encode(what: &str, text: &str) -> String {
 
 /// What stands behind `postgres://`.
 fn parse_url(rest: &str) -> Result<Parts, Fault> {
-    // libpq does not know fragments, the other parsers cut them off: only in front of an '@', where
-    // cutting leaves no host, there is no doubt.
     let authority_end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, tail) = rest.split_at(authority_end);
     let (login, hosts) = match authority.rsplit_once('@') {
@@ -146,11 +139,11 @@ fn parse_url(rest: &str) -> Result<Parts, Fault> {
             percent_encode("password", secret)
         ));
     }
+    // libpq knows no fragments, the other parsers cut them off: only in front of an '@', where
+    // cutting leaves no host, there is no doubt.
     if hosts.contains('#') || tail.contains('#') {
         return Err(
-            "has a '#' behind the login, where most programs stop reading: %23 is its \
-                    percent-encoded form"
-                .into(),
+            "has a '#' behind the login, where most programs stop reading: write %23".into(),
         );
     }
 
@@ -177,10 +170,11 @@ fn parse_url(rest: &str) -> Result<Parts, Fault> {
 }
 
 /// Whether a query is what is left of a password and a host: `ss@host/db` of `u:pa?ss@host/db`.
+/// Only the values of parameters that somebody knows may hold an '@'.
 fn query_holds_host(query: &str) -> bool {
     query.split('&').any(|pair| {
-        let key = pair.split_once('=').map_or(pair, |(key, _)| key);
-        key.contains('@')
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        key.contains('@') || value.contains('@') && meaning(key) == Meaning::Unknown
     })
 }
 
@@ -285,13 +279,13 @@ fn broken_percent(text: &str) -> bool {
 
 /// Whether `text` begins as libpq's other form does: `keyword = value`.
 fn keyword_values(text: &str) -> bool {
-    text.split_once('=').is_some_and(|(keyword, _)| {
-        let keyword = keyword.trim_end();
-        !keyword.is_empty()
-            && keyword
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || c == '_')
-    })
+    text.split_once('=')
+        .is_some_and(|(keyword, _)| is_keyword(keyword.trim_end()))
+}
+
+fn is_keyword(text: &str) -> bool {
+    let letter = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    !text.is_empty() && text.chars().all(letter)
 }
 
 /// libpq's `keyword = value` pairs; values with blanks stand in single quotes, a backslash takes
@@ -306,6 +300,9 @@ fn parse_keyword_values(text: &str) -> Result<Parts, Fault> {
         let keyword = keyword.trim();
         if keyword.contains(char::is_whitespace) {
             return Err("has a word without '=': values with blanks stand in single quotes".into());
+        }
+        if !is_keyword(keyword) {
+            return Err("has an '=' without a keyword: values with blanks stand in quotes".into());
         }
         let (value, behind) = keyword_value(behind.trim_start())
             .ok_or_else(|| format!("has a {keyword} whose quote is never closed"))?;
@@ -341,8 +338,11 @@ const SECRET_WORDS: [&str; 5] = ["pass", "pwd", "secret", "token", "scram"];
 /// Nothing is parsed here, since what is shown is mostly what could not be: everything between
 /// the first ':' and the last '@' counts as the password, whatever it holds.
 pub fn redact(text: &str) -> String {
-    if let Some((scheme, rest)) = text.split_once("://") {
-        return format!("{scheme}://{}", redact_url(rest));
+    match text.split_once("://") {
+        Some((scheme, rest)) if !scheme.contains('=') => {
+            return format!("{scheme}://{}", redact_url(rest));
+        }
+        _ => {}
     }
     if let Some(at) = first_secret_word(text).filter(|_| text.contains('=')) {
         // The value may be quoted and hold anything: nothing behind it is sure to be harmless.
@@ -359,6 +359,10 @@ fn redact_url(rest: &str) -> String {
         Some((login, rest)) => (Some(login), rest),
         None => (None, rest),
     };
+    if login.and_then(first_secret_word).is_some() {
+        // The '@' may be one in a parameter's value, or one behind a login: nobody knows.
+        return "***".to_owned();
+    }
     let (address, query) = match rest.split_once('?') {
         Some((address, query)) => (address, Some(query)),
         None => (rest, None),
@@ -403,3 +407,6 @@ fn is_port(text: &str) -> bool {
     let behind = text.trim_start_matches(|c: char| c.is_ascii_digit());
     behind.is_empty() || behind.starts_with(['/', ','])
 }
+
+#[cfg(test)]
+mod tests;

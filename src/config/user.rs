@@ -88,6 +88,14 @@ impl User {
     }
 }
 
+/// What this process's user is called: libpq's last resort for a role.
+pub(super) fn own_name() -> Option<String> {
+    let uid = nix::unistd::geteuid().to_string();
+    let passwd = fs::read_to_string("/etc/passwd").ok()?;
+    let entry = numbered(&passwd, &uid)?;
+    entry.first().map(|name| (*name).to_owned())
+}
+
 fn entries(file: &str) -> impl Iterator<Item = Vec<&str>> {
     file.lines().map(|line| line.split(':').collect())
 }

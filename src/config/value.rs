@@ -124,11 +124,11 @@ fn real_time(name: &str) -> Option<Signal> {
     let number = match (name.strip_prefix("RTMIN"), name.strip_prefix("RTMAX")) {
         (Some(""), _) => libc::SIGRTMIN(),
         (Some(offset), _) => {
-            libc::SIGRTMIN() + offset.strip_prefix('+')?.parse::<u8>().ok()? as i32
+            libc::SIGRTMIN() + i32::from(offset.strip_prefix('+')?.parse::<u8>().ok()?)
         }
         (_, Some("")) => libc::SIGRTMAX(),
         (_, Some(offset)) => {
-            libc::SIGRTMAX() - offset.strip_prefix('-')?.parse::<u8>().ok()? as i32
+            libc::SIGRTMAX() - i32::from(offset.strip_prefix('-')?.parse::<u8>().ok()?)
         }
         _ => return None,
     };
