@@ -57,9 +57,7 @@ impl CommandLine {
     ///
     /// # Errors
     /// [`UsageError`], whose exit status is 64.
-    pub fn parse(
-        arguments: impl IntoIterator<Item = OsString>,
-    ) -> Result<CommandLine, UsageError> {
+    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<CommandLine, UsageError> {
         let mut parser = lexopt::Parser::from_args(arguments);
         let mut options = BTreeMap::new();
         let mut subcommand: Option<(&'static str, Command)> = None;
@@ -70,12 +68,21 @@ impl CommandLine {
                     Some((name, _)) => Err(UsageError::UnexpectedWord(name, "--".to_owned())),
                 };
             }
-            match parser.next().map_err(|e| UsageError::Malformed(e.to_string()))? {
+            match parser
+                .next()
+                .map_err(|e| UsageError::Malformed(e.to_string()))?
+            {
                 Some(Arg::Short('h') | Arg::Long("help")) => {
-                    return Ok(CommandLine { command: Command::Help, options });
+                    return Ok(CommandLine {
+                        command: Command::Help,
+                        options,
+                    });
                 }
                 Some(Arg::Short('V') | Arg::Long("version")) => {
-                    return Ok(CommandLine { command: Command::Version, options });
+                    return Ok(CommandLine {
+                        command: Command::Version,
+                        options,
+                    });
                 }
                 Some(Arg::Long(name)) => {
                     let Some(info) = OptionInfo::find(name) else {
@@ -83,12 +90,10 @@ impl CommandLine {
                     };
                     let value = match info.value {
                         None => parser.optional_value().unwrap_or_else(|| "true".into()),
-                        Some(_) => parser
-                            .value()
-                            .map_err(|_| missing_value(info))?,
+                        Some(_) => parser.value().map_err(|_| missing_value(info))?,
                     };
                     let value = value.into_string().map_err(|value| {
-                        UsageError::Malformed(format!("--{name} is not UTF-8: {value:?}"))
+                        UsageError::Malformed(format!("--{} is not UTF-8: {value:?}", info.name))
                     })?;
                     give(&mut options, info, value);
                 }
@@ -142,7 +147,10 @@ fn run(
     if application.is_empty() {
         return Err(UsageError::NoCommand);
     }
-    Ok(CommandLine { command: Command::Run(application), options })
+    Ok(CommandLine {
+        command: Command::Run(application),
+        options,
+    })
 }
 
 fn with_rest(first: OsString, parser: &mut lexopt::Parser) -> Vec<OsString> {
@@ -162,13 +170,19 @@ fn behind_dashes(parser: &mut lexopt::Parser) -> Option<Vec<OsString>> {
 
 fn missing_value(info: &OptionInfo) -> UsageError {
     let value = info.value.unwrap_or_default();
-    UsageError::Malformed(format!("--{} needs a value: --{} {value}", info.name, info.name))
+    UsageError::Malformed(format!(
+        "--{} needs a value: --{} {value}",
+        info.name, info.name
+    ))
 }
 
 fn unknown(given: &str) -> UsageError {
-    let hint = nearest(given.trim_start_matches('-'), OPTIONS.iter().map(|option| option.name))
-        .map(|name| format!(", did you mean '--{name}'?"))
-        .unwrap_or_default();
+    let hint = nearest(
+        given.trim_start_matches('-'),
+        OPTIONS.iter().map(|option| option.name),
+    )
+    .map(|name| format!(", did you mean '--{name}'?"))
+    .unwrap_or_default();
     UsageError::UnknownOption(given.to_owned(), hint)
 }
 
@@ -179,9 +193,15 @@ pub(super) fn nearest<'a>(
     names: impl Iterator<Item = &'a str> + Clone,
 ) -> Option<&'a str> {
     let common = |name: &str| {
-        given.chars().zip(name.chars()).take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count()
+        given
+            .chars()
+            .zip(name.chars())
+            .take_while(|(a, b)| a.eq_ignore_ascii_case(b))
+            .count()
     };
-    names.max_by_key(|name| common(name)).filter(|name| common(name) >= 4)
+    names
+        .max_by_key(|name| common(name))
+        .filter(|name| common(name) >= 4)
 }
 
 /// The help text.
@@ -204,7 +224,10 @@ given as a variable, PREMAIN_ and its name: PREMAIN_WAIT_TIMEOUT. The option win
     for section in Section::ALL {
         text.push_str(&format!("\n{}:\n", section.title()));
         for option in OPTIONS.iter().filter(|option| option.section == section) {
-            let value = option.value.map(|value| format!(" {value}")).unwrap_or_default();
+            let value = option
+                .value
+                .map(|value| format!(" {value}"))
+                .unwrap_or_default();
             text.push_str(&format!("  --{}{value}\n", option.name));
             for line in wrap(option.help, 82) {
                 text.push_str(&format!("        {line}\n"));
@@ -258,7 +281,10 @@ mod tests {
 
     #[test]
     fn behind_dashes_a_subcommand_is_an_application() {
-        assert_eq!(parse("-- migrate --help").unwrap().command, words("migrate --help"));
+        assert_eq!(
+            parse("-- migrate --help").unwrap().command,
+            words("migrate --help")
+        );
         assert_eq!(parse("run wait").unwrap().command, words("wait"));
     }
 
@@ -268,8 +294,14 @@ mod tests {
         assert_eq!(parsed.command, Command::Status);
         assert_eq!(parsed.options["output"], "json");
         assert_eq!(parsed.options["exit-code"], "true");
-        assert!(matches!(parse("wait now"), Err(UsageError::UnexpectedWord("wait", _))));
-        assert!(matches!(parse("migrate -- node"), Err(UsageError::UnexpectedWord(..))));
+        assert!(matches!(
+            parse("wait now"),
+            Err(UsageError::UnexpectedWord("wait", _))
+        ));
+        assert!(matches!(
+            parse("migrate -- node"),
+            Err(UsageError::UnexpectedWord(..))
+        ));
     }
 
     #[test]
@@ -290,14 +322,23 @@ mod tests {
         let error = parse("--wait-time 5 true").unwrap_err().to_string();
         assert!(error.contains("--wait-timeout"), "{error}");
         assert!(parse("-x true").unwrap_err().to_string().contains("'-x'"));
-        assert!(parse("--grace").unwrap_err().to_string().contains("--grace DURATION"));
+        assert!(
+            parse("--grace")
+                .unwrap_err()
+                .to_string()
+                .contains("--grace DURATION")
+        );
     }
 
     #[test]
     fn the_help_lists_every_option() {
         let help = help();
         for option in OPTIONS {
-            assert!(help.contains(&format!("--{}", option.name)), "{}", option.name);
+            assert!(
+                help.contains(&format!("--{}", option.name)),
+                "{}",
+                option.name
+            );
         }
     }
 }

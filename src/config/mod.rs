@@ -5,9 +5,12 @@
 //! name.
 
 pub mod cli;
+pub mod database;
 pub mod env;
 pub mod option;
 pub mod secret;
+mod settings;
+pub mod target;
 pub mod url;
 pub mod value;
 
@@ -18,16 +21,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use cli::Command;
+pub use database::{ChannelBinding, Database, Host, RootCertificates, SessionTarget, SslMode, Tls};
 pub use env::Environment;
 pub use secret::Secret;
-pub use url::Database;
 pub use value::Signal;
 
 use crate::exit::Exit;
 use option::{OPTIONS, OptionInfo, PREFIX, Raw};
 
 /// Everything premain was told, valid as far as that can be seen without a server.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// What to do.
     pub command: Command,
@@ -60,7 +63,10 @@ pub struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Log { level: tracing::Level::INFO, json: false }
+        Log {
+            level: tracing::Level::INFO,
+            json: false,
+        }
     }
 }
 
@@ -250,8 +256,10 @@ impl fmt::Display for Problems {
         match self {
             Problems::Usage(error) => error.fmt(f),
             Problems::Values(list) => {
-                let lines: Vec<_> =
-                    list.iter().map(|problem| format!("{} {}", problem.name, problem.what)).collect();
+                let lines: Vec<_> = list
+                    .iter()
+                    .map(|problem| format!("{} {}", problem.name, problem.what))
+                    .collect();
                 f.write_str(&lines.join("\n"))
             }
         }
@@ -274,8 +282,12 @@ impl Config {
 
         let wait_timeout = reader.read("wait-timeout", &raw.wait_timeout, value::limit);
         let log = Log {
-            level: reader.read("log", &raw.log, level).unwrap_or(Log::default().level),
-            json: reader.read("log-format", &raw.log_format, log_format).unwrap_or_default(),
+            level: reader
+                .read("log", &raw.log, level)
+                .unwrap_or(Log::default().level),
+            json: reader
+                .read("log-format", &raw.log_format, log_format)
+                .unwrap_or_default(),
         };
         let init = Init {
             exec: reader.flag("exec", &raw.exec),
@@ -286,15 +298,24 @@ impl Config {
                 .read("signal-target", &raw.signal_target, |text| {
                     value::choice(
                         text,
-                        &[("child", SignalTarget::Child), ("group", SignalTarget::Group)],
+                        &[
+                            ("child", SignalTarget::Child),
+                            ("group", SignalTarget::Group),
+                        ],
                     )
                 })
                 .unwrap_or(SignalTarget::Child),
-            rewrite: reader.each("rewrite", &raw.rewrite, value::rewrite).into_iter().collect(),
+            rewrite: reader
+                .each("rewrite", &raw.rewrite, value::rewrite)
+                .into_iter()
+                .collect(),
             term_delay: reader
                 .read("term-delay", &raw.term_delay, value::duration)
                 .unwrap_or_default(),
-            remap_exit: reader.each("remap-exit", &raw.remap_exit, value::remap).into_iter().collect(),
+            remap_exit: reader
+                .each("remap-exit", &raw.remap_exit, value::remap)
+                .into_iter()
+                .collect(),
             pdeathsig: reader.read("pdeathsig", &raw.pdeathsig, Signal::parse),
         };
         let migrate = Migrate {
@@ -311,7 +332,9 @@ impl Config {
             ddl_lock_timeout: reader
                 .read("ddl-lock-timeout", &raw.ddl_lock_timeout, value::limit)
                 .unwrap_or(Some(Duration::from_secs(5))),
-            ddl_retries: reader.read("ddl-retries", &raw.ddl_retries, value::count).unwrap_or(10),
+            ddl_retries: reader
+                .read("ddl-retries", &raw.ddl_retries, value::count)
+                .unwrap_or(10),
         };
         let status = Status {
             json: reader
@@ -321,11 +344,20 @@ impl Config {
                 .unwrap_or_default(),
             exit_code: reader.flag("exit-code", &raw.exit_code),
         };
-        let mut targets = reader.each("wait-for", &raw.wait_for, url::target);
+        let wait_for = reader.name("wait-for");
+        let mut doubts = Vec::new();
+        let mut targets = reader.each("wait-for", &raw.wait_for, |text| {
+            target::target(text, &wait_for, &mut doubts)
+        });
         let db_optional = reader.flag("db-optional", &raw.db_optional);
         let dropped: Vec<String> =
             reader.each("drop-env", &raw.drop_env, |name| Ok(name.to_owned()));
-        let Reader { mut problems, mut warnings, .. } = reader;
+        let Reader {
+            mut problems,
+            mut warnings,
+            ..
+        } = reader;
+        warnings.append(&mut doubts);
 
         let found = environment.databases(&mut problems, &mut warnings);
         targets.extend(found.server);
@@ -344,7 +376,10 @@ impl Config {
             database: found.database,
             migrate,
             init,
-            launch: Launch { user: raw.user, environment: environment.for_application(&dropped) },
+            launch: Launch {
+                user: raw.user,
+                environment: environment.for_application(&dropped),
+            },
             status,
             warnings,
         })
@@ -375,12 +410,19 @@ impl<'a> Reader<'a> {
                 merged.insert(info.variable(), value.clone());
             }
         }
-        Reader { line, merged, problems: Vec::new(), warnings }
+        Reader {
+            line,
+            merged,
+            problems: Vec::new(),
+            warnings,
+        }
     }
 
     fn raw(&mut self) -> Raw {
         // Every field is an optional string: there is nothing for envy to refuse.
-        envy::prefixed(PREFIX).from_iter(std::mem::take(&mut self.merged)).unwrap_or_default()
+        envy::prefixed(PREFIX)
+            .from_iter(std::mem::take(&mut self.merged))
+            .unwrap_or_default()
     }
 
     /// How the user named this option: as an option or as a variable.
@@ -388,13 +430,18 @@ impl<'a> Reader<'a> {
         if self.line.options.contains_key(option) {
             format!("--{option}")
         } else {
-            OptionInfo::find(option).map(OptionInfo::variable).unwrap_or_default()
+            OptionInfo::find(option)
+                .map(OptionInfo::variable)
+                .unwrap_or_default()
         }
     }
 
     fn complain(&mut self, option: &str, found: &str, allowed: &str) {
         let name = self.name(option);
-        self.problems.push(Problem { name, what: format!("is '{found}', not {allowed}") });
+        self.problems.push(Problem {
+            name,
+            what: format!("is '{}', not {allowed}", url::redact(found)),
+        });
     }
 
     fn read<T>(
@@ -422,13 +469,13 @@ impl<'a> Reader<'a> {
         &mut self,
         option: &str,
         raw: &Option<String>,
-        parse: impl Fn(&str) -> Result<T, value::Allowed>,
+        mut parse: impl FnMut(&str) -> Result<T, value::Allowed>,
     ) -> Vec<T> {
         let mut values = Vec::new();
         for word in value::words(raw.as_deref().unwrap_or_default()) {
             match parse(word) {
                 Ok(value) => values.push(value),
-                Err(allowed) => self.complain(option, &url::redact(word), &allowed),
+                Err(allowed) => self.complain(option, word, &allowed),
             }
         }
         values
@@ -442,7 +489,11 @@ fn unknown_variable(name: &str) -> String {
         &name[PREFIX.len()..].to_lowercase().replace('_', "-"),
         OPTIONS.iter().map(|option| bare(option.name)),
     )
-    .and_then(|near| known.iter().find(|known| known[PREFIX.len()..] == near.replace('-', "_").to_uppercase()))
+    .and_then(|near| {
+        known
+            .iter()
+            .find(|known| known[PREFIX.len()..] == near.replace('-', "_").to_uppercase())
+    })
     .map(|near| format!("; did you mean {near}?"))
     .unwrap_or_default();
     format!("{name} is no variable of premain's and has no effect{hint}")
@@ -501,10 +552,14 @@ impl LedgerName {
             return Err(allowed());
         }
         match parts.as_slice() {
-            [table] => Ok(LedgerName { schema: None, table: table.clone() }),
-            [schema, table] => {
-                Ok(LedgerName { schema: Some(schema.clone()), table: table.clone() })
-            }
+            [table] => Ok(LedgerName {
+                schema: None,
+                table: table.clone(),
+            }),
+            [schema, table] => Ok(LedgerName {
+                schema: Some(schema.clone()),
+                table: table.clone(),
+            }),
             _ => Err(allowed()),
         }
     }

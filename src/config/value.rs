@@ -11,7 +11,9 @@ pub type Allowed = String;
 /// # Errors
 /// What a duration looks like.
 pub fn duration(text: &str) -> Result<Duration, Allowed> {
-    let number = text.parse::<u32>().map(|seconds| Duration::from_secs(seconds.into()));
+    let number = text
+        .parse::<u32>()
+        .map(|seconds| Duration::from_secs(seconds.into()));
     number
         .or_else(|_| humantime::parse_duration(text))
         .map_err(|_| "a duration such as 5s, 500ms, 2m or 1m 30s".to_owned())
@@ -42,7 +44,8 @@ pub fn flag(text: &str) -> Result<bool, Allowed> {
 /// # Errors
 /// Its range.
 pub fn count(text: &str) -> Result<u32, Allowed> {
-    text.parse().map_err(|_| format!("a whole number from 0 to {}", u32::MAX))
+    text.parse()
+        .map_err(|_| format!("a whole number from 0 to {}", u32::MAX))
 }
 
 /// One of a few words.
@@ -50,10 +53,14 @@ pub fn count(text: &str) -> Result<u32, Allowed> {
 /// # Errors
 /// All of them.
 pub fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, Allowed> {
-    choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| {
-        let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
-        format!("one of {}", words.join(", "))
-    })
+    choices
+        .iter()
+        .find(|(word, _)| *word == text)
+        .map(|(_, value)| *value)
+        .ok_or_else(|| {
+            let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
+            format!("one of {}", words.join(", "))
+        })
 }
 
 /// The single values of an option that may stand several times: split at blanks and line ends.
@@ -108,12 +115,18 @@ impl Signal {
 fn real_time(name: &str) -> Option<Signal> {
     let number = match (name.strip_prefix("RTMIN"), name.strip_prefix("RTMAX")) {
         (Some(""), _) => libc::SIGRTMIN(),
-        (Some(offset), _) => libc::SIGRTMIN() + offset.strip_prefix('+')?.parse::<u8>().ok()? as i32,
+        (Some(offset), _) => {
+            libc::SIGRTMIN() + offset.strip_prefix('+')?.parse::<u8>().ok()? as i32
+        }
         (_, Some("")) => libc::SIGRTMAX(),
-        (_, Some(offset)) => libc::SIGRTMAX() - offset.strip_prefix('-')?.parse::<u8>().ok()? as i32,
+        (_, Some(offset)) => {
+            libc::SIGRTMAX() - offset.strip_prefix('-')?.parse::<u8>().ok()? as i32
+        }
         _ => return None,
     };
-    (libc::SIGRTMIN()..=libc::SIGRTMAX()).contains(&number).then_some(Signal(number))
+    (libc::SIGRTMIN()..=libc::SIGRTMAX())
+        .contains(&number)
+        .then_some(Signal(number))
 }
 
 const NAMES: [(&str, i32); 34] = [
@@ -158,7 +171,9 @@ impl std::fmt::Display for Signal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match NAMES.iter().find(|(_, number)| *number == self.0) {
             Some((name, _)) => write!(f, "SIG{name}"),
-            None if self.0 >= libc::SIGRTMIN() => write!(f, "SIGRTMIN+{}", self.0 - libc::SIGRTMIN()),
+            None if self.0 >= libc::SIGRTMIN() => {
+                write!(f, "SIGRTMIN+{}", self.0 - libc::SIGRTMIN())
+            }
             None => write!(f, "signal {}", self.0),
         }
     }
@@ -170,7 +185,9 @@ impl std::fmt::Display for Signal {
 /// What a pair looks like.
 pub fn rewrite(text: &str) -> Result<(Signal, Option<Signal>), Allowed> {
     let allowed = |why: String| format!("FROM:TO, two signals, TO 0 to drop it ({why})");
-    let (from, to) = text.split_once(':').ok_or_else(|| allowed("no colon".to_owned()))?;
+    let (from, to) = text
+        .split_once(':')
+        .ok_or_else(|| allowed("no colon".to_owned()))?;
     let from = Signal::parse(from).map_err(|_| allowed(format!("'{from}' is no signal")))?;
     let to = match to {
         "0" => None,
@@ -207,12 +224,24 @@ mod tests {
 
     #[test]
     fn signals_by_name_and_by_number() {
-        for (text, number) in
-            [("TERM", 15), ("SIGTERM", 15), ("sigterm", 15), ("15", 15), ("RTMIN+3", 37), ("SIGRTMAX-1", 63), ("64", 64)]
-        {
-            assert_eq!(Signal::parse(text).map(Signal::number), Ok(number), "{text}");
+        for (text, number) in [
+            ("TERM", 15),
+            ("SIGTERM", 15),
+            ("sigterm", 15),
+            ("15", 15),
+            ("RTMIN+3", 37),
+            ("SIGRTMAX-1", 63),
+            ("64", 64),
+        ] {
+            assert_eq!(
+                Signal::parse(text).map(Signal::number),
+                Ok(number),
+                "{text}"
+            );
         }
-        for wrong in ["", "0", "65", "-1", "SIG", "BOGUS", "RTMIN-1", "RTMIN+31", "RTMIN+"] {
+        for wrong in [
+            "", "0", "65", "-1", "SIG", "BOGUS", "RTMIN-1", "RTMIN+31", "RTMIN+",
+        ] {
             assert!(Signal::parse(wrong).is_err(), "{wrong:?}");
         }
         assert_eq!(Signal(37).to_string(), "SIGRTMIN+3");

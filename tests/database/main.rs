@@ -1,0 +1,10 @@
+//! premain against real PostgreSQL servers.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod migrating;
+mod refinery;
+mod shutdown;
+mod status;
+mod wire;
