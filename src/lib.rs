@@ -2,6 +2,7 @@
 
 pub mod boot;
 pub mod commands;
+pub mod conceal;
 pub mod config;
 pub mod database;
 pub mod error;

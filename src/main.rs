@@ -1,5 +1,43 @@
-fn main() -> std::process::ExitCode {
-    let config = match premain::config::Config::read(std::env::args_os().skip(1), std::env::vars_os()) { Ok(c) => c, Err(e) => { eprintln!("{e}"); return e.exit().into() } };
-    tracing_subscriber::fmt().with_writer(std::io::stderr).without_time().init();
-    premain::commands::run(&config, &premain::sys::Inherited).into()
+//! premain: block signals, read the configuration, choose the role, return its exit code.
+
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use premain::config::{self, Command, Config};
+use premain::exit::Exit;
+use premain::sys::Inherited;
+use premain::{commands, conceal, init, launch, log};
+
+fn main() -> ExitCode {
+    let inherited = Inherited::capture();
+    std::panic::set_hook(Box::new(|panic| {
+        tracing::error!("{panic}\nthis is a bug in premain; please report it");
+        std::process::exit(Exit::Bug.code().into());
+    }));
+    run(inherited).into()
+}
+
+fn run(inherited: Inherited) -> Exit {
+    let config = match Config::read(std::env::args_os().skip(1), std::env::vars_os()) {
+        Ok(config) => config,
+        Err(problems) => {
+            log::start(config::Log::default());
+            tracing::error!("{problems}");
+            return problems.exit();
+        }
+    };
+    log::start(config.log);
+    conceal::secrets();
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    if let Err(error) = launch::check(&config.launch) {
+        tracing::error!("{error}");
+        return error.exit();
+    }
+    match config.command {
+        Command::Run(_) if !config.init.exec => init::run(config, inherited, commands::run),
+        _ => commands::run(&config, &inherited),
+    }
 }

@@ -1,8 +1,8 @@
 //! What premain was told: the command line over the environment, judged in one go.
 //!
 //! `arguments + environment → CommandLine + Raw → Config | Problems`. Nothing here connects or
-//! looks at migrations; the one thing it reads from the disk are the files that `…_FILE` variables
-//! name.
+//! looks at migrations; all that it reads from the disk are the files that `…_FILE` variables name,
+//! and `/etc/passwd` and `/etc/group` for `--user`.
 
 pub mod cli;
 pub mod database;
@@ -12,6 +12,7 @@ pub mod secret;
 mod settings;
 pub mod target;
 pub mod url;
+pub mod user;
 pub mod value;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ pub use cli::Command;
 pub use database::{ChannelBinding, Database, Host, RootCertificates, SessionTarget, SslMode, Tls};
 pub use env::Environment;
 pub use secret::Secret;
+pub use user::User;
 pub use value::Signal;
 
 use crate::exit::Exit;
@@ -198,8 +200,8 @@ pub enum SignalTarget {
 /// How the application is started.
 #[derive(Debug, Clone)]
 pub struct Launch {
-    /// As whom, if not as premain itself: `name`, `uid`, `name:group`, …; looked up when it is used.
-    pub user: Option<String>,
+    /// As whom, if not as premain itself.
+    pub user: Option<User>,
     /// Its environment, without what is premain's alone.
     pub environment: Vec<(OsString, OsString)>,
 }
@@ -336,6 +338,7 @@ impl Config {
                 .read("ddl-retries", &raw.ddl_retries, value::count)
                 .unwrap_or(10),
         };
+        let user = reader.read("user", &raw.user, User::parse);
         let status = Status {
             json: reader
                 .read("output", &raw.output, |text| {
@@ -377,7 +380,7 @@ impl Config {
             migrate,
             init,
             launch: Launch {
-                user: raw.user,
+                user,
                 environment: environment.for_application(&dropped),
             },
             status,

@@ -79,6 +79,14 @@ impl Signal {
     pub const INT: Signal = Signal(libc::SIGINT);
     /// SIGKILL
     pub const KILL: Signal = Signal(libc::SIGKILL);
+    /// SIGCHLD
+    pub const CHLD: Signal = Signal(libc::SIGCHLD);
+    /// SIGCONT
+    pub const CONT: Signal = Signal(libc::SIGCONT);
+    /// SIGPIPE
+    pub const PIPE: Signal = Signal(libc::SIGPIPE);
+    /// SIGTSTP
+    pub const TSTP: Signal = Signal(libc::SIGTSTP);
     /// The number of the last real-time signal; the C library keeps 32 and 33 for itself.
     const MAX: i32 = 64;
 
