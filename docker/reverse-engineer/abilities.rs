@@ -51,10 +51,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     drop(listener);
-    println!(
-        "SIGTERM: finishing {} open connection(s)",
-        connections.count()
-    );
+    println!("SIGTERM: finishing {} open connection(s)", connections.count());
     connections.shutdown().await;
     println!("bye");
     Ok(())
@@ -82,35 +79,26 @@ async fn answer(request: Request<Incoming>, store: &Store) -> Response<Full<Byte
     let (status, body) = match (request.method(), request.uri().path()) {
         (&Method::GET, "/health") => (StatusCode::OK, store.health().await),
         (&Method::GET, "/abilities") => {
-            let service = request
-                .uri()
-                .query()
-                .and_then(|query| parameter(query, "service"));
+            let service = request.uri().query().and_then(|query| parameter(query, "service"));
             (StatusCode::OK, store.list(service.as_deref()).await)
         }
         (&Method::POST, "/abilities") => match ability(request.into_body()).await {
             Ok(ability) => (StatusCode::CREATED, store.put(ability).await),
-            Err(error) => (
-                StatusCode::BAD_REQUEST,
-                json!({ "error": error.to_string() }),
-            ),
+            Err(error) => (StatusCode::BAD_REQUEST, json!({ "error": error.to_string() })),
         },
         _ => (StatusCode::NOT_FOUND, json!({ "error": "no such page" })),
     };
     let mut response = Response::new(Full::from(format!("{body}\n")));
     *response.status_mut() = status;
-    response.headers_mut().insert(
-        CONTENT_TYPE,
-        hyper::header::HeaderValue::from_static("application/json"),
-    );
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/json"));
     response
 }
 
 /// The value of `name` in a query string.
 fn parameter(query: &str, name: &str) -> Option<String> {
-    let value = query
-        .split('&')
-        .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
+    let value = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
     Some(percent_decode_str(value).decode_utf8_lossy().into_owned())
 }
 
@@ -150,14 +138,9 @@ struct Store {
 
 impl Store {
     fn from_env() -> Result<Self, tokio_postgres::Error> {
-        let url = std::env::var("DATABASE_URL")
-            .ok()
-            .filter(|url| !url.is_empty());
+        let url = std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty());
         let database = url.map(|url| Database::new(&url)).transpose()?;
-        Ok(Self {
-            primary: Mutex::default(),
-            database,
-        })
+        Ok(Self { primary: Mutex::default(), database })
     }
 
     async fn health(&self) -> Value {
@@ -193,10 +176,7 @@ impl Store {
         }
         let id = ability.ability_id.clone();
         println!("stored {id} in {}", stored.join(" and "));
-        self.primary
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(id, ability);
+        self.primary.lock().unwrap_or_else(PoisonError::into_inner).insert(id, ability);
         json!({ "stored": stored })
     }
 }
@@ -210,13 +190,8 @@ struct Database {
 impl Database {
     fn new(url: &str) -> Result<Self, tokio_postgres::Error> {
         let mut config: tokio_postgres::Config = url.parse()?;
-        config
-            .connect_timeout(CONNECT_TIMEOUT)
-            .application_name("abilities");
-        Ok(Self {
-            config,
-            client: tokio::sync::Mutex::default(),
-        })
+        config.connect_timeout(CONNECT_TIMEOUT).application_name("abilities");
+        Ok(Self { config, client: tokio::sync::Mutex::default() })
     }
 
     /// A live connection, or none and a line about it.
@@ -265,20 +240,14 @@ impl Database {
         let (id, name) = (&ability.ability_id, &ability.ability_name);
         let (service, description) = (&ability.service_name, &ability.description);
         client
-            .execute(
-                PUT,
-                &[id, name, service, description, &embedding, &keys, &metadata],
-            )
+            .execute(PUT, &[id, name, service, description, &embedding, &keys, &metadata])
             .await
             .map_err(complain)
             .is_ok()
     }
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the shape that map_err wants"
-)]
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn complain(error: tokio_postgres::Error) {
     match error.as_db_error() {
         Some(refusal) => println!("PostgreSQL refused: {refusal}"),
