@@ -50,7 +50,10 @@ pub fn debian(program: &str, package: &str) -> String {
 pub struct Setup {
     command: Command,
     place: Place,
+    acts: Vec<Act>,
 }
+
+type Act = Box<dyn FnMut() -> std::io::Result<()> + Send + Sync>;
 
 impl Setup {
     /// premain with these options, and an application behind `--`.
@@ -79,7 +82,7 @@ impl Setup {
             }
         }
         // Whatever started the tests may have left descriptors open.
-        Setup { command, place }.before_exec(|| {
+        Setup { command, place, acts: Vec::new() }.before_exec(|| {
             // SAFETY: numbers.
             unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
             Ok(())
@@ -97,29 +100,36 @@ impl Setup {
         self
     }
 
-    /// Runs in the new process, just before it becomes the init.
-    pub fn before_exec(self, act: impl FnMut() -> std::io::Result<()> + Send + Sync + 'static) -> Setup {
-        // SAFETY: the closures of these tests make system calls only.
-        self.with(|command| unsafe {
-            command.pre_exec(act);
+    /// Runs in the new process, which is in its place, just before it becomes the init.
+    pub fn before_exec(mut self, act: impl FnMut() -> std::io::Result<()> + Send + Sync + 'static) -> Setup {
+        self.acts.push(Box::new(act));
+        self
+    }
+
+    /// Not as root.
+    pub fn as_user(self, uid: u32, gid: u32, groups: &'static [u32]) -> Setup {
+        self.before_exec(move || {
+            // SAFETY: as many groups as it says.
+            unsafe { libc::setgroups(groups.len(), groups.as_ptr()) };
+            nix::unistd::setgid(gid.into())?;
+            Ok(nix::unistd::setuid(uid.into())?)
         })
     }
 
     pub fn start(self) -> Run {
-        let Setup { mut command, place } = self;
+        let Setup { mut command, place, acts } = self;
         let spawn = move || {
             if place == Place::Pid1 {
                 // It is this thread whose next child begins a namespace.
                 unshare(CloneFlags::CLONE_NEWPID).expect("the tests of the init need root");
-                let own_proc = || {
-                    unshare(CloneFlags::CLONE_NEWNS)?;
-                    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-                    mount(None::<&str>, "/", None::<&str>, private, None::<&str>)?;
-                    mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), None::<&str>)?;
-                    Ok(())
-                };
                 // SAFETY: system calls only.
+                unsafe { command.pre_exec(own_mounts) };
+                // SAFETY: the same.
                 unsafe { command.pre_exec(own_proc) };
+            }
+            for act in acts {
+                // SAFETY: the acts of these tests make system calls only.
+                unsafe { command.pre_exec(act) };
             }
             command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
         };
@@ -147,6 +157,17 @@ impl Setup {
     pub fn end(self) -> End {
         self.start().end()
     }
+}
+
+/// From here on what this process mounts is nobody else's concern.
+pub fn own_mounts() -> std::io::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    Ok(mount(None::<&str>, "/", None::<&str>, private, None::<&str>)?)
+}
+
+fn own_proc() -> std::io::Result<()> {
+    Ok(mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), None::<&str>)?)
 }
 
 /// A running init.
@@ -182,6 +203,11 @@ impl Run {
             self.kill();
             panic!("no further line: {error}; log: {:?}", self.stderr.take().map(JoinHandle::join))
         })
+    }
+
+    /// The next line, if there is one within this time.
+    pub fn line_within(&mut self, time: Duration) -> Option<String> {
+        self.lines.recv_timeout(time).ok()
     }
 
     /// Waits for a line.
