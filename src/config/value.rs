@@ -91,8 +91,8 @@ impl Signal {
     const MAX: i32 = 64;
 
     /// The signal of that number, if there is one.
-    pub fn from_number(number: i32) -> Option<Signal> {
-        (1..=Self::MAX).contains(&number).then_some(Signal(number))
+    pub const fn from_number(number: i32) -> Option<Signal> {
+        if 1 <= number && number <= Self::MAX { Some(Signal(number)) } else { None }
     }
 
     /// Its number.

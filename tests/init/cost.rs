@@ -1,0 +1,101 @@
+//! What an init costs while it has nothing to do, and that its log can stop nobody. The figures
+//! that need a release build and peers to compare with are measured in `benches/init`.
+
+use std::io::Read;
+use std::process::Stdio;
+
+use crate::harness::{Place, Setup, status, wait_for};
+
+#[test]
+fn one_thread_that_sleeps() {
+    for place in Place::BOTH {
+        // The application says ten times that time goes by. It reaps its children itself.
+        let script = "echo begin; for i in 0 1 2 3 4 5 6 7 8 9; do sleep 0.1; echo tick; done; read x";
+        let mut run = Setup::new(place, &[], &["/bin/sh", "-c", script]).start();
+        run.expect("begin");
+        let asleep = || {
+            let switches = status(run.pid(), "voluntary_ctxt_switches")?;
+            status(run.pid(), "State")?.starts_with('S').then_some(switches)
+        };
+        let before = wait_for("sleep", asleep);
+        for _ in 0..10 {
+            run.expect("tick");
+        }
+        assert_eq!(status(run.pid(), "voluntary_ctxt_switches").unwrap(), before, "it woke up");
+        assert_eq!(status(run.pid(), "Threads").unwrap(), "1");
+        assert_eq!(run.end().code, Some(1));
+    }
+}
+
+#[test]
+fn a_full_log_blocks_nobody() {
+    for place in Place::BOTH {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let full = writer.try_clone().unwrap();
+        // Full to the last byte, and nobody reads.
+        set_nonblocking(&full, true);
+        let chunk = [b'x'; 4096];
+        for size in [chunk.len(), 1] {
+            while nix::unistd::write(&full, &chunk[..size]).is_ok() {}
+        }
+        set_nonblocking(&full, false);
+        let mut run = Setup::probe(place, &["--log", "trace", "--grace", "0"], &["listen", "15"])
+            .with(|command| {
+                command.stderr(Stdio::from(writer));
+            })
+            .start();
+        run.after("ready");
+        for _ in 0..100 {
+            run.signal(libc::SIGUSR1);
+            run.expect("got 10");
+        }
+        assert!(!nonblocking(&full), "the application shares the descriptor's flags");
+        run.signal(libc::SIGTERM);
+        assert_eq!(run.end().code, Some(0));
+        drop(full);
+        let mut text = Vec::new();
+        reader.read_to_end(&mut text).unwrap();
+        assert!(text.iter().all(|&byte| byte == b'x'));
+    }
+}
+
+#[test]
+fn lines_are_whole_again_when_there_is_room() {
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let mut run = Setup::probe(Place::Pid1, &["--log", "debug"], &["listen", "15"])
+        .with(|command| {
+            command.stderr(Stdio::from(writer));
+        })
+        .start();
+    run.after("ready");
+    // Far more than the pipe holds, then a reader.
+    for _ in 0..5000 {
+        run.signal(libc::SIGUSR1);
+        run.expect("got 10");
+    }
+    let log = std::thread::spawn(move || {
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        text
+    });
+    run.signal(libc::SIGTERM);
+    assert_eq!(run.end().code, Some(0));
+    for line in log.join().unwrap().lines() {
+        assert!(line.starts_with("premain: debug: ") || line.is_empty(), "{line:?}");
+    }
+}
+
+fn flags(fd: &std::io::PipeWriter) -> nix::fcntl::OFlag {
+    let flags = nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_GETFL).unwrap();
+    nix::fcntl::OFlag::from_bits_retain(flags)
+}
+
+fn nonblocking(fd: &std::io::PipeWriter) -> bool {
+    flags(fd).contains(nix::fcntl::OFlag::O_NONBLOCK)
+}
+
+fn set_nonblocking(fd: &std::io::PipeWriter, on: bool) {
+    let mut flags = flags(fd);
+    flags.set(nix::fcntl::OFlag::O_NONBLOCK, on);
+    nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_SETFL(flags)).unwrap();
+}

@@ -1,0 +1,304 @@
+//! Starting an init where a test wants it, and waiting for facts.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+
+/// No fact takes this long, however busy the machine is: what is missing then never comes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where an init runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// PID 1 of a PID namespace of its own, with a /proc of it.
+    Pid1,
+    /// In the namespace of the tests, beside everybody else.
+    Subreaper,
+}
+
+impl Place {
+    pub const BOTH: [Place; 2] = [Place::Pid1, Place::Subreaper];
+}
+
+pub fn premain() -> &'static str {
+    env!("CARGO_BIN_EXE_premain")
+}
+
+pub fn probe() -> String {
+    let path = PathBuf::from(premain()).parent().unwrap().join("examples/probe");
+    assert!(path.exists(), "{path:?} is missing: cargo build --example probe");
+    path.into_os_string().into_string().unwrap()
+}
+
+/// The path of a program of a Debian package.
+pub fn debian(program: &str, package: &str) -> String {
+    let folders = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"];
+    let found = folders.iter().map(|folder| format!("{folder}/{program}")).find(|p| fs::exists(p).unwrap());
+    found.unwrap_or_else(|| panic!("{program} is missing: apt-get install -y {package}"))
+}
+
+/// An init that is about to be started.
+pub struct Setup {
+    command: Command,
+    place: Place,
+    acts: Vec<Act>,
+}
+
+type Act = Box<dyn FnMut() -> std::io::Result<()> + Send + Sync>;
+
+impl Setup {
+    /// premain with these options, and an application behind `--`.
+    pub fn new(place: Place, options: &[&str], application: &[&str]) -> Setup {
+        let mut words = options.to_vec();
+        words.push("--");
+        words.extend(application);
+        Setup::program(place, premain(), &words)
+    }
+
+    /// premain and the probe as its application.
+    pub fn probe(place: Place, options: &[&str], words: &[&str]) -> Setup {
+        let probe = probe();
+        let mut application = vec![probe.as_str()];
+        application.extend(words);
+        Setup::new(place, options, &application)
+    }
+
+    /// Any program.
+    pub fn program(place: Place, program: &str, words: &[&str]) -> Setup {
+        let mut command = Command::new(program);
+        command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("PREMAIN_") {
+                command.env_remove(name);
+            }
+        }
+        // Whatever started the tests may have left descriptors open.
+        Setup { command, place, acts: Vec::new() }.before_exec(|| {
+            // SAFETY: numbers.
+            unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+            Ok(())
+        })
+    }
+
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Setup {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Changes the command in any other way.
+    pub fn with(mut self, change: impl FnOnce(&mut Command)) -> Setup {
+        change(&mut self.command);
+        self
+    }
+
+    /// Runs in the new process, which is in its place, just before it becomes the init.
+    pub fn before_exec(mut self, act: impl FnMut() -> std::io::Result<()> + Send + Sync + 'static) -> Setup {
+        self.acts.push(Box::new(act));
+        self
+    }
+
+    /// Not as root.
+    pub fn as_user(self, uid: u32, gid: u32, groups: &'static [u32]) -> Setup {
+        self.before_exec(move || {
+            // SAFETY: as many groups as it says.
+            unsafe { libc::setgroups(groups.len(), groups.as_ptr()) };
+            nix::unistd::setgid(gid.into())?;
+            Ok(nix::unistd::setuid(uid.into())?)
+        })
+    }
+
+    pub fn start(self) -> Run {
+        let Setup { mut command, place, acts } = self;
+        let spawn = move || {
+            if place == Place::Pid1 {
+                // It is this thread whose next child begins a namespace.
+                unshare(CloneFlags::CLONE_NEWPID).expect("the tests of the init need root");
+                // SAFETY: system calls only.
+                unsafe { command.pre_exec(own_mounts) };
+                // SAFETY: the same.
+                unsafe { command.pre_exec(own_proc) };
+            }
+            for act in acts {
+                // SAFETY: the acts of these tests make system calls only.
+                unsafe { command.pre_exec(act) };
+            }
+            command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+        };
+        let mut child = std::thread::spawn(spawn).join().unwrap();
+        let (sender, lines) = channel();
+        if let Some(stdout) = child.stdout.take() {
+            std::thread::spawn(move || {
+                for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
+                    let _ = sender.send(String::from_utf8_lossy(&line).into_owned());
+                }
+            });
+        }
+        let stderr = child.stderr.take().map(|mut stderr| {
+            std::thread::spawn(move || {
+                let mut text = Vec::new();
+                let _ = stderr.read_to_end(&mut text);
+                String::from_utf8_lossy(&text).into_owned()
+            })
+        });
+        let stdin = child.stdin.take();
+        Run { child, lines, stderr, stdin }
+    }
+
+    /// Starts it and waits for its end.
+    pub fn end(self) -> End {
+        self.start().end()
+    }
+}
+
+/// From here on what this process mounts is nobody else's concern.
+pub fn own_mounts() -> std::io::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    Ok(mount(None::<&str>, "/", None::<&str>, private, None::<&str>)?)
+}
+
+fn own_proc() -> std::io::Result<()> {
+    Ok(mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), None::<&str>)?)
+}
+
+/// A running init.
+pub struct Run {
+    child: Child,
+    lines: Receiver<String>,
+    stderr: Option<JoinHandle<String>>,
+    pub stdin: Option<ChildStdin>,
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub struct End {
+    /// The exit status; 128 + n if the init itself was killed by signal n is *not* made up here.
+    pub code: Option<i32>,
+    /// What killed the init itself.
+    pub killed: Option<i32>,
+    /// The lines that nobody has asked for before.
+    pub lines: Vec<String>,
+    /// The whole log.
+    pub stderr: String,
+}
+
+impl Run {
+    /// The init, as the tests' own namespace numbers it.
+    pub fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+
+    /// The next line of standard output.
+    pub fn line(&mut self) -> String {
+        self.lines.recv_timeout(PATIENCE).unwrap_or_else(|error| {
+            self.kill();
+            panic!("no further line: {error}; log: {:?}", self.stderr.take().map(JoinHandle::join))
+        })
+    }
+
+    /// The next line, if there is one within this time.
+    pub fn line_within(&mut self, time: Duration) -> Option<String> {
+        self.lines.recv_timeout(time).ok()
+    }
+
+    /// Waits for a line.
+    pub fn expect(&mut self, line: &str) {
+        assert_eq!(self.line(), line);
+    }
+
+    /// Waits for a line that begins like this; what follows.
+    pub fn after(&mut self, start: &str) -> String {
+        let line = self.line();
+        line.strip_prefix(start).unwrap_or_else(|| panic!("{line:?}, not {start:?}")).trim().to_owned()
+    }
+
+    pub fn signal(&self, signal: i32) {
+        kill(self.pid(), signal);
+    }
+
+    /// Waits until it has children.
+    pub fn children(&self) -> Vec<i32> {
+        wait_for("a child", || Some(children_of(self.pid())).filter(|pids| !pids.is_empty()))
+    }
+
+    pub fn end(mut self) -> End {
+        drop(self.stdin.take());
+        let began = Instant::now();
+        let status = loop {
+            match self.child.try_wait().unwrap() {
+                Some(status) => break status,
+                None if began.elapsed() > PATIENCE => {
+                    self.kill();
+                    panic!("it does not end; log: {:?}", self.stderr.take().map(JoinHandle::join));
+                }
+                None => std::thread::sleep(Duration::from_millis(1)),
+            }
+        };
+        let stderr = self.stderr.take().map(|log| log.join().unwrap()).unwrap_or_default();
+        End {
+            code: status.code(),
+            killed: status.signal(),
+            lines: self.lines.iter().collect(),
+            stderr,
+        }
+    }
+
+    /// Ends what still runs when a test gives up on it.
+    fn kill(&mut self) {
+        let family = children_of(self.pid());
+        let _ = self.child.kill();
+        family.into_iter().for_each(|pid| kill(pid, libc::SIGKILL));
+        let _ = self.child.wait();
+    }
+}
+
+impl End {
+    /// The only line of standard output, read as JSON.
+    pub fn report(&self) -> serde_json::Value {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        serde_json::from_str(&self.lines[0]).unwrap()
+    }
+}
+
+pub fn kill(pid: i32, signal: i32) {
+    // SAFETY: numbers.
+    unsafe { libc::kill(pid, signal) };
+}
+
+/// Asks until there is an answer.
+pub fn wait_for<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        match answer() {
+            Some(answer) => return answer,
+            None if began.elapsed() > PATIENCE => panic!("{what} never came"),
+            None => std::thread::sleep(Duration::from_micros(200)),
+        }
+    }
+}
+
+pub fn children_of(pid: i32) -> Vec<i32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_whitespace().map(|word| word.parse().unwrap()).collect()
+}
+
+/// A line of `/proc/PID/status`: `field(pid, "State")`.
+pub fn status(pid: i32, field: &str) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
+    Some(line.trim().to_owned())
+}
+
+/// Whether the process is there, and no zombie.
+pub fn lives(pid: i32) -> bool {
+    status(pid, "State").is_some_and(|state| !state.starts_with(['Z', 'X']))
+}

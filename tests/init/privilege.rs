@@ -1,0 +1,150 @@
+//! Who the application runs as, and what it cannot find out.
+
+use nix::mount::{MsFlags, mount};
+use serde_json::json;
+
+use crate::harness::{Place, Setup, probe};
+
+/// An init in an image whose `/etc/passwd` and `/etc/group` are these.
+fn with_etc(passwd: &str, group: &str, options: &[&str], application: &[&str]) -> Setup {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("passwd"), passwd).unwrap();
+    std::fs::write(folder.path().join("group"), group).unwrap();
+    // Kept until the last process of this setup has mounted it.
+    Setup::new(Place::Pid1, options, application).before_exec(move || {
+        for file in ["passwd", "group"] {
+            let (source, target) = (folder.path().join(file), format!("/etc/{file}"));
+            mount(Some(&source), target.as_str(), None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+        }
+        Ok(())
+    })
+}
+
+const PASSWD: &str = "root:x:0:0::/root:/bin/sh\napp:x:4242:4343::/srv/app:/bin/sh\n";
+const GROUP: &str = "root:x:0:\napp:x:4343:\nvideo:x:44:app\nplugdev:x:46:other,app\nother:x:47:other\n";
+
+#[test]
+fn the_application_becomes_its_user() {
+    let probe = probe();
+    for (user, uid, gid, groups, home) in [
+        ("app", 4242, 4343, json!([44, 46, 4343]), "/srv/app"),
+        ("4242", 4242, 4343, json!([44, 46, 4343]), "/srv/app"),
+        ("app:video", 4242, 44, json!([44]), "/srv/app"),
+        ("app:99", 4242, 99, json!([99]), "/srv/app"),
+        ("5000:6000", 5000, 6000, json!([6000]), "/"),
+        ("5000:other", 5000, 47, json!([47]), "/"),
+        ("5000", 5000, 0, json!([0]), "/"),
+    ] {
+        for how in ["option", "variable", "exec"] {
+            let options: &[&str] = match how {
+                "option" => &["--user", user],
+                "exec" => &["--exec", "--user", user],
+                _ => &[],
+            };
+            let mut setup = with_etc(PASSWD, GROUP, options, &[&probe, "report"]).env("HOME", "/root");
+            if how == "variable" {
+                setup = setup.env("PREMAIN_USER", user);
+            }
+            let report = setup.end().report();
+            assert_eq!((&report["uid"], &report["euid"]), (&json!(uid), &json!(uid)), "{user}");
+            assert_eq!((&report["gid"], &report["egid"]), (&json!(gid), &json!(gid)), "{user}");
+            assert_eq!(report["groups"], groups, "{user}");
+            assert_eq!(report["env"]["HOME"], home, "{user}");
+        }
+    }
+}
+
+#[test]
+fn there_is_no_way_back_to_root() {
+    let script = "grep -E '^(Uid|Gid|CapEff|CapPrm)' /proc/self/status";
+    let end = with_etc(PASSWD, GROUP, &["--user", "app"], &["/bin/sh", "-c", script]).end();
+    let lines: Vec<_> = end.lines.iter().map(|line| line.replace('\t', " ")).collect();
+    assert_eq!(
+        lines,
+        [
+            "Uid: 4242 4242 4242 4242",
+            "Gid: 4343 4343 4343 4343",
+            "CapPrm: 0000000000000000",
+            "CapEff: 0000000000000000"
+        ]
+    );
+}
+
+#[test]
+fn whoever_is_that_user_already_has_nothing_to_do() {
+    for user in ["app", "4242", "4242:4343"] {
+        let report = with_etc(PASSWD, GROUP, &["--user", user], &[&probe(), "report"])
+            .env("HOME", "/elsewhere")
+            .as_user(4242, 4343, &[7, 4343])
+            .end()
+            .report();
+        assert_eq!((&report["uid"], &report["groups"]), (&json!(4242), &json!([7, 4343])));
+        assert_eq!(report["env"]["HOME"], "/elsewhere");
+    }
+}
+
+#[test]
+fn what_is_not_allowed_is_refused_before_anything_else_happens() {
+    for options in [&["--user", "4242"][..], &["--exec", "--user", "0:0"]] {
+        let end = Setup::new(Place::Pid1, options, &["/bin/echo", "started"])
+            .as_user(1234, 1234, &[])
+            .end();
+        assert_eq!((end.code, end.lines.len()), (Some(78), 0), "{end:?}");
+        assert!(end.stderr.contains("capabilities SETUID and SETGID"), "{end:?}");
+    }
+}
+
+#[test]
+fn any_number_runs_without_an_entry_privileges_or_home() {
+    for place in Place::BOTH {
+        for options in [&[][..], &["--exec"]] {
+            let report = Setup::probe(place, options, &["report"])
+                .with(|command| {
+                    command.env_remove("HOME");
+                })
+                .as_user(1_000_650_000, 0, &[])
+                .before_exec(|| {
+                    // SAFETY: numbers.
+                    unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+                    Ok(())
+                })
+                .end()
+                .report();
+            assert_eq!((&report["uid"], &report["gid"]), (&json!(1_000_650_000), &json!(0)));
+            assert!(report["env"]["HOME"].is_null());
+        }
+    }
+}
+
+#[test]
+fn an_application_of_another_user_still_gets_its_signals() {
+    for place in Place::BOTH {
+        let mut run = Setup::probe(place, &["--user", "4242:4242"], &["listen", "15"]).start();
+        run.after("ready");
+        run.signal(libc::SIGHUP);
+        run.expect("got 1");
+        run.signal(libc::SIGTERM);
+        assert_eq!(run.end().code, Some(0));
+    }
+}
+
+#[test]
+fn the_migration_url_is_nowhere_to_be_found() {
+    // As root, which may read everything there is.
+    let script = "cat /proc/1/environ /proc/1/cmdline /proc/self/environ | tr '\\0' '\n' | \
+                  grep -ac hunte[r]2; grep -ac OTHER=visible /proc/1/environ";
+    for options in [&[][..], &["--drop-env", "postgres://me:hunter2@db/app?password=hunter2"]] {
+        let end = Setup::new(Place::Pid1, options, &["/bin/sh", "-c", script])
+            .env("MIGRATION_DATABASE_URL", "postgres://owner:hunter2@db/app")
+            .env("OTHER", "visible")
+            .end();
+        assert_eq!(end.lines, ["0", "1"], "{end:?}");
+    }
+    // As the user that the init runs as, which is not root: nothing can be read at all.
+    let script = "cat /proc/1/environ && echo readable || echo denied; cat /proc/self/environ | tr '\\0' '\\n' | grep -cx A=b";
+    let end = Setup::new(Place::Pid1, &[], &["/bin/sh", "-c", script])
+        .env("A", "b")
+        .as_user(4242, 4242, &[])
+        .end();
+    assert_eq!(end.lines, ["denied", "1"], "{end:?}");
+}

@@ -1,0 +1,245 @@
+//! Real terminals: one ^C is one SIGINT, ^Z and `fg` work, and nobody is stopped who should not be.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsFd;
+use std::process::Stdio;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use nix::pty::{Winsize, openpty};
+use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
+use nix::unistd::{Pid, tcgetpgrp};
+
+use crate::harness::{Place, Run, Setup, children_of, debian, premain, probe, status, wait_for};
+
+/// The keyboard and the screen.
+struct Terminal {
+    keyboard: File,
+    lines: Receiver<String>,
+}
+
+/// Starts this at a terminal of its own, as the leader of a session, as `docker run -it` does; the
+/// terminal's other end.
+fn at_a_terminal(setup: Setup) -> (Run, File) {
+    let size = Winsize { ws_row: 33, ws_col: 77, ws_xpixel: 0, ws_ypixel: 0 };
+    let pty = openpty(Some(&size), None).unwrap();
+    // What is typed is not shown, so that every line is somebody's answer.
+    let mut modes = tcgetattr(&pty.slave).unwrap();
+    modes.local_flags.remove(LocalFlags::ECHO);
+    tcsetattr(&pty.slave, SetArg::TCSANOW, &modes).unwrap();
+    let stdio = || Stdio::from(pty.slave.try_clone().unwrap());
+    let run = setup
+        .with(|command| {
+            command.stdin(stdio()).stdout(stdio()).stderr(stdio());
+        })
+        .before_exec(|| {
+            nix::unistd::setsid()?;
+            // SAFETY: standard input is the terminal.
+            unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) };
+            Ok(())
+        })
+        .start();
+    (run, File::from(pty.master))
+}
+
+impl Terminal {
+    fn start(setup: Setup) -> (Run, Terminal) {
+        let (run, keyboard) = at_a_terminal(setup);
+        let mut screen = BufReader::new(keyboard.try_clone().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            // Ends with an error when nobody has the terminal anymore.
+            while screen.read_line(&mut line).is_ok_and(|length| length > 0) {
+                let _ = sender.send(line.trim_end().to_owned());
+                line.clear();
+            }
+        });
+        (run, Terminal { keyboard, lines })
+    }
+
+    /// Waits until it is this process's turn.
+    fn is_for(&self, pid: i32) {
+        let pid = Some(Pid::from_raw(pid));
+        wait_for("the foreground", || (tcgetpgrp(&self.keyboard).ok() == pid).then_some(()));
+    }
+
+    fn type_in(&mut self, keys: &str) {
+        self.keyboard.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Waits for a line with this in it; the line.
+    fn shows(&mut self, part: &str) -> String {
+        let mut seen = Vec::new();
+        loop {
+            match self.lines.recv_timeout(Duration::from_secs(30)) {
+                Ok(line) if line.contains(part) => return line,
+                Ok(line) => seen.push(line),
+                Err(error) => panic!("no {part:?}: {error}; instead: {seen:?}"),
+            }
+        }
+    }
+}
+
+/// An interactive shell at a terminal.
+fn shell() -> (Run, Terminal) {
+    let bash = debian("bash", "bash");
+    let words = ["--norc", "--noprofile", "--noediting", "-i"];
+    let setup = Setup::program(Place::Subreaper, &bash, &words).env("PS1", "").env("PROMPT_COMMAND", "");
+    let (run, mut terminal) = Terminal::start(setup);
+    terminal.type_in(&format!("alias premain={}\n", premain()));
+    terminal.type_in("stty -echo; echo here\n");
+    terminal.shows("here");
+    (run, terminal)
+}
+
+const CTRL_C: &str = "\x03";
+const CTRL_Z: &str = "\x1a";
+const CTRL_BACKSLASH: &str = "\x1c";
+
+#[test]
+fn the_application_has_the_foreground_and_gets_one_signal_for_a_key() {
+    for place in Place::BOTH {
+        let (run, mut terminal) = Terminal::start(Setup::probe(place, &[], &["listen", "15"]));
+        terminal.shows("ready");
+        for (key, signal) in [(CTRL_C, 2), (CTRL_Z, 20), (CTRL_BACKSLASH, 3), (CTRL_C, 2)] {
+            terminal.type_in(key);
+            assert_eq!(terminal.lines.recv().unwrap(), format!("got {signal}"));
+            // Nothing came in between: the init had nothing to forward.
+            run.signal(libc::SIGUSR1);
+            assert_eq!(terminal.lines.recv().unwrap(), "got 10");
+        }
+        run.signal(libc::SIGTERM);
+        assert_eq!(run.end().code, Some(0));
+    }
+}
+
+#[test]
+fn control_c_is_130() {
+    for place in Place::BOTH {
+        let (run, mut terminal) = Terminal::start(Setup::new(place, &[], &["/bin/cat"]));
+        terminal.type_in("hello\n");
+        terminal.shows("hello");
+        terminal.type_in(CTRL_C);
+        assert_eq!(run.end().code, Some(130));
+    }
+}
+
+#[test]
+fn the_foreground_is_the_applications_own_group() {
+    for place in Place::BOTH {
+        let (run, mut terminal) = Terminal::start(Setup::probe(place, &[], &["report"]));
+        let report: serde_json::Value = serde_json::from_str(&terminal.shows("{")).unwrap();
+        assert_eq!(report["foreground"], report["pid"]);
+        assert_eq!(report["pgrp"], report["pid"]);
+        assert_eq!(run.end().code, Some(0));
+    }
+}
+
+#[test]
+fn a_resized_window_is_the_applications() {
+    let stty = debian("stty", "coreutils");
+    let (run, mut terminal) = Terminal::start(Setup::new(Place::Pid1, &[], &[&stty, "size"]));
+    terminal.shows("33 77");
+    assert_eq!(run.end().code, Some(0));
+    let (run, mut terminal) = Terminal::start(Setup::probe(Place::Pid1, &[], &["listen", "28"]));
+    terminal.shows("ready");
+    let size = Winsize { ws_row: 11, ws_col: 22, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the size outlives the call.
+    unsafe { libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&terminal.keyboard.as_fd()), libc::TIOCSWINSZ, &size) };
+    terminal.shows("got 28");
+    assert_eq!(run.end().code, Some(0));
+}
+
+#[test]
+fn a_lost_terminal_is_a_hangup() {
+    for place in Place::BOTH {
+        let (run, terminal) = at_a_terminal(Setup::new(place, &[], &["/bin/sleep", "1000"]));
+        let application = run.children()[0];
+        wait_for("exec", || (status(application, "Name")? == "sleep").then_some(()));
+        drop(terminal);
+        assert_eq!(run.end().code, Some(129), "{place:?}");
+    }
+}
+
+#[test]
+fn an_init_in_the_background_may_write_where_that_stops_others() {
+    let script = "stty tostop; exec \"$0\" --log debug -- /bin/sh -c 'echo ready; read line; exit 3'";
+    let setup = Setup::program(Place::Pid1, "/bin/sh", &["-c", script, premain()]);
+    let (run, mut terminal) = Terminal::start(setup);
+    terminal.shows("ready");
+    run.signal(libc::SIGWINCH);
+    terminal.shows("forwarded SIGWINCH");
+    terminal.type_in("\n");
+    assert_eq!(run.end().code, Some(3));
+}
+
+#[test]
+fn a_shell_can_stop_and_continue_its_job() {
+    let (run, mut terminal) = shell();
+    terminal.type_in("premain -- cat\nhello\n");
+    terminal.shows("hello");
+    for round in ["once", "twice"] {
+        terminal.type_in(CTRL_Z);
+        terminal.shows("Stopped");
+        terminal.type_in("echo the shell is $((40 + 2))\n");
+        terminal.shows("the shell is 42");
+        terminal.type_in(&format!("fg\n{round} more\n"));
+        terminal.shows(&format!("{round} more"));
+    }
+    terminal.type_in(CTRL_C);
+    terminal.is_for(run.pid());
+    terminal.type_in("echo status $?\n");
+    terminal.shows("status 130");
+    terminal.type_in("exit 0\n");
+    assert_eq!(run.end().code, Some(0));
+}
+
+#[test]
+fn a_job_in_the_background_gets_the_terminal_when_it_is_its_turn() {
+    let (run, mut terminal) = shell();
+    terminal.type_in(&format!("{0} report; premain -- {0} report & wait\n", probe()));
+    let plain: serde_json::Value = serde_json::from_str(&terminal.shows("{")).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&terminal.shows("{")).unwrap();
+    assert_eq!(plain["foreground"], plain["pgrp"]);
+    assert_ne!(report["foreground"], report["pgrp"], "it was not ours to give");
+
+    // Reading stops it, the shell is told, and `fg` lets it read.
+    terminal.type_in("premain -- cat &\n");
+    terminal.type_in("while ! jobs | grep -q Stopped; do sleep 0.05; done; echo it stopped\n");
+    terminal.shows("it stopped");
+    terminal.type_in("fg\nhello\n");
+    terminal.shows("hello");
+    terminal.type_in(CTRL_C);
+    terminal.is_for(run.pid());
+    terminal.type_in("exit 0\n");
+    assert_eq!(run.end().code, Some(0));
+}
+
+#[test]
+fn a_script_has_its_terminal_back_afterwards() {
+    let script = "\"$0\" -- /bin/true; read line; echo \"got $line\"";
+    let setup = Setup::program(Place::Subreaper, "/bin/sh", &["-c", script, premain()]);
+    let (run, mut terminal) = Terminal::start(setup);
+    terminal.type_in("a line\n");
+    terminal.shows("got a line");
+    assert_eq!(run.end().code, Some(0));
+}
+
+#[test]
+fn control_z_without_a_shell_stops_nobody_for_ever() {
+    // PID 1 has no shell behind it: the application stops, the init does not, and a CONT goes on.
+    let (run, mut terminal) = Terminal::start(Setup::new(Place::Pid1, &[], &["/bin/cat"]));
+    terminal.type_in("hello\n");
+    terminal.shows("hello");
+    terminal.type_in(CTRL_Z);
+    let application = children_of(run.pid())[0];
+    wait_for("the stop", || status(application, "State")?.starts_with('T').then_some(()));
+    assert!(status(run.pid(), "State").unwrap().starts_with('S'));
+    run.signal(libc::SIGCONT);
+    terminal.type_in("again\n");
+    terminal.shows("again");
+    terminal.type_in(CTRL_C);
+    assert_eq!(run.end().code, Some(130));
+}
