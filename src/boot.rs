@@ -157,7 +157,9 @@ async fn migrate(
             Outcome::Done(report) => return Ok(report),
             Outcome::NeedsWrites(pending) => {
                 let pending = text::count(pending, "migration");
-                tracing::info!("{pending} pending, and the server takes no writes: waiting for one that does");
+                tracing::info!(
+                    "{pending} pending, and the server takes no writes: waiting for one that does"
+                );
                 let primary = wait::for_database(database, Demand::Writes, deadline);
                 session = race(shutdown, "waiting for the primary", primary).await??.value;
             }

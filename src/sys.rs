@@ -76,12 +76,7 @@ impl Inherited {
             true => Disposition::Ignored,
             false => Disposition::Default,
         };
-        Inherited {
-            mask,
-            child_ended,
-            broken_pipe,
-            launched: None,
-        }
+        Inherited { mask, child_ended, broken_pipe, launched: None }
     }
 
     /// Whether the caller ignored this signal, as `nohup` does with SIGHUP.
@@ -138,16 +133,8 @@ impl SharedFlag {
         let access = libc::PROT_READ | libc::PROT_WRITE;
         let kind = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
         // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
-        let page = unsafe {
-            libc::mmap(
-                ptr::null_mut(),
-                size_of::<AtomicBool>(),
-                access,
-                kind,
-                -1,
-                0,
-            )
-        };
+        let page =
+            unsafe { libc::mmap(ptr::null_mut(), size_of::<AtomicBool>(), access, kind, -1, 0) };
         if page == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
@@ -192,12 +179,8 @@ pub fn next_signal(patience: Option<Duration>) -> Option<Received> {
     let signal = Signal::from_number(number)?;
     // SAFETY: a positive result says that the kernel filled `info`; `si_pid` is a plain number in
     // every variant of it, and it is only looked at where it is a pid.
-    let (code, sender) = unsafe {
-        (
-            info.assume_init_ref().si_code,
-            info.assume_init_ref().si_pid(),
-        )
-    };
+    let (code, sender) =
+        unsafe { (info.assume_init_ref().si_code, info.assume_init_ref().si_pid()) };
     let own = code == libc::SI_USER && Pid::from_raw(sender) == Pid::this();
     Some(Received { signal, own })
 }
@@ -366,11 +349,7 @@ fn change(status: c_int) -> Change {
     if libc::WIFSTOPPED(status) {
         return Change::Stopped;
     }
-    match Signal::from_number(if libc::WIFSIGNALED(status) {
-        libc::WTERMSIG(status)
-    } else {
-        0
-    }) {
+    match Signal::from_number(if libc::WIFSIGNALED(status) { libc::WTERMSIG(status) } else { 0 }) {
         Some(signal) => Change::Killed(signal),
         // An exit status has eight bits.
         None => Change::Exited(libc::WEXITSTATUS(status) as u8),
@@ -381,13 +360,8 @@ fn change(status: c_int) -> Change {
 
 /// Standard input, output and error.
 // SAFETY: all three are open from `before_main` on, and nothing in premain closes one.
-pub const STANDARD_STREAMS: [BorrowedFd<'static>; 3] = unsafe {
-    [
-        BorrowedFd::borrow_raw(0),
-        BorrowedFd::borrow_raw(1),
-        BorrowedFd::borrow_raw(2),
-    ]
-};
+pub const STANDARD_STREAMS: [BorrowedFd<'static>; 3] =
+    unsafe { [BorrowedFd::borrow_raw(0), BorrowedFd::borrow_raw(1), BorrowedFd::borrow_raw(2)] };
 
 /// Has `signal` sent to this process when its parent dies.
 pub fn set_parent_death_signal(signal: Signal) {
@@ -465,10 +439,7 @@ unsafe fn edit_string(text: *mut libc::c_char, edit: impl Fn(&mut [u8])) {
 /// # Errors
 /// EAGAIN: it would have to wait. EOPNOTSUPP: this kind of file cannot tell.
 pub fn write_without_waiting(fd: BorrowedFd, bytes: &[u8]) -> nix::Result<usize> {
-    let part = libc::iovec {
-        iov_base: bytes.as_ptr().cast_mut().cast(),
-        iov_len: bytes.len(),
-    };
+    let part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     // SAFETY: one part that points to readable bytes, which writing leaves alone; offset -1 stands
     // for "where the file is".
     let written = unsafe { libc::pwritev2(fd.as_raw_fd(), &part, 1, -1, libc::RWF_NOWAIT) };

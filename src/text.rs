@@ -8,7 +8,9 @@ pub fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         0 => format!("{milliseconds}ms"),
-        1..10 if milliseconds % 1000 >= 100 => format!("{}.{}s", seconds, milliseconds % 1000 / 100),
+        1..10 if milliseconds % 1000 >= 100 => {
+            format!("{}.{}s", seconds, milliseconds % 1000 / 100)
+        }
         1..60 => format!("{seconds}s"),
         60..3600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
         _ => format!("{}h {:02}m", seconds / 3600, seconds / 60 % 60),

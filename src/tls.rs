@@ -9,7 +9,9 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
@@ -23,7 +25,9 @@ use crate::config::{Host, RootCertificates, SslMode, Tls};
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// `sslmode` demands TLS and the server has none.
-    #[error("the server offers no TLS, and sslmode demands it; switch it on there (ssl = on) or set sslmode=disable")]
+    #[error(
+        "the server offers no TLS, and sslmode demands it; switch it on there (ssl = on) or set sslmode=disable"
+    )]
     NotOffered,
     /// A PEM file cannot be used.
     #[error("{} is no usable {what}: {why}", .path.display())]
@@ -58,11 +62,15 @@ fn explain(error: &rustls::Error) -> String {
         return format!("the TLS handshake failed: {error}");
     };
     match why {
-        CertificateError::UnknownIssuer => "the server's certificate was not issued by a known authority; \
+        CertificateError::UnknownIssuer => {
+            "the server's certificate was not issued by a known authority; \
              name the right one in sslrootcert"
-            .to_owned(),
+                .to_owned()
+        }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            format!("the server's certificate is for another host ({error}); use the name it was issued for, or sslmode=verify-ca")
+            format!(
+                "the server's certificate is for another host ({error}); use the name it was issued for, or sslmode=verify-ca"
+            )
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             format!("the server's certificate has expired ({error}); renew it")
@@ -133,7 +141,10 @@ impl Connector {
         // A name that no certificate can bear (`my_db-`) is no obstacle where none is verified.
         let usable = self.verified || ServerName::try_from(name).is_ok();
         let mut make = self.make.clone();
-        match MakeTlsConnect::<S>::make_tls_connect(&mut make, if usable { name } else { "localhost" }) {
+        match MakeTlsConnect::<S>::make_tls_connect(
+            &mut make,
+            if usable { name } else { "localhost" },
+        ) {
             Ok(connect) => connect,
         }
     }
@@ -191,7 +202,8 @@ fn authorities(
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let unusable = |why: String| TlsError::File { path: path.to_owned(), what: "certificate file", why };
+    let unusable =
+        |why: String| TlsError::File { path: path.to_owned(), what: "certificate file", why };
     let certificates = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| unusable(error.to_string()))?;

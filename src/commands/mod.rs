@@ -15,9 +15,15 @@ pub fn run(config: &Config, inherited: &Inherited) -> Exit {
         Command::Run(application) => return boot::run(config, application, inherited),
         Command::Help => return print(&cli::help()),
         Command::Version => return print(concat!("premain ", env!("CARGO_PKG_VERSION"), "\n")),
-        Command::Wait => boot::in_runtime(inherited, async |shutdown| wait::run(config, shutdown).await),
-        Command::Migrate => boot::in_runtime(inherited, async |shutdown| migrate::run(config, shutdown).await),
-        Command::Status => boot::in_runtime(inherited, async |shutdown| status::run(config, shutdown).await),
+        Command::Wait => {
+            boot::in_runtime(inherited, async |shutdown| wait::run(config, shutdown).await)
+        }
+        Command::Migrate => {
+            boot::in_runtime(inherited, async |shutdown| migrate::run(config, shutdown).await)
+        }
+        Command::Status => {
+            boot::in_runtime(inherited, async |shutdown| status::run(config, shutdown).await)
+        }
     };
     outcome.unwrap_or_else(|error| boot::report(&error))
 }

@@ -60,7 +60,9 @@ pub(super) async fn run(config: &Config, shutdown: &Shutdown) -> Result<Exit, Er
     let session = boot::connect(config, "status", shutdown).await?;
     let Some(source) = source else {
         session.close().await;
-        return Ok(super::print("no migrations here: no folder holds any, and none are embedded\n"));
+        return Ok(super::print(
+            "no migrations here: no folder holds any, and none are embedded\n",
+        ));
     };
     let mut ledger = ledger::of(source.format, config.migrate.ledger.as_ref());
     let recorded = engine::recorded(&session, ledger.as_mut()).await?;

@@ -78,21 +78,12 @@ impl CommandLine {
                     Some((name, _)) => Err(UsageError::UnexpectedWord(name, "--".to_owned())),
                 };
             }
-            match parser
-                .next()
-                .map_err(|e| UsageError::Malformed(e.to_string()))?
-            {
+            match parser.next().map_err(|e| UsageError::Malformed(e.to_string()))? {
                 Some(Arg::Short('h') | Arg::Long("help")) => {
-                    return Ok(CommandLine {
-                        command: Command::Help,
-                        options,
-                    });
+                    return Ok(CommandLine { command: Command::Help, options });
                 }
                 Some(Arg::Short('V') | Arg::Long("version")) => {
-                    return Ok(CommandLine {
-                        command: Command::Version,
-                        options,
-                    });
+                    return Ok(CommandLine { command: Command::Version, options });
                 }
                 Some(Arg::Long(name)) => {
                     let Some(info) = OptionInfo::find(name) else {
@@ -161,10 +152,7 @@ fn run(
     if application.is_empty() {
         return Err(UsageError::NoCommand);
     }
-    Ok(CommandLine {
-        command: Command::Run(application),
-        options,
-    })
+    Ok(CommandLine { command: Command::Run(application), options })
 }
 
 fn with_rest(first: OsString, parser: &mut lexopt::Parser) -> Vec<OsString> {
@@ -184,19 +172,13 @@ fn behind_dashes(parser: &mut lexopt::Parser) -> Option<Vec<OsString>> {
 
 fn missing_value(info: &OptionInfo) -> UsageError {
     let value = info.value.unwrap_or_default();
-    UsageError::Malformed(format!(
-        "--{} needs a value: --{} {value}",
-        info.name, info.name
-    ))
+    UsageError::Malformed(format!("--{} needs a value: --{} {value}", info.name, info.name))
 }
 
 fn unknown(given: &str) -> UsageError {
-    let hint = nearest(
-        given.trim_start_matches('-'),
-        OPTIONS.iter().map(|option| option.name),
-    )
-    .map(|name| format!(", did you mean '--{name}'?"))
-    .unwrap_or_default();
+    let hint = nearest(given.trim_start_matches('-'), OPTIONS.iter().map(|option| option.name))
+        .map(|name| format!(", did you mean '--{name}'?"))
+        .unwrap_or_default();
     UsageError::UnknownOption(given.to_owned(), hint)
 }
 
@@ -251,10 +233,7 @@ given as a variable, PREMAIN_ and its name: PREMAIN_WAIT_TIMEOUT. The option win
         // Writing to a string cannot fail.
         let _ = writeln!(text, "\n{}:", section.title());
         for option in OPTIONS.iter().filter(|option| option.section == section) {
-            let value = option
-                .value
-                .map(|value| format!(" {value}"))
-                .unwrap_or_default();
+            let value = option.value.map(|value| format!(" {value}")).unwrap_or_default();
             let _ = writeln!(text, "  --{}{value}", option.name);
             for line in wrap(option.help, 82) {
                 let _ = writeln!(text, "        {line}");
@@ -308,10 +287,7 @@ mod tests {
 
     #[test]
     fn behind_dashes_a_subcommand_is_an_application() {
-        assert_eq!(
-            parse("-- migrate --help").unwrap().command,
-            words("migrate --help")
-        );
+        assert_eq!(parse("-- migrate --help").unwrap().command, words("migrate --help"));
         assert_eq!(parse("run wait").unwrap().command, words("wait"));
     }
 
@@ -321,14 +297,8 @@ mod tests {
         assert_eq!(parsed.command, Command::Status);
         assert_eq!(parsed.options["output"], "json");
         assert_eq!(parsed.options["exit-code"], "true");
-        assert!(matches!(
-            parse("wait now"),
-            Err(UsageError::UnexpectedWord("wait", _))
-        ));
-        assert!(matches!(
-            parse("migrate -- node"),
-            Err(UsageError::UnexpectedWord(..))
-        ));
+        assert!(matches!(parse("wait now"), Err(UsageError::UnexpectedWord("wait", _))));
+        assert!(matches!(parse("migrate -- node"), Err(UsageError::UnexpectedWord(..))));
     }
 
     #[test]
@@ -355,35 +325,18 @@ mod tests {
             ("--db-optionl", "--db-optional"),
         ] {
             let error = parse(&format!("{given} true")).unwrap_err().to_string();
-            assert!(
-                error.contains(&format!("did you mean '{meant}'?")),
-                "{error}"
-            );
+            assert!(error.contains(&format!("did you mean '{meant}'?")), "{error}");
         }
-        assert!(
-            !parse("--zzzzzz true")
-                .unwrap_err()
-                .to_string()
-                .contains("did you mean")
-        );
+        assert!(!parse("--zzzzzz true").unwrap_err().to_string().contains("did you mean"));
         assert!(parse("-x true").unwrap_err().to_string().contains("'-x'"));
-        assert!(
-            parse("--grace")
-                .unwrap_err()
-                .to_string()
-                .contains("--grace DURATION")
-        );
+        assert!(parse("--grace").unwrap_err().to_string().contains("--grace DURATION"));
     }
 
     #[test]
     fn the_help_lists_every_option() {
         let help = help();
         for option in OPTIONS {
-            assert!(
-                help.contains(&format!("--{}", option.name)),
-                "{}",
-                option.name
-            );
+            assert!(help.contains(&format!("--{}", option.name)), "{}", option.name);
         }
     }
 }

@@ -44,10 +44,7 @@ impl Database {
             user: "premain".to_owned(),
             password: None,
             name: "postgres".to_owned(),
-            tls: Tls {
-                mode: SslMode::Disable,
-                ..Tls::default()
-            },
+            tls: Tls { mode: SslMode::Disable, ..Tls::default() },
             options: None,
             application_name: None,
             session: SessionTarget::Any,
@@ -93,15 +90,9 @@ impl Host {
     /// A path is the folder of a socket, anything else a name or address.
     pub(super) fn new(host: &str, port: u16) -> Host {
         if host.starts_with('/') {
-            Host::Unix {
-                folder: host.into(),
-                port,
-            }
+            Host::Unix { folder: host.into(), port }
         } else {
-            Host::Tcp {
-                host: host.to_owned(),
-                port,
-            }
+            Host::Tcp { host: host.to_owned(), port }
         }
     }
 }
@@ -222,10 +213,7 @@ mod tests {
             connect_timeout: None,
             origin: "DATABASE_URL".to_owned(),
         };
-        assert_eq!(
-            database.to_string(),
-            "devx@db:5432,/run/.s.PGSQL.5433/devxplatform"
-        );
+        assert_eq!(database.to_string(), "devx@db:5432,/run/.s.PGSQL.5433/devxplatform");
         assert!(!format!("{database:?}").contains("hunter2"));
     }
 }

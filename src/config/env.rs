@@ -67,10 +67,7 @@ impl Environment {
             }
             match value.to_str() {
                 Some(text) => {
-                    let value = Value {
-                        text: text.to_owned(),
-                        file: None,
-                    };
+                    let value = Value { text: text.to_owned(), file: None };
                     environment.known.insert(name.to_owned(), value);
                 }
                 None => environment.problems.push(problem(name, "is not UTF-8")),
@@ -89,25 +86,14 @@ impl Environment {
             return;
         };
         if self.known.contains_key(name) {
-            self.problems.push(problem(
-                &variable,
-                &format!("and {name} are both set: keep one"),
-            ));
+            self.problems.push(problem(&variable, &format!("and {name} are both set: keep one")));
             return;
         }
         match read_secret(&path) {
             Ok(text) => {
-                self.known.insert(
-                    name.to_owned(),
-                    Value {
-                        text,
-                        file: Some(path),
-                    },
-                );
+                self.known.insert(name.to_owned(), Value { text, file: Some(path) });
             }
-            Err(why) => self
-                .problems
-                .push(problem(&variable, &format!("is '{path}', {why}"))),
+            Err(why) => self.problems.push(problem(&variable, &format!("is '{path}', {why}"))),
         }
     }
 
@@ -176,10 +162,7 @@ fn plain_name(name: &str) -> Option<&'static str> {
 }
 
 fn problem(name: &str, what: &str) -> Problem {
-    Problem {
-        name: name.to_owned(),
-        what: what.to_owned(),
-    }
+    Problem { name: name.to_owned(), what: what.to_owned() }
 }
 
 /// A file's content without the line ends at its end.

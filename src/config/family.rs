@@ -127,38 +127,27 @@ pub(super) fn find(
     problems: &mut Vec<Problem>,
     warnings: &mut Vec<String>,
 ) -> Found {
-    let known = environment
-        .with_prefix("")
-        .filter(|(name, _)| NAMES.contains(name));
+    let known = environment.with_prefix("").filter(|(name, _)| NAMES.contains(name));
     let pairs = known.map(|(name, value)| (name.to_owned(), value.to_owned()));
     // Every field is an optional string: there is nothing for envy to refuse.
     let variables = envy::from_iter(pairs).unwrap_or_default();
-    let search = Search {
-        environment,
-        variables,
-    };
+    let search = Search { environment, variables };
 
     let named = match search.url(problems, warnings) {
         Named::Nothing => search.family(warnings),
         named => named,
     };
     let (database, is_db_host) = match &named {
-        Named::Database(settings) => (
-            settings.database(problems, warnings),
-            settings.origin() == "DB_HOST",
-        ),
+        Named::Database(settings) => {
+            (settings.database(problems, warnings), settings.origin() == "DB_HOST")
+        }
         Named::Unreadable | Named::Nothing => (None, false),
     };
     let server = (!is_db_host).then(|| search.server(problems)).flatten();
     search.warn_of_files(database.as_ref(), warnings);
-    let known = database
-        .iter()
-        .flat_map(|database: &Database| &database.hosts);
+    let known = database.iter().flat_map(|database: &Database| &database.hosts);
     let server = server.filter(|server| !known.clone().any(|known| search.means(server, known)));
-    Found {
-        server: server.map(answering),
-        database,
-    }
+    Found { server: server.map(answering), database }
 }
 
 /// `DB_HOST` stands for a server, whoever may log in there.
@@ -184,9 +173,7 @@ impl Search<'_> {
             };
             let origin = self.environment.called(name);
             if let Some(scheme) = url::foreign(text) {
-                warnings.push(format!(
-                    "{origin} is a {scheme} URL, not PostgreSQL's: ignored"
-                ));
+                warnings.push(format!("{origin} is a {scheme} URL, not PostgreSQL's: ignored"));
                 continue;
             }
             return match url::parse(text) {
@@ -226,10 +213,7 @@ impl Search<'_> {
             // Half a family: probably the server's own variables, in a shared env file.
             let orphans = [(POSTGRES, "POSTGRES_HOST"), (DB, "DB_HOST")].into_iter();
             let orphan = orphans.flat_map(|(table, host)| {
-                table
-                    .iter()
-                    .map(move |(_, name)| (*name, host))
-                    .filter(|(name, _)| has(name))
+                table.iter().map(move |(_, name)| (*name, host)).filter(|(name, _)| has(name))
             });
             warnings.extend(orphan.take(1).map(|(name, host)| {
                 format!("{name} is set, but neither {host} nor DATABASE_URL: no database is known")
@@ -257,11 +241,7 @@ impl Search<'_> {
     fn filled(&self, mut settings: Settings, table: &Table) -> Settings {
         for (key, name) in table {
             if let Some(value) = self.variables.get(name) {
-                let value = if *key == "port" {
-                    service_port(value)
-                } else {
-                    value
-                };
+                let value = if *key == "port" { service_port(value) } else { value };
                 settings.fill(key, value, &self.environment.called(name));
             }
         }
@@ -304,9 +284,7 @@ impl Search<'_> {
 
 /// Kubernetes sets `DB_PORT=tcp://10.0.0.7:5432` for a service called `db`: its port is meant.
 fn service_port(value: &str) -> &str {
-    let address = value
-        .strip_prefix("tcp://")
-        .and_then(|address| address.rsplit_once(':'));
+    let address = value.strip_prefix("tcp://").and_then(|address| address.rsplit_once(':'));
     address.map_or(value, |(_, port)| port)
 }
 

@@ -69,10 +69,7 @@ pub struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Log {
-            level: tracing::Level::INFO,
-            json: false,
-        }
+        Log { level: tracing::Level::INFO, json: false }
     }
 }
 
@@ -214,10 +211,7 @@ impl fmt::Debug for Launch {
     /// Without the environment's values, which hold every secret of the application.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.environment.iter().map(|(name, _)| name).collect();
-        f.debug_struct("Launch")
-            .field("user", &self.user)
-            .field("environment", &names)
-            .finish()
+        f.debug_struct("Launch").field("user", &self.user).field("environment", &names).finish()
     }
 }
 
@@ -310,14 +304,10 @@ impl LedgerName {
             return Err(allowed());
         }
         match parts.as_slice() {
-            [table] => Ok(LedgerName {
-                schema: None,
-                table: table.clone(),
-            }),
-            [schema, table] => Ok(LedgerName {
-                schema: Some(schema.clone()),
-                table: table.clone(),
-            }),
+            [table] => Ok(LedgerName { schema: None, table: table.clone() }),
+            [schema, table] => {
+                Ok(LedgerName { schema: Some(schema.clone()), table: table.clone() })
+            }
             _ => Err(allowed()),
         }
     }
@@ -337,10 +327,8 @@ mod tests {
             ("\"my app\".\"a.b\"", Some("my app"), "a.b"),
             ("\"say \"\"hi\"\"\"", None, "say \"hi\""),
         ] {
-            let expected = LedgerName {
-                schema: schema.map(str::to_owned),
-                table: table.to_owned(),
-            };
+            let expected =
+                LedgerName { schema: schema.map(str::to_owned), table: table.to_owned() };
             assert_eq!(LedgerName::parse(text), Ok(expected), "{text}");
         }
     }
@@ -348,21 +336,13 @@ mod tests {
     #[test]
     fn what_is_no_ledger_is_told_its_form() {
         for wrong in ["", ".", "a.", ".a", "a.b.c", "\"a", "a\0b", "\"\""] {
-            assert!(
-                LedgerName::parse(wrong)
-                    .unwrap_err()
-                    .contains("[SCHEMA.]TABLE"),
-                "{wrong:?}"
-            );
+            assert!(LedgerName::parse(wrong).unwrap_err().contains("[SCHEMA.]TABLE"), "{wrong:?}");
         }
     }
 
     #[test]
     fn one_wrong_option_makes_it_wrong_usage() {
-        let problem = |name: &str| Problem {
-            name: name.to_owned(),
-            what: "is 'x'".to_owned(),
-        };
+        let problem = |name: &str| Problem { name: name.to_owned(), what: "is 'x'".to_owned() };
         let exit = |names: &[&str]| {
             Problems::Values(names.iter().map(|name| problem(name)).collect()).exit()
         };

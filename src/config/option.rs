@@ -30,12 +30,8 @@ pub enum Section {
 
 impl Section {
     /// Every section, in the order of the help text.
-    pub const ALL: [Section; 4] = [
-        Section::Waiting,
-        Section::Migrating,
-        Section::Init,
-        Section::Output,
-    ];
+    pub const ALL: [Section; 4] =
+        [Section::Waiting, Section::Migrating, Section::Init, Section::Output];
 
     /// The heading.
     pub fn title(self) -> &'static str {

@@ -30,14 +30,9 @@ impl Config {
         let status = reader.status(&raw);
         let mut wait = reader.wait(&raw);
         let user = reader.read("user", raw.user.as_deref(), User::parse);
-        let dropped: Vec<String> = reader.each("drop-env", raw.drop_env.as_deref(), |name| {
-            Ok(name.to_owned())
-        });
-        let Reader {
-            mut problems,
-            mut warnings,
-            ..
-        } = reader;
+        let dropped: Vec<String> =
+            reader.each("drop-env", raw.drop_env.as_deref(), |name| Ok(name.to_owned()));
+        let Reader { mut problems, mut warnings, .. } = reader;
 
         let found = environment.databases(&mut problems, &mut warnings);
         wait.targets.extend(found.server);
@@ -52,10 +47,7 @@ impl Config {
             database: found.database,
             migrate,
             init,
-            launch: Launch {
-                user,
-                environment: environment.for_application(&dropped),
-            },
+            launch: Launch { user, environment: environment.for_application(&dropped) },
             status,
             warnings,
         })
@@ -86,10 +78,7 @@ impl Reader<'_> {
             raw.log_format.as_deref(),
             &[("text", false), ("json", true)],
         );
-        Log {
-            level: level.unwrap_or(Log::default().level),
-            json: json.unwrap_or_default(),
-        }
+        Log { level: level.unwrap_or(Log::default().level), json: json.unwrap_or_default() }
     }
 
     fn wait(&mut self, raw: &Raw) -> Wait {
@@ -105,29 +94,19 @@ impl Reader<'_> {
     fn targets(&mut self, raw: Option<&str>) -> Vec<Target> {
         let origin = self.name("wait-for");
         let mut doubts = Vec::new();
-        let targets = self.each("wait-for", raw, |text| {
-            target::target(text, &origin, &mut doubts)
-        });
+        let targets = self.each("wait-for", raw, |text| target::target(text, &origin, &mut doubts));
         self.warnings.append(&mut doubts);
         targets
     }
 
     fn migrate(&mut self, raw: &Raw) -> Migrate {
-        let source = self.read("migrations", raw.migrations.as_deref(), |text| {
-            Ok(source(text))
-        });
-        let format = self.choice(
-            "format",
-            raw.format.as_deref(),
-            &[("refinery", Format::Refinery)],
-        );
+        let source = self.read("migrations", raw.migrations.as_deref(), |text| Ok(source(text)));
+        let format =
+            self.choice("format", raw.format.as_deref(), &[("refinery", Format::Refinery)]);
         let ledger = self.read("ledger", raw.ledger.as_deref(), LedgerName::parse);
         let lock_timeout = self.read("lock-timeout", raw.lock_timeout.as_deref(), value::limit);
-        let ddl_lock_timeout = self.read(
-            "ddl-lock-timeout",
-            raw.ddl_lock_timeout.as_deref(),
-            value::limit,
-        );
+        let ddl_lock_timeout =
+            self.read("ddl-lock-timeout", raw.ddl_lock_timeout.as_deref(), value::limit);
         let ddl_retries = self.read("ddl-retries", raw.ddl_retries.as_deref(), value::count);
         Migrate {
             source: source.unwrap_or(SourceChoice::Auto),
@@ -140,10 +119,7 @@ impl Reader<'_> {
     }
 
     fn init(&mut self, raw: &Raw) -> Init {
-        let targets = [
-            ("child", SignalTarget::Child),
-            ("group", SignalTarget::Group),
-        ];
+        let targets = [("child", SignalTarget::Child), ("group", SignalTarget::Group)];
         let grace = self.read("grace", raw.grace.as_deref(), value::limit);
         let signal_target = self.choice("signal-target", raw.signal_target.as_deref(), &targets);
         let term_delay = self.read("term-delay", raw.term_delay.as_deref(), value::duration);
@@ -165,11 +141,8 @@ impl Reader<'_> {
     }
 
     fn status(&mut self, raw: &Raw) -> Status {
-        let json = self.choice(
-            "output",
-            raw.output.as_deref(),
-            &[("table", false), ("json", true)],
-        );
+        let json =
+            self.choice("output", raw.output.as_deref(), &[("table", false), ("json", true)]);
         Status {
             json: json.unwrap_or_default(),
             exit_code: self.flag("exit-code", raw.exit_code.as_deref()),
@@ -194,19 +167,12 @@ impl<'a> Reader<'a> {
                 merged.insert(info.variable(), value.clone());
             }
         }
-        Reader {
-            line,
-            merged,
-            problems: Vec::new(),
-            warnings,
-        }
+        Reader { line, merged, problems: Vec::new(), warnings }
     }
 
     fn raw(&mut self) -> Raw {
         // Every field is an optional string: there is nothing for envy to refuse.
-        envy::prefixed(PREFIX)
-            .from_iter(std::mem::take(&mut self.merged))
-            .unwrap_or_default()
+        envy::prefixed(PREFIX).from_iter(std::mem::take(&mut self.merged)).unwrap_or_default()
     }
 
     /// How the user named this option: as an option or as a variable.
@@ -214,18 +180,13 @@ impl<'a> Reader<'a> {
         if self.line.options.contains_key(option) {
             format!("--{option}")
         } else {
-            OptionInfo::find(option)
-                .map(OptionInfo::variable)
-                .unwrap_or_default()
+            OptionInfo::find(option).map(OptionInfo::variable).unwrap_or_default()
         }
     }
 
     fn complain(&mut self, option: &str, found: &str, allowed: &str) {
         let what = format!("is '{}', not {allowed}", url::redact(found));
-        self.problems.push(Problem {
-            name: self.name(option),
-            what,
-        });
+        self.problems.push(Problem { name: self.name(option), what });
     }
 
     fn read<T>(
@@ -279,10 +240,7 @@ impl<'a> Reader<'a> {
 const AT_BUILD_TIME: &str = "PREMAIN_EMBED";
 
 fn unknown_variable(name: &str) -> String {
-    let option = name
-        .trim_start_matches(PREFIX)
-        .to_lowercase()
-        .replace('_', "-");
+    let option = name.trim_start_matches(PREFIX).to_lowercase().replace('_', "-");
     let hint = cli::nearest(&option, OPTIONS.iter().map(|option| option.name))
         .and_then(OptionInfo::find)
         .map(|near| format!("; did you mean {}?", near.variable()))
@@ -306,9 +264,7 @@ mod tests {
     use super::*;
 
     fn read(line: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
-        let pairs = variables
-            .iter()
-            .map(|(name, value)| (name.into(), value.into()));
+        let pairs = variables.iter().map(|(name, value)| (name.into(), value.into()));
         Config::read(line.split_whitespace().map(OsString::from), pairs)
             .map_err(|problems| format!("{}: {problems}", problems.exit().code()))
     }
@@ -322,10 +278,7 @@ mod tests {
         assert_eq!(config.database, None);
         assert_eq!(config.migrate.source, SourceChoice::Auto);
         assert_eq!(config.migrate.lock_timeout, Some(Duration::from_mins(5)));
-        assert_eq!(
-            config.migrate.ddl_lock_timeout,
-            Some(Duration::from_secs(5))
-        );
+        assert_eq!(config.migrate.ddl_lock_timeout, Some(Duration::from_secs(5)));
         assert_eq!(config.migrate.ddl_retries, 10);
         assert_eq!(config.init.grace, Some(Duration::from_secs(8)));
         assert_eq!(config.init.signal_target, SignalTarget::Child);
@@ -347,10 +300,7 @@ mod tests {
         assert_eq!(config.init.rewrite.len(), 2);
         assert!(config.log.json && config.wait.db_optional);
         let config = read("true", &variables).unwrap();
-        assert_eq!(
-            config.migrate.source,
-            SourceChoice::Folder(PathBuf::from("db/migrations"))
-        );
+        assert_eq!(config.migrate.source, SourceChoice::Folder(PathBuf::from("db/migrations")));
     }
 
     #[test]
@@ -370,10 +320,7 @@ mod tests {
 
     #[test]
     fn the_variable_of_the_build_is_no_mistake() {
-        assert_eq!(
-            read("true", &[("PREMAIN_EMBED", "db")]).unwrap().warnings,
-            [""; 0]
-        );
+        assert_eq!(read("true", &[("PREMAIN_EMBED", "db")]).unwrap().warnings, [""; 0]);
     }
 
     #[test]
@@ -402,22 +349,13 @@ mod tests {
             assert!(line.starts_with(beginning), "{line} | {beginning}");
         }
         assert_eq!(lines.next(), None);
-        assert!(
-            read("--grace soon true", &variables)
-                .unwrap_err()
-                .starts_with("64: ")
-        );
+        assert!(read("--grace soon true", &variables).unwrap_err().starts_with("64: "));
     }
 
     #[test]
     fn no_value_is_shown_with_its_password() {
         let url = "postgres://u:hunter2@h:0/d";
-        for name in [
-            "PREMAIN_WAIT_FOR",
-            "PREMAIN_LOG",
-            "PREMAIN_GRACE",
-            "PREMAIN_REWRITE",
-        ] {
+        for name in ["PREMAIN_WAIT_FOR", "PREMAIN_LOG", "PREMAIN_GRACE", "PREMAIN_REWRITE"] {
             let said = read("true", &[(name, url)]).unwrap_err();
             assert!(said.contains(name) && !said.contains("hunter2"), "{said}");
         }
@@ -448,15 +386,9 @@ mod tests {
 
     #[test]
     fn targets_come_from_the_option_and_from_db_host() {
-        let config = read(
-            "--wait-for file:///a --wait-for file:///b true",
-            &[("DB_HOST", "db")],
-        )
-        .unwrap();
-        let server = Target::PostgresServer {
-            host: "db".to_owned(),
-            port: 5432,
-        };
+        let config =
+            read("--wait-for file:///a --wait-for file:///b true", &[("DB_HOST", "db")]).unwrap();
+        let server = Target::PostgresServer { host: "db".to_owned(), port: 5432 };
         let files = ["/a", "/b"].map(|path| Target::File(path.into()));
         assert_eq!(config.wait.targets, [&files[..], &[server]].concat());
     }

@@ -36,19 +36,14 @@ struct Setting {
 impl std::fmt::Debug for Setting {
     /// Without the value, which may be a password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Setting")
-            .field("variable", &self.variable)
-            .finish_non_exhaustive()
+        f.debug_struct("Setting").field("variable", &self.variable).finish_non_exhaustive()
     }
 }
 
 impl Settings {
     /// Nothing yet, found in the variable `origin`.
     pub(super) fn new(origin: &str) -> Settings {
-        Settings {
-            origin: origin.to_owned(),
-            entries: BTreeMap::new(),
-        }
+        Settings { origin: origin.to_owned(), entries: BTreeMap::new() }
     }
 
     /// The parts of the connection string in the variable `origin`.
@@ -56,13 +51,7 @@ impl Settings {
         let mut settings = Settings::new(origin);
         for (key, value) in parts.parameters {
             if !value.is_empty() {
-                settings.entries.insert(
-                    key,
-                    Setting {
-                        value,
-                        variable: None,
-                    },
-                );
+                settings.entries.insert(key, Setting { value, variable: None });
             }
         }
         settings
@@ -81,21 +70,14 @@ impl Settings {
     /// Takes this from `variable`, unless it was said already.
     pub(super) fn fill(&mut self, key: &str, value: &str, variable: &str) {
         if !value.is_empty() && !self.says(key) {
-            let setting = Setting {
-                value: value.to_owned(),
-                variable: Some(variable.to_owned()),
-            };
+            let setting = Setting { value: value.to_owned(), variable: Some(variable.to_owned()) };
             self.entries.insert(key.to_owned(), setting);
         }
     }
 
     /// The servers alone.
     pub(super) fn hosts(&self, problems: &mut Vec<Problem>) -> Vec<Host> {
-        let mut judge = Judge {
-            settings: self,
-            problems,
-            warnings: &mut Vec::new(),
-        };
+        let mut judge = Judge { settings: self, problems, warnings: &mut Vec::new() };
         judge.hosts(SslMode::default())
     }
 
@@ -106,11 +88,7 @@ impl Settings {
         warnings: &mut Vec<String>,
     ) -> Option<Database> {
         let before = problems.len();
-        let mut judge = Judge {
-            settings: self,
-            problems,
-            warnings,
-        };
+        let mut judge = Judge { settings: self, problems, warnings };
         judge.unused();
         let mode = judge.ssl_mode();
         let hosts = judge.hosts(mode);
@@ -126,13 +104,8 @@ impl Settings {
                 .into_iter()
                 .find_map(|key| judge.text(key))
                 .map(str::to_owned),
-            session: judge
-                .choice("target_session_attrs", &SESSION_TARGETS)
-                .unwrap_or_default(),
-            schema: judge
-                .text("schema")
-                .or(judge.text("currentSchema"))
-                .map(str::to_owned),
+            session: judge.choice("target_session_attrs", &SESSION_TARGETS).unwrap_or_default(),
+            schema: judge.text("schema").or(judge.text("currentSchema")).map(str::to_owned),
             connect_timeout: judge.connect_timeout(),
             origin: self.origin.clone(),
         };
@@ -149,10 +122,7 @@ pub(super) struct Judge<'a> {
 
 impl<'a> Judge<'a> {
     pub(super) fn text(&self, key: &str) -> Option<&'a str> {
-        self.settings
-            .entries
-            .get(key)
-            .map(|setting| setting.value.as_str())
+        self.settings.entries.get(key).map(|setting| setting.value.as_str())
     }
 
     /// The value of `key` is not what is allowed.
@@ -163,42 +133,27 @@ impl<'a> Judge<'a> {
 
     /// `DATABASE_URL says sslmode=on, not …`, or `PGSSLMODE is 'on', not …`.
     pub(super) fn blame(&mut self, key: &str, found: &str, what: &str) {
-        match self
-            .settings
-            .entries
-            .get(key)
-            .and_then(|setting| setting.variable.clone())
-        {
+        match self.settings.entries.get(key).and_then(|setting| setting.variable.clone()) {
             None => self.object(&format!("says {key}={found}, {what}")),
-            Some(name) => self.problems.push(Problem {
-                name,
-                what: format!("is '{found}', {what}"),
-            }),
+            Some(name) => {
+                self.problems.push(Problem { name, what: format!("is '{found}', {what}") })
+            }
         }
     }
 
     /// A problem of the whole; `what` continues a sentence that begins with the variable.
     pub(super) fn object(&mut self, what: &str) {
         let name = self.settings.origin.clone();
-        self.problems.push(Problem {
-            name,
-            what: what.to_owned(),
-        });
+        self.problems.push(Problem { name, what: what.to_owned() });
     }
 
     fn warn(&mut self, what: &str) {
-        self.warnings
-            .push(format!("{} {what}", self.settings.origin));
+        self.warnings.push(format!("{} {what}", self.settings.origin));
     }
 
     /// How messages call this setting: `PGSSLKEY`, or `sslkey in DATABASE_URL`.
     pub(super) fn called(&self, key: &str) -> String {
-        match self
-            .settings
-            .entries
-            .get(key)
-            .and_then(|setting| setting.variable.as_ref())
-        {
+        match self.settings.entries.get(key).and_then(|setting| setting.variable.as_ref()) {
             Some(name) => name.clone(),
             None => format!("{key} in {}", self.settings.origin),
         }
@@ -224,9 +179,7 @@ impl<'a> Judge<'a> {
                     self.warn(&format!("asks for {key}, which premain does not support"));
                 }
                 Meaning::Unknown => {
-                    self.warn(&format!(
-                        "has a parameter '{key}', which premain does not know"
-                    ));
+                    self.warn(&format!("has a parameter '{key}', which premain does not know"));
                 }
             }
         }
@@ -250,19 +203,11 @@ impl<'a> Judge<'a> {
         let ports = self.ports();
         let names = self.names(mode);
         if ports.len() > 1 && ports.len() != names.len() {
-            self.object(&format!(
-                "has {} hosts and {} ports",
-                names.len(),
-                ports.len()
-            ));
+            self.object(&format!("has {} hosts and {} ports", names.len(), ports.len()));
         }
         let first = ports.first().copied().unwrap_or(DEFAULT_PORT);
         let port = |index: usize| ports.get(index).copied().unwrap_or(first);
-        names
-            .iter()
-            .enumerate()
-            .map(|(index, name)| Host::new(name, port(index)))
-            .collect()
+        names.iter().enumerate().map(|(index, name)| Host::new(name, port(index))).collect()
     }
 
     fn ports(&mut self) -> Vec<u16> {
@@ -277,16 +222,8 @@ impl<'a> Judge<'a> {
             return ports;
         }
         let allowed = "a port from 1 to 65535";
-        let numeric = text
-            .chars()
-            .all(|c| c.is_ascii_digit() || matches!(c, ',' | '-'));
-        if numeric
-            || self
-                .settings
-                .entries
-                .get("port")
-                .is_some_and(|s| s.variable.is_some())
-        {
+        let numeric = text.chars().all(|c| c.is_ascii_digit() || matches!(c, ',' | '-'));
+        if numeric || self.settings.entries.get("port").is_some_and(|s| s.variable.is_some()) {
             self.complain("port", allowed);
         } else {
             // It may be a password whose host was forgotten: not to be shown.
@@ -300,26 +237,15 @@ impl<'a> Judge<'a> {
     }
 
     fn names(&mut self, mode: SslMode) -> Vec<&'a str> {
-        let names: Vec<_> = self
-            .text("host")
-            .map(|list| list.split(',').collect())
-            .unwrap_or_default();
-        let addresses: Vec<_> = self
-            .text("hostaddr")
-            .map(|list| list.split(',').collect())
-            .unwrap_or_default();
-        if !addresses
-            .iter()
-            .all(|text| text.is_empty() || text.parse::<IpAddr>().is_ok())
-        {
+        let names: Vec<_> =
+            self.text("host").map(|list| list.split(',').collect()).unwrap_or_default();
+        let addresses: Vec<_> =
+            self.text("hostaddr").map(|list| list.split(',').collect()).unwrap_or_default();
+        if !addresses.iter().all(|text| text.is_empty() || text.parse::<IpAddr>().is_ok()) {
             self.complain("hostaddr", "an IP address");
         }
         if !names.is_empty() && !addresses.is_empty() && names.len() != addresses.len() {
-            self.object(&format!(
-                "has {} hosts and {} hostaddrs",
-                names.len(),
-                addresses.len()
-            ));
+            self.object(&format!("has {} hosts and {} hostaddrs", names.len(), addresses.len()));
         }
         if !names.iter().all(|name| is_host(name.trim())) {
             let advice = "a host's name or address; a port stands apart from it";
@@ -331,9 +257,7 @@ impl<'a> Judge<'a> {
         // An address saves the look-up, where the name is not needed to verify the server.
         let count = names.len().max(addresses.len()).max(1);
         let at = |list: &[&'a str], index: usize| {
-            list.get(index)
-                .map(|text| text.trim())
-                .filter(|text| !text.is_empty())
+            list.get(index).map(|text| text.trim()).filter(|text| !text.is_empty())
         };
         (0..count)
             .map(|index| match (at(&names, index), at(&addresses, index)) {
@@ -348,9 +272,8 @@ impl<'a> Judge<'a> {
     /// `options`, and the search path that Go's drivers take as a parameter of its own.
     fn options(&self) -> Option<String> {
         let escaped = |text: &str| text.replace('\\', "\\\\").replace(' ', "\\ ");
-        let search_path = self
-            .text("search_path")
-            .map(|p| format!("-c search_path={}", escaped(p)));
+        let search_path =
+            self.text("search_path").map(|p| format!("-c search_path={}", escaped(p)));
         match (self.text("options"), search_path) {
             (Some(options), Some(path)) => Some(format!("{options} {path}")),
             (options, path) => path.or(options.map(str::to_owned)),
@@ -363,20 +286,14 @@ impl<'a> Judge<'a> {
             return None;
         };
         // libpq: zero and below are for ever.
-        u64::try_from(seconds)
-            .ok()
-            .filter(|seconds| *seconds > 0)
-            .map(Duration::from_secs)
+        u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs)
     }
 }
 
 /// A path, an IPv6 address, or something without blanks, colons and slashes.
 fn is_host(text: &str) -> bool {
     text.starts_with('/')
-        || text
-            .split('%')
-            .next()
-            .is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
+        || text.split('%').next().is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
         || !text.contains(|c: char| c.is_whitespace() || c.is_control() || ":/@?#[]".contains(c))
 }
 

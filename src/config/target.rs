@@ -27,12 +27,8 @@ pub fn target(text: &str, origin: &str, warnings: &mut Vec<String>) -> Result<Ta
         "tcp" => tcp(rest).ok_or_else(|| "tcp://HOST:PORT".to_owned()),
         "http" => http(false, rest).ok_or_else(|| "http://HOST[:PORT][/PATH]".to_owned()),
         "https" => http(true, rest).ok_or_else(|| "https://HOST[:PORT][/PATH]".to_owned()),
-        "unix" => path(rest)
-            .map(Target::Unix)
-            .ok_or_else(|| "unix:///PATH".to_owned()),
-        "file" => path(rest)
-            .map(Target::File)
-            .ok_or_else(|| "file:///PATH".to_owned()),
+        "unix" => path(rest).map(Target::Unix).ok_or_else(|| "unix:///PATH".to_owned()),
+        "file" => path(rest).map(Target::File).ok_or_else(|| "file:///PATH".to_owned()),
         _ if url::is_postgres(text) => postgres(text, origin, warnings),
         _ => Err(forms()),
     }
@@ -42,11 +38,7 @@ impl HttpUrl {
     /// Host and port as a `Host:` header has them: `[::1]:8080`.
     pub fn authority(&self) -> String {
         let HttpUrl { host, port, .. } = self;
-        let host = if host.contains(':') {
-            format!("[{host}]")
-        } else {
-            host.clone()
-        };
+        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
         match (self.tls, port) {
             (false, 80) | (true, 443) => host,
             _ => format!("{host}:{port}"),
@@ -65,10 +57,7 @@ impl fmt::Display for HttpUrl {
 
 fn tcp(rest: &str) -> Option<Target> {
     let (host, port) = url::split_host(rest.strip_suffix('/').unwrap_or(rest)).ok()?;
-    Some(Target::Tcp {
-        host: host_name(host)?,
-        port: port.parse().ok().filter(|port| *port != 0)?,
-    })
+    Some(Target::Tcp { host: host_name(host)?, port: port.parse().ok().filter(|port| *port != 0)? })
 }
 
 fn http(tls: bool, rest: &str) -> Option<Target> {
@@ -82,12 +71,7 @@ fn http(tls: bool, rest: &str) -> Option<Target> {
     };
     let slash = if path.starts_with('/') { "" } else { "/" };
     let path = format!("{slash}{}", utf8_percent_encode(path, UNPRINTABLE));
-    Some(Target::Http(HttpUrl {
-        tls,
-        host: host_name(host)?,
-        port,
-        path,
-    }))
+    Some(Target::Http(HttpUrl { tls, host: host_name(host)?, port, path }))
 }
 
 /// A name that can be looked up; a login in front of it is not supported.
@@ -107,12 +91,10 @@ fn postgres(text: &str, origin: &str, warnings: &mut Vec<String>) -> Result<Targ
     warnings.extend(parts.doubts.iter().map(|doubt| format!("{origin} {doubt}")));
     let mut problems = Vec::new();
     let database = Settings::of_url(origin, parts).database(&mut problems, warnings);
-    database
-        .map(|database| Target::Postgres(Box::new(database)))
-        .ok_or_else(|| {
-            let reasons: Vec<_> = problems.into_iter().map(|problem| problem.what).collect();
-            allowed(&reasons.join(", and "))
-        })
+    database.map(|database| Target::Postgres(Box::new(database))).ok_or_else(|| {
+        let reasons: Vec<_> = problems.into_iter().map(|problem| problem.what).collect();
+        allowed(&reasons.join(", and "))
+    })
 }
 
 #[cfg(test)]
@@ -126,22 +108,12 @@ mod tests {
     }
 
     fn page(tls: bool, host: &str, port: u16, path: &str) -> Target {
-        Target::Http(HttpUrl {
-            tls,
-            host: host.to_owned(),
-            port,
-            path: path.to_owned(),
-        })
+        Target::Http(HttpUrl { tls, host: host.to_owned(), port, path: path.to_owned() })
     }
 
     #[test]
     fn a_port_is_a_target() {
-        let tcp = |host: &str, port| {
-            Ok(Target::Tcp {
-                host: host.to_owned(),
-                port,
-            })
-        };
+        let tcp = |host: &str, port| Ok(Target::Tcp { host: host.to_owned(), port });
         assert_eq!(read("tcp://redis:6379"), tcp("redis", 6379));
         assert_eq!(read("TCP://redis:6379/"), tcp("redis", 6379));
         assert_eq!(read("tcp://[::1]:6379"), tcp("::1", 6379));
@@ -165,21 +137,9 @@ mod tests {
             read("http://api:8080/health?a=b#c"),
             Ok(page(false, "api", 8080, "/health?a=b"))
         );
-        assert_eq!(
-            read("http://[::1]:8080?a"),
-            Ok(page(false, "::1", 8080, "/?a"))
-        );
-        for wrong in [
-            "http://",
-            "http://:80",
-            "http://api:x",
-            "http://u:p@api/",
-            "https://api:0",
-        ] {
-            assert!(
-                read(wrong).unwrap_err().contains("://HOST[:PORT][/PATH]"),
-                "{wrong}"
-            );
+        assert_eq!(read("http://[::1]:8080?a"), Ok(page(false, "::1", 8080, "/?a")));
+        for wrong in ["http://", "http://:80", "http://api:x", "http://u:p@api/", "https://api:0"] {
+            assert!(read(wrong).unwrap_err().contains("://HOST[:PORT][/PATH]"), "{wrong}");
         }
     }
 
@@ -194,14 +154,8 @@ mod tests {
 
     #[test]
     fn sockets_and_files_are_targets() {
-        assert_eq!(
-            read("unix:///run/a.sock"),
-            Ok(Target::Unix("/run/a.sock".into()))
-        );
-        assert_eq!(
-            read("file:///tmp/a%20b"),
-            Ok(Target::File("/tmp/a b".into()))
-        );
+        assert_eq!(read("unix:///run/a.sock"), Ok(Target::Unix("/run/a.sock".into())));
+        assert_eq!(read("file:///tmp/a%20b"), Ok(Target::File("/tmp/a b".into())));
         assert_eq!(read("unix://run/a.sock"), Err("unix:///PATH".to_owned()));
         assert_eq!(read("file:///"), Err("file:///PATH".to_owned()));
     }
@@ -227,25 +181,14 @@ mod tests {
         let mut warnings = Vec::new();
         target("postgres://u:p@s@h/d?nope=1", "--wait-for", &mut warnings).unwrap();
         assert_eq!(warnings.len(), 2, "{warnings:?}");
-        assert!(
-            warnings
-                .iter()
-                .all(|warning| warning.starts_with("--wait-for ")),
-            "{warnings:?}"
-        );
+        assert!(warnings.iter().all(|warning| warning.starts_with("--wait-for ")), "{warnings:?}");
     }
 
     #[test]
     fn anything_else_is_told_the_forms() {
         for wrong in ["", "db:5432", "redis://h", "://", "mysql://h/d"] {
             let said = read(wrong).unwrap_err();
-            for form in [
-                "tcp://",
-                "http(s)://",
-                "unix:///",
-                "file:///",
-                "postgres://",
-            ] {
+            for form in ["tcp://", "http(s)://", "unix:///", "file:///", "postgres://"] {
                 assert!(said.contains(form), "{wrong}: {said}");
             }
         }

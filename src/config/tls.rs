@@ -54,10 +54,7 @@ impl Judge<'_> {
             text => {
                 let mode = value::choice(text, &SSL_MODES).ok();
                 if mode.is_none() {
-                    self.complain(
-                        "ssl",
-                        "true, false, no-verify or another of sslmode's words",
-                    );
+                    self.complain("ssl", "true, false, no-verify or another of sslmode's words");
                 }
                 mode
             }
@@ -68,10 +65,8 @@ impl Judge<'_> {
     /// what verifies already is libpq's and stays.
     fn accepted_certificates(&mut self, said: Option<SslMode>) -> SslMode {
         let mode = said.unwrap_or_default();
-        let choices = [
-            ("strict", SslMode::VerifyFull),
-            ("accept_invalid_certs", SslMode::NoVerify),
-        ];
+        let choices =
+            [("strict", SslMode::VerifyFull), ("accept_invalid_certs", SslMode::NoVerify)];
         match self.choice("sslaccept", &choices) {
             Some(accepted) if mode == SslMode::Require => accepted,
             _ => mode,
@@ -79,9 +74,7 @@ impl Judge<'_> {
     }
 
     pub(super) fn tls(&mut self, mode: SslMode, hosts: &[Host]) -> Tls {
-        let channel_binding = self
-            .choice("channel_binding", &CHANNEL_BINDINGS)
-            .unwrap_or_default();
+        let channel_binding = self.choice("channel_binding", &CHANNEL_BINDINGS).unwrap_or_default();
         let direct = self
             .choice("sslnegotiation", &[("postgres", false), ("direct", true)])
             .unwrap_or_default();
@@ -91,11 +84,7 @@ impl Judge<'_> {
             if channel_binding == ChannelBinding::Require {
                 self.object("requires channel binding, which takes TLS, and has none");
             }
-            return Tls {
-                mode,
-                channel_binding,
-                ..Tls::default()
-            };
+            return Tls { mode, channel_binding, ..Tls::default() };
         }
         if direct && mode == SslMode::Prefer {
             self.object("says sslnegotiation=direct, which takes sslmode=require or more");
@@ -107,13 +96,7 @@ impl Judge<'_> {
             );
         }
         let (root, client) = self.certificates();
-        Tls {
-            mode,
-            root,
-            client,
-            channel_binding,
-            direct,
-        }
+        Tls { mode, root, client, channel_binding, direct }
     }
 
     fn certificates(&mut self) -> (Option<RootCertificates>, Option<(PathBuf, PathBuf)>) {
@@ -165,17 +148,9 @@ impl Judge<'_> {
         };
         if !text.contains(content) {
             let wanted = content.trim_end_matches('-');
-            self.blame(
-                key,
-                &shown,
-                &format!("a file without a PEM block of a {wanted}"),
-            );
+            self.blame(key, &shown, &format!("a file without a PEM block of a {wanted}"));
         } else if key == "sslkey" && text.contains("ENCRYPTED") {
-            self.blame(
-                key,
-                &shown,
-                "a key that is encrypted: premain cannot ask for its password",
-            );
+            self.blame(key, &shown, "a key that is encrypted: premain cannot ask for its password");
         }
     }
 }
@@ -183,9 +158,5 @@ impl Judge<'_> {
 /// Prisma takes a relative path from its schema's folder.
 fn beside_prisma_schema(path: &str) -> PathBuf {
     let beside = Path::new("prisma").join(path);
-    if !Path::new(path).exists() && beside.exists() {
-        beside
-    } else {
-        path.into()
-    }
+    if !Path::new(path).exists() && beside.exists() { beside } else { path.into() }
 }

@@ -44,27 +44,20 @@ const FOREIGN: [&str; 14] = [
 pub(super) fn foreign(text: &str) -> Option<&'static str> {
     let (scheme, _) = text.trim().split_once(':')?;
     // SQLAlchemy's dialect+driver.
-    let dialect = scheme
-        .split_once('+')
-        .map_or(scheme, |(dialect, _)| dialect);
-    FOREIGN
-        .into_iter()
-        .find(|known| dialect.eq_ignore_ascii_case(known))
+    let dialect = scheme.split_once('+').map_or(scheme, |(dialect, _)| dialect);
+    FOREIGN.into_iter().find(|known| dialect.eq_ignore_ascii_case(known))
 }
 
 /// Whether `text` begins as a PostgreSQL URL does: `postgres://`, `postgresql://`, with a driver as
 /// `SQLAlchemy` wants it (`postgresql+asyncpg://`) or with JDBC's prefix.
 pub(super) fn is_postgres(text: &str) -> bool {
-    text.split_once("://")
-        .is_some_and(|(scheme, _)| is_postgres_scheme(scheme))
+    text.split_once("://").is_some_and(|(scheme, _)| is_postgres_scheme(scheme))
 }
 
 fn is_postgres_scheme(scheme: &str) -> bool {
     let scheme = scheme.to_ascii_lowercase();
     let scheme = scheme.strip_prefix("jdbc:").unwrap_or(&scheme);
-    let dialect = scheme
-        .split_once('+')
-        .map_or(scheme, |(dialect, _)| dialect);
+    let dialect = scheme.split_once('+').map_or(scheme, |(dialect, _)| dialect);
     matches!(dialect, "postgres" | "postgresql")
 }
 
@@ -84,23 +77,18 @@ pub(super) fn parse(text: &str) -> Result<Parts, Fault> {
         }
         _ if keyword_values(text) => parse_keyword_values(text)?,
         Some((scheme, _)) if is_scheme(scheme) => {
-            return Err(format!(
-                "begins with {scheme}://, not postgres:// or postgresql://"
-            ));
+            return Err(format!("begins with {scheme}://, not postgres:// or postgresql://"));
         }
         _ => return Err("is no postgres://USER:PASSWORD@HOST:PORT/DATABASE".into()),
     };
     if text.contains("${") || text.contains("$(") {
-        parts
-            .doubts
-            .push("holds a $ and a bracket, as if a variable had not been replaced".into());
+        parts.doubts.push("holds a $ and a bracket, as if a variable had not been replaced".into());
     }
     Ok(parts)
 }
 
 fn is_scheme(text: &str) -> bool {
-    text.chars()
-        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.' | ':'))
+    text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.' | ':'))
 }
 
 /// The characters that end something in a URL, and how they are written where they end nothing.
@@ -131,9 +119,7 @@ fn parse_url(rest: &str) -> Result<Parts, Fault> {
     // A raw '/' or '?' in the password makes host and path of its halves.
     if path.contains('@') || query_holds_host(query) {
         let before = rest.rsplit_once('@').map_or(rest, |(before, _)| before);
-        let secret = before
-            .split_once(':')
-            .map_or(before, |(_, password)| password);
+        let secret = before.split_once(':').map_or(before, |(_, password)| password);
         return Err(format!(
             "has an '@' behind the first '/' or '?': {}",
             percent_encode("password", secret)
@@ -143,7 +129,7 @@ fn parse_url(rest: &str) -> Result<Parts, Fault> {
     // cutting leaves no host, there is no doubt.
     if hosts.contains('#') || tail.contains('#') {
         return Err(
-            "has a '#' behind the login, where most programs stop reading: write %23".into(),
+            "has a '#' behind the login, where most programs stop reading: write %23".into()
         );
     }
 
@@ -159,11 +145,7 @@ fn parse_url(rest: &str) -> Result<Parts, Fault> {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         let key = decode("a parameter's name", key)?;
         // '+' is a space to everybody but libpq; in `options` it can mean nothing else.
-        let value = if key == "options" {
-            value.replace('+', " ")
-        } else {
-            value.to_owned()
-        };
+        let value = if key == "options" { value.replace('+', " ") } else { value.to_owned() };
         reader.take(&key, &value)?;
     }
     Ok(reader.parts)
@@ -192,15 +174,9 @@ impl Decoder {
             None => (login, None),
         };
         if login.contains(['@', '#']) {
-            let what = if user.contains(['@', '#']) {
-                "user"
-            } else {
-                "password"
-            };
+            let what = if user.contains(['@', '#']) { "user" } else { "password" };
             let advice = percent_encode(what, login);
-            self.parts
-                .doubts
-                .push(format!("is read differently by other programs; {advice}"));
+            self.parts.doubts.push(format!("is read differently by other programs; {advice}"));
         }
         if !user.is_empty() {
             self.take("user", user)?;
@@ -245,9 +221,7 @@ impl Decoder {
 /// What an address of that kind looks like; the text itself may be a password in the wrong place.
 pub(super) fn split_host(text: &str) -> Result<(&str, &str), Fault> {
     let (name, rest) = match text.strip_prefix('[') {
-        Some(inside) => inside
-            .split_once(']')
-            .ok_or("has a host whose bracket is never closed")?,
+        Some(inside) => inside.split_once(']').ok_or("has a host whose bracket is never closed")?,
         None => text.split_at(text.find(':').unwrap_or(text.len())),
     };
     match rest.strip_prefix(':') {
@@ -262,9 +236,7 @@ fn decode(what: &str, text: &str) -> Result<String, Fault> {
         .decode_utf8()
         .map_err(|_| format!("has a {what} that is not UTF-8 once percent-decoded"))?;
     if decoded.contains('\0') {
-        return Err(format!(
-            "has a %00 in its {what}, which PostgreSQL cannot take"
-        ));
+        return Err(format!("has a %00 in its {what}, which PostgreSQL cannot take"));
     }
     Ok(decoded.into_owned())
 }
@@ -279,8 +251,7 @@ fn broken_percent(text: &str) -> bool {
 
 /// Whether `text` begins as libpq's other form does: `keyword = value`.
 fn keyword_values(text: &str) -> bool {
-    text.split_once('=')
-        .is_some_and(|(keyword, _)| is_keyword(keyword.trim_end()))
+    text.split_once('=').is_some_and(|(keyword, _)| is_keyword(keyword.trim_end()))
 }
 
 fn is_keyword(text: &str) -> bool {
@@ -314,9 +285,7 @@ fn parse_keyword_values(text: &str) -> Result<Parts, Fault> {
 
 /// One value and what follows it; `None` if its quote stays open.
 fn keyword_value(text: &str) -> Option<(String, &str)> {
-    let (quoted, text) = text
-        .strip_prefix('\'')
-        .map_or((false, text), |inside| (true, inside));
+    let (quoted, text) = text.strip_prefix('\'').map_or((false, text), |inside| (true, inside));
     let mut value = String::new();
     let mut characters = text.char_indices();
     while let Some((at, character)) = characters.next() {
@@ -396,10 +365,7 @@ fn redact_pair(pair: &str) -> String {
 fn first_secret_word(text: &str) -> Option<usize> {
     // ASCII lower case keeps every offset.
     let lower = text.to_ascii_lowercase();
-    SECRET_WORDS
-        .iter()
-        .filter_map(|word| lower.find(word))
-        .min()
+    SECRET_WORDS.iter().filter_map(|word| lower.find(word)).min()
 }
 
 /// `5432`, `5432/name`, `5432,h2:5433/name`: what may follow a host's colon.

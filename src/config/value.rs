@@ -11,9 +11,7 @@ pub type Allowed = String;
 /// # Errors
 /// What a duration looks like.
 pub fn duration(text: &str) -> Result<Duration, Allowed> {
-    let number = text
-        .parse::<u32>()
-        .map(|seconds| Duration::from_secs(seconds.into()));
+    let number = text.parse::<u32>().map(|seconds| Duration::from_secs(seconds.into()));
     number
         .or_else(|_| humantime::parse_duration(text))
         .map_err(|_| "a duration such as 5s, 500ms, 2m or 1m 30s".to_owned())
@@ -44,8 +42,7 @@ pub fn flag(text: &str) -> Result<bool, Allowed> {
 /// # Errors
 /// Its range.
 pub fn count(text: &str) -> Result<u32, Allowed> {
-    text.parse()
-        .map_err(|_| format!("a whole number from 0 to {}", u32::MAX))
+    text.parse().map_err(|_| format!("a whole number from 0 to {}", u32::MAX))
 }
 
 /// One of a few words.
@@ -53,14 +50,10 @@ pub fn count(text: &str) -> Result<u32, Allowed> {
 /// # Errors
 /// All of them.
 pub fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, Allowed> {
-    choices
-        .iter()
-        .find(|(word, _)| *word == text)
-        .map(|(_, value)| *value)
-        .ok_or_else(|| {
-            let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
-            format!("one of {}", words.join(", "))
-        })
+    choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| {
+        let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
+        format!("one of {}", words.join(", "))
+    })
 }
 
 /// The single values of an option that may stand several times: split at blanks and line ends.
@@ -132,9 +125,7 @@ fn real_time(name: &str) -> Option<Signal> {
         }
         _ => return None,
     };
-    (libc::SIGRTMIN()..=libc::SIGRTMAX())
-        .contains(&number)
-        .then_some(Signal(number))
+    (libc::SIGRTMIN()..=libc::SIGRTMAX()).contains(&number).then_some(Signal(number))
 }
 
 const NAMES: [(&str, i32); 34] = [
@@ -193,9 +184,7 @@ impl std::fmt::Display for Signal {
 /// What a pair looks like.
 pub fn rewrite(text: &str) -> Result<(Signal, Option<Signal>), Allowed> {
     let allowed = |why: String| format!("FROM:TO, two signals, TO 0 to drop it ({why})");
-    let (from, to) = text
-        .split_once(':')
-        .ok_or_else(|| allowed("no colon".to_owned()))?;
+    let (from, to) = text.split_once(':').ok_or_else(|| allowed("no colon".to_owned()))?;
     let from = Signal::parse(from).map_err(|_| allowed(format!("'{from}' is no signal")))?;
     let to = match to {
         "0" => None,
@@ -241,15 +230,9 @@ mod tests {
             ("SIGRTMAX-1", 63),
             ("64", 64),
         ] {
-            assert_eq!(
-                Signal::parse(text).map(Signal::number),
-                Ok(number),
-                "{text}"
-            );
+            assert_eq!(Signal::parse(text).map(Signal::number), Ok(number), "{text}");
         }
-        for wrong in [
-            "", "0", "65", "-1", "SIG", "BOGUS", "RTMIN-1", "RTMIN+31", "RTMIN+",
-        ] {
+        for wrong in ["", "0", "65", "-1", "SIG", "BOGUS", "RTMIN-1", "RTMIN+31", "RTMIN+"] {
             assert!(Signal::parse(wrong).is_err(), "{wrong:?}");
         }
         assert_eq!(Signal(37).to_string(), "SIGRTMIN+3");

@@ -158,12 +158,22 @@ async fn unsuitable(
     let state = session.server_state().await.ok()?;
     let writes = !state.standby && !state.read_only;
     match wanted {
-        _ if demand == Demand::Writes && state.standby => Some("it is a standby, and migrations need the primary"),
+        _ if demand == Demand::Writes && state.standby => {
+            Some("it is a standby, and migrations need the primary")
+        }
         _ if demand == Demand::Writes && state.read_only => Some("its sessions are read-only"),
-        SessionTarget::ReadWrite if !writes => Some("it takes no writes (target_session_attrs=read-write)"),
-        SessionTarget::ReadOnly if writes => Some("it takes writes (target_session_attrs=read-only)"),
-        SessionTarget::Primary if state.standby => Some("it is a standby (target_session_attrs=primary)"),
-        SessionTarget::Standby if !state.standby => Some("it is no standby (target_session_attrs=standby)"),
+        SessionTarget::ReadWrite if !writes => {
+            Some("it takes no writes (target_session_attrs=read-write)")
+        }
+        SessionTarget::ReadOnly if writes => {
+            Some("it takes writes (target_session_attrs=read-only)")
+        }
+        SessionTarget::Primary if state.standby => {
+            Some("it is a standby (target_session_attrs=primary)")
+        }
+        SessionTarget::Standby if !state.standby => {
+            Some("it is no standby (target_session_attrs=standby)")
+        }
         _ => None,
     }
 }
@@ -329,7 +339,9 @@ fn refused(at: String, error: tokio_postgres::Error) -> ConnectError {
         },
         Err(source) => {
             let what = match source.to_string().as_str() {
-                "password missing" => "the server asks for a password, and none is configured".to_owned(),
+                "password missing" => {
+                    "the server asks for a password, and none is configured".to_owned()
+                }
                 other => format!("{text}: {other}"),
             };
             ConnectError::Impossible { at, what }
@@ -401,7 +413,10 @@ pub(crate) fn reason(error: &io::Error) -> String {
             let text = error.to_string();
             let text = text.split(" (os error").next().unwrap_or_default();
             let mut letters = text.chars();
-            letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+            letters
+                .next()
+                .map(|first| first.to_lowercase().chain(letters).collect())
+                .unwrap_or_default()
         }
     }
 }

@@ -3,6 +3,6 @@
 mod connect;
 mod session;
 
-pub use connect::{ConnectError, Demand, connect};
 pub(crate) use connect::reason;
+pub use connect::{ConnectError, Demand, connect};
 pub use session::{QueryError, Rows, ServerState, Session};

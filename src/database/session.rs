@@ -92,7 +92,8 @@ impl Session {
             .zip(flag("default_transaction_read_only"))
             .map(|(standby, read_only)| ServerState { standby, read_only });
         let driver = tokio::spawn(async move {
-            while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+            while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await
+            {
                 if let AsyncMessage::Notice(notice) = message {
                     log_notice(&notice);
                 }

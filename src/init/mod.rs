@@ -18,8 +18,8 @@ use nix::unistd::{Pid, setpgid};
 
 use crate::config::{self, Config, Signal, SignalTarget};
 use crate::exit::Exit;
-use crate::sys::{self, Change, Forked, Inherited, Reaped, Received, Recipient, SharedFlag};
 use crate::log;
+use crate::sys::{self, Change, Forked, Inherited, Reaped, Received, Recipient, SharedFlag};
 use supervisor::{Action, Event, Supervisor};
 use terminal::Terminal;
 
@@ -53,15 +53,7 @@ pub fn run(
             let _ = setpgid(child, child);
             let rules = settle(config);
             let supervisor = Supervisor::new(&rules);
-            Init {
-                rules: &rules,
-                child,
-                launched,
-                terminal,
-                supervisor,
-                killed: false,
-            }
-            .supervise()
+            Init { rules: &rules, child, launched, terminal, supervisor, killed: false }.supervise()
         }
     }
 }
@@ -87,13 +79,7 @@ fn step_forward(child: Pid, terminal: Option<&Terminal>) {
 /// memory, inherited descriptors, the file system of the working directory.
 fn settle(config: Config) -> config::Init {
     let rules = config.init;
-    drop((
-        config.command,
-        config.database,
-        config.launch,
-        config.wait,
-        config.migrate,
-    ));
+    drop((config.command, config.database, config.launch, config.wait, config.migrate));
     sys::trim_memory();
     sys::close_from(3);
     let _ = nix::unistd::chdir("/");
@@ -114,10 +100,7 @@ struct Init<'a> {
 impl Init<'_> {
     fn supervise(mut self) -> Exit {
         loop {
-            let patience = self
-                .supervisor
-                .deadline()
-                .map(|at| at.duration_since(Instant::now()));
+            let patience = self.supervisor.deadline().map(|at| at.duration_since(Instant::now()));
             let exit = match patience {
                 // Not even a flood of signals puts off a deadline.
                 Some(Duration::ZERO) => self.tell(Event::Elapsed),
@@ -208,8 +191,7 @@ impl Init<'_> {
                 leftovers::signal(Signal::KILL, self.child);
             }
             Action::Exit(exit) => {
-                self.terminal
-                    .inspect(|terminal| terminal.take_back(self.child));
+                self.terminal.inspect(|terminal| terminal.take_back(self.child));
                 return Some(exit);
             }
         }

@@ -7,7 +7,7 @@ use crate::exit::Exit;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
+pub(super) enum Event {
     /// Somebody sent a signal.
     Arrived(Signal),
     /// The application was stopped, by ^Z for example.
@@ -25,7 +25,7 @@ pub enum Event {
 
 /// What is to be done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+pub(super) enum Action {
     /// Send a signal to the application.
     Forward {
         /// Which one.
@@ -53,7 +53,7 @@ const LEFTOVERS_GRACE: Duration = Duration::from_secs(4);
 
 /// An application's life as its init sees it.
 #[derive(Debug)]
-pub struct Supervisor<'a> {
+pub(super) struct Supervisor<'a> {
     rules: &'a config::Init,
     stage: Stage,
     /// The application was stopped and nobody has continued it since.
@@ -84,7 +84,7 @@ enum Stage {
 
 impl<'a> Supervisor<'a> {
     /// For a child that has just begun to boot.
-    pub fn new(rules: &'a config::Init) -> Self {
+    pub(super) fn new(rules: &'a config::Init) -> Self {
         let stage = Stage::Booting;
         Supervisor {
             rules,
@@ -98,19 +98,19 @@ impl<'a> Supervisor<'a> {
     }
 
     /// The boot is over: from here on the child is the application.
-    pub fn launched(&mut self) {
+    pub(super) fn launched(&mut self) {
         if self.stage == Stage::Booting {
             self.stage = Stage::Running;
         }
     }
 
     /// When [`Event::Elapsed`] is due; `None` for never.
-    pub fn deadline(&self) -> Option<Instant> {
+    pub(super) fn deadline(&self) -> Option<Instant> {
         self.delayed.into_iter().chain(self.kill_at).min()
     }
 
     /// The one place where it is decided what an event means.
-    pub fn on(&mut self, event: Event, now: Instant) -> Option<Action> {
+    pub(super) fn on(&mut self, event: Event, now: Instant) -> Option<Action> {
         match (&self.stage, event) {
             (Stage::Booting | Stage::Running, Event::Arrived(signal)) => self.arrived(signal, now),
             (Stage::Booting | Stage::Running, Event::Stopped) => Some(self.stopped()),
@@ -133,11 +133,10 @@ impl<'a> Supervisor<'a> {
             (Stage::Ended(exit), Event::Reaped { left: true }) => {
                 self.stage = Stage::Clearing(*exit);
                 self.delayed = None;
-                self.kill_at = self.rules.grace.map(|grace| {
-                    self.kill_at
-                        .unwrap_or(now + grace)
-                        .max(now + LEFTOVERS_GRACE)
-                });
+                self.kill_at = self
+                    .rules
+                    .grace
+                    .map(|grace| self.kill_at.unwrap_or(now + grace).max(now + LEFTOVERS_GRACE));
                 Some(Action::SignalLeftovers(Signal::TERM))
             }
             (Stage::Clearing(_), Event::Arrived(signal)) => Some(Action::SignalLeftovers(signal)),
@@ -166,9 +165,7 @@ impl<'a> Supervisor<'a> {
             self.stopped = false;
             return Some(Action::Continue);
         }
-        let ends = [arrived, signal]
-            .iter()
-            .any(|s| [Signal::TERM, Signal::INT].contains(s));
+        let ends = [arrived, signal].iter().any(|s| [Signal::TERM, Signal::INT].contains(s));
         let first = ends && !self.stopping;
         if first {
             self.stopping = true;
@@ -204,11 +201,7 @@ impl<'a> Supervisor<'a> {
         }
         if self.due(self.delayed, now) {
             self.delayed = None;
-            let signal = *self
-                .rules
-                .rewrite
-                .get(&Signal::TERM)
-                .unwrap_or(&Some(Signal::TERM));
+            let signal = *self.rules.rewrite.get(&Signal::TERM).unwrap_or(&Some(Signal::TERM));
             return signal.map(|signal| self.forward(signal, true));
         }
         None
@@ -352,7 +345,10 @@ mod tests {
             assert_eq!(supervisor.deadline(), Some(start + deadline * SECOND));
             let late = start + deadline * SECOND;
             assert_eq!(supervisor.on(Event::Elapsed, late), Some(Action::KillLeftovers));
-            assert_eq!(supervisor.on(Event::Reaped { left: true }, late), Some(Action::KillLeftovers));
+            assert_eq!(
+                supervisor.on(Event::Reaped { left: true }, late),
+                Some(Action::KillLeftovers)
+            );
             // Somebody who cannot even be killed does not keep us.
             let exit = supervisor.on(Event::Elapsed, late + LEFTOVERS_GRACE);
             assert_eq!(exit, Some(Action::Exit(Exit::Application(0))));

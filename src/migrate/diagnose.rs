@@ -36,9 +36,9 @@ impl Diagnosis {
             }
         };
         let mut group = Level::ERROR.primary_title(message.clone()).element(match span {
-            Some(span) => Snippet::source(sql)
-                .path(path)
-                .annotation(AnnotationKind::Primary.span(span)),
+            Some(span) => {
+                Snippet::source(sql).path(path).annotation(AnnotationKind::Primary.span(span))
+            }
             None => Snippet::source("").path(path),
         });
         let facts = [

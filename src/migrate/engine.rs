@@ -48,7 +48,8 @@ pub async fn run(
     tracing::info!("migrations: {source}, history table {}", ledger.table());
 
     let recorded = read(session, ledger.as_mut()).await?;
-    let plan = judge(source, recorded.as_deref().unwrap_or_default(), ledger.as_ref(), Say::Everything)?;
+    let plan =
+        judge(source, recorded.as_deref().unwrap_or_default(), ledger.as_ref(), Say::Everything)?;
     if plan.pending.is_empty() {
         return Ok(Outcome::Done(Report { before: plan.applied, ..Report::default() }));
     }
@@ -72,10 +73,7 @@ pub async fn run(
 ///
 /// # Errors
 /// [`Error`] where the history table cannot be read.
-pub async fn recorded(
-    session: &Session,
-    ledger: &mut dyn Ledger,
-) -> Result<Vec<Applied>, Error> {
+pub async fn recorded(session: &Session, ledger: &mut dyn Ledger) -> Result<Vec<Applied>, Error> {
     Ok(read(session, ledger).await?.unwrap_or_default())
 }
 
@@ -135,10 +133,7 @@ fn judge<'a>(
 }
 
 /// The recorded migrations; `None` where there is no history table.
-async fn read(
-    session: &Session,
-    ledger: &mut dyn Ledger,
-) -> Result<Option<Vec<Applied>>, Error> {
+async fn read(session: &Session, ledger: &mut dyn Ledger) -> Result<Option<Vec<Applied>>, Error> {
     match session.query(&ledger.read()).await {
         Ok(results) => Ok(Some(ledger.parse(&results)?)),
         Err(error) if is_absent(&error) => Ok(None),

@@ -98,12 +98,17 @@ impl fmt::Display for Error {
                 f,
                 "migrations: the connection was lost ({reason}); run again, which is safe"
             ),
-            Error::Query(error) => write!(f, "migrations: the server refused to tell or lock: {error}"),
+            Error::Query(error) => {
+                write!(f, "migrations: the server refused to tell or lock: {error}")
+            }
             Error::Failed { migration, failure, before, total } => {
                 failed(f, migration, failure)?;
                 let applied = match before.len() {
                     0 => "no migration was applied before it".to_owned(),
-                    n => format!("{n} of {total} migrations were applied before it: {}", before.join(", ")),
+                    n => format!(
+                        "{n} of {total} migrations were applied before it: {}",
+                        before.join(", ")
+                    ),
                 };
                 write!(f, "\n{applied}")
             }

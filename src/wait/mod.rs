@@ -195,7 +195,9 @@ impl<'a> Report<'a> {
             self.spoken = Instant::now();
         } else if self.spoken.elapsed() >= SUMMARY {
             let (elapsed, attempts) = (text::duration(self.deadline.elapsed()), self.attempts);
-            tracing::info!("still waiting for {what} after {elapsed} ({attempts} attempts): {reason}");
+            tracing::info!(
+                "still waiting for {what} after {elapsed} ({attempts} attempts): {reason}"
+            );
             self.spoken = Instant::now();
         }
         self.last = Some(refusal);

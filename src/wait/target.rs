@@ -8,8 +8,8 @@ use tokio::net::{TcpStream, UnixStream};
 use super::verdict::{Pace, Refusal, Verdict, of_connect};
 use crate::config::{Database, Host, HttpUrl, Target};
 use crate::database::{ConnectError, Demand, connect};
-use crate::tls;
 use crate::exit::Exit;
+use crate::tls;
 
 /// One attempt's limit.
 const ATTEMPT: Duration = Duration::from_secs(5);
@@ -17,7 +17,9 @@ const ATTEMPT: Duration = Duration::from_secs(5);
 /// How the target is called in messages.
 pub(super) fn name(target: &Target) -> String {
     match target {
-        Target::Tcp { host, port } => format!("tcp://{}", Host::Tcp { host: host.clone(), port: *port }),
+        Target::Tcp { host, port } => {
+            format!("tcp://{}", Host::Tcp { host: host.clone(), port: *port })
+        }
         Target::Http(url) => url.to_string(),
         Target::Unix(path) => format!("unix://{}", path.display()),
         Target::File(path) => format!("file://{}", path.display()),

@@ -70,8 +70,12 @@ pub(super) fn of_connect(error: &ConnectError) -> Refusal {
         }
         ConnectError::Tls { .. } => (Final(Exit::Config), ""),
         ConnectError::Server { error, .. } => of_server(error),
-        ConnectError::Unsuitable { .. } => (Retry(Gentle), "name the right server, or wait for its promotion"),
-        ConnectError::Impossible { .. } => (Final(Exit::Config), "correct the variables that name the database"),
+        ConnectError::Unsuitable { .. } => {
+            (Retry(Gentle), "name the right server, or wait for its promotion")
+        }
+        ConnectError::Impossible { .. } => {
+            (Final(Exit::Config), "correct the variables that name the database")
+        }
     };
     Refusal { reason: error.to_string(), verdict, remedy }
 }
@@ -85,7 +89,10 @@ fn of_dial(error: &io::Error) -> (Verdict, &'static str) {
         io::ErrorKind::InvalidInput => {
             (Verdict::Final(Exit::Config), "the path of a unix socket has 107 bytes at the most")
         }
-        _ => (Verdict::Retry(Pace::Brisk), "is PostgreSQL running there, and are host and port right?"),
+        _ => (
+            Verdict::Retry(Pace::Brisk),
+            "is PostgreSQL running there, and are host and port right?",
+        ),
     }
 }
 
@@ -102,7 +109,9 @@ fn of_server(error: &DbError) -> (Verdict, &'static str) {
         ),
         "3D000" => (Grace(Exit::Refused), "create the database, or correct its name"),
         "42501" => (Final(Exit::Refused), "grant the role what it lacks (CONNECT on the database)"),
-        code if code.starts_with("08") => (Retry(Pace::Gentle), "a pooler or proxy lost its server"),
+        code if code.starts_with("08") => {
+            (Retry(Pace::Gentle), "a pooler or proxy lost its server")
+        }
         // out of memory, disk full, other limits: an operator's matter, and it may pass
         code if code.starts_with("53") => (Retry(Pace::Gentle), "the server is short of resources"),
         _ => (Final(Exit::Config), "the server will not take this login as it is configured"),

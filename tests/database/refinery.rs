@@ -46,7 +46,13 @@ fn refinery(database: &Database<'_>, folder: &Path) -> String {
 }
 
 fn migrate(database: &Database<'_>, folder: &Path) -> String {
-    premain(["--migrations"]).with(folder).words(["migrate"]).database(database.url()).run().code(0).log
+    premain(["--migrations"])
+        .with(folder)
+        .words(["migrate"])
+        .database(database.url())
+        .run()
+        .code(0)
+        .log
 }
 
 /// A dump without the one thing that must differ: when.
@@ -81,7 +87,8 @@ fn premain_alone_leaves_what_refinery_alone_leaves() {
 fn the_recorded_rows_are_those_of_the_fixture_s_dump() {
     let database = Server::shared().database();
     migrate(&database, &fixture().join("migrations"));
-    let ours = database.psql("SELECT version, name, checksum FROM refinery_schema_history ORDER BY version");
+    let ours = database
+        .psql("SELECT version, name, checksum FROM refinery_schema_history ORDER BY version");
     let native = fs::read_to_string(fixture().join("native-refinery-cli-0.10.0.dump.sql")).unwrap();
     let rows = native.split("COPY public.refinery_schema_history").nth(1).unwrap();
     let rows = rows.lines().skip(1).take_while(|line| *line != "\\.").map(|line| {
@@ -135,7 +142,11 @@ fn a_table_of_refinery_s_int8_feature_is_understood() {
 fn a_version_too_large_for_the_table_is_refused_and_nothing_is_applied() {
     let database = Server::shared().database();
     let folder = crate::support::folder(&[("V20260101120000__t.sql", "CREATE TABLE t (a int)")]);
-    let run = premain(["--migrations"]).with(folder.path()).words(["migrate"]).database(database.url()).run();
+    let run = premain(["--migrations"])
+        .with(folder.path())
+        .words(["migrate"])
+        .database(database.url())
+        .run();
     run.code(65).says("int4").says("int8-versions");
     assert!(!database.has_table("t"));
 }

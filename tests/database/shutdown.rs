@@ -78,7 +78,9 @@ fn a_second_signal_waits_for_nothing() {
         let database = server.database();
         let running = boot(&place, &database.url()).start();
         wait_for("the slow statement runs", || {
-            (database.psql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == "1").then_some(())
+            (database.psql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
+                == "1")
+                .then_some(())
         });
         running
     };
@@ -98,7 +100,12 @@ fn three_hundred_terms_at_random_moments() {
     let whole = {
         let (database, place) = (server.database(), migrations());
         let began = Instant::now();
-        premain(["--migrations"]).with(place.path()).words(["true"]).database(database.url()).run().code(0);
+        premain(["--migrations"])
+            .with(place.path())
+            .words(["true"])
+            .database(database.url())
+            .run()
+            .code(0);
         began.elapsed()
     };
     let next = AtomicUsize::new(0);

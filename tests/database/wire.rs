@@ -21,7 +21,8 @@ impl Wire {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let (queries, connections) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let wire = Wire { port, queries: Arc::clone(&queries), connections: Arc::clone(&connections) };
+        let wire =
+            Wire { port, queries: Arc::clone(&queries), connections: Arc::clone(&connections) };
         let upstream = server.port();
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
@@ -73,12 +74,19 @@ fn nothing_pending_is_one_round_trip_and_n_pending_are_n_and_four_at_most() {
     let server = Server::shared();
     let database = server.database();
     let wire = Wire::to(server);
-    let url = format!("postgres://postgres@127.0.0.1:{}/{}?sslmode=disable", wire.port, database.name);
-    let names: Vec<_> = (1..=30).map(|n| (format!("V{n}__t{n}.sql"), format!("CREATE TABLE t{n} ()"))).collect();
+    let url =
+        format!("postgres://postgres@127.0.0.1:{}/{}?sslmode=disable", wire.port, database.name);
+    let names: Vec<_> =
+        (1..=30).map(|n| (format!("V{n}__t{n}.sql"), format!("CREATE TABLE t{n} ()"))).collect();
     let files: Vec<_> = names.iter().map(|(name, sql)| (name.as_str(), sql.as_str())).collect();
     let migrate = |files: &[(&str, &str)]| {
         let place = folder(files);
-        premain(["--migrations"]).with(place.path()).words(["migrate"]).database(&url).run().code(0);
+        premain(["--migrations"])
+            .with(place.path())
+            .words(["migrate"])
+            .database(&url)
+            .run()
+            .code(0);
         wire.take()
     };
 

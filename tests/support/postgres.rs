@@ -55,8 +55,16 @@ impl Server {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut file = File::options().append(true).open(data.join("postgresql.conf")).unwrap();
         let socket = folder.path().display();
-        writeln!(file, "port={port}\nlisten_addresses='127.0.0.1'\nunix_socket_directories='{socket}'").unwrap();
-        writeln!(file, "fsync=off\nsynchronous_commit=off\nfull_page_writes=off\nmax_connections=200").unwrap();
+        writeln!(
+            file,
+            "port={port}\nlisten_addresses='127.0.0.1'\nunix_socket_directories='{socket}'"
+        )
+        .unwrap();
+        writeln!(
+            file,
+            "fsync=off\nsynchronous_commit=off\nfull_page_writes=off\nmax_connections=200"
+        )
+        .unwrap();
         for setting in settings {
             writeln!(file, "{setting}").unwrap();
         }
@@ -72,7 +80,8 @@ impl Server {
 
     /// Starts it and waits for nothing.
     pub fn launch(&mut self) {
-        let log = File::options().create(true).append(true).open(self.folder.path().join("log")).unwrap();
+        let log =
+            File::options().create(true).append(true).open(self.folder.path().join("log")).unwrap();
         let mut command = as_postgres(&bin("postgres"));
         command.arg("-D").arg(self.data()).stdout(log.try_clone().unwrap()).stderr(log);
         self.child = Some(spawn(command.stdin(Stdio::null())));
@@ -85,7 +94,8 @@ impl Server {
         }
         if let Some(mut child) = self.child.take() {
             let mut command = as_postgres(&bin("pg_ctl"));
-            let stopped = command.arg("-D").arg(self.data()).args(["-m", "immediate", "-w", "stop"]);
+            let stopped =
+                command.arg("-D").arg(self.data()).args(["-m", "immediate", "-w", "stop"]);
             let _ = stopped.stdout(Stdio::null()).stderr(Stdio::null()).status();
             let _ = child.wait();
         }
@@ -148,7 +158,8 @@ impl Server {
 
     /// Runs SQL over the unix socket; rows in lines, columns parted by `|`.
     pub fn psql(&self, database: &str, sql: &str) -> String {
-        self.try_psql(database, sql).unwrap_or_else(|error| panic!("{sql}: {error}\n{}", self.log()))
+        self.try_psql(database, sql)
+            .unwrap_or_else(|error| panic!("{sql}: {error}\n{}", self.log()))
     }
 
     pub fn try_psql(&self, database: &str, sql: &str) -> Result<String, String> {
@@ -221,7 +232,10 @@ impl Database<'_> {
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let text = String::from_utf8(output.stdout).unwrap();
-        text.lines().filter(|line| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict")).collect::<Vec<_>>().join("\n")
+        text.lines()
+            .filter(|line| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict"))
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 }
 
@@ -257,7 +271,8 @@ fn bin(name: &str) -> PathBuf {
         .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
         .unwrap_or_default();
     versions.sort();
-    let found = versions.iter().rev().map(|path| path.join("bin").join(name)).find(|path| path.exists());
+    let found =
+        versions.iter().rev().map(|path| path.join("bin").join(name)).find(|path| path.exists());
     found.unwrap_or_else(|| panic!("PostgreSQL is missing: apt-get install -y postgresql"))
 }
 

@@ -8,10 +8,7 @@ fn environment(variables: &[(&str, &str)]) -> Environment {
 }
 
 fn pairs(variables: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
-    variables
-        .iter()
-        .map(|(name, value)| (name.into(), value.into()))
-        .collect()
+    variables.iter().map(|(name, value)| (name.into(), value.into())).collect()
 }
 
 /// A file that holds `content`, and its path.
@@ -27,20 +24,14 @@ fn path(path: &Path) -> String {
 }
 
 fn value<'a>(environment: &'a Environment, name: &str) -> Option<&'a str> {
-    environment
-        .with_prefix("")
-        .find(|(known, _)| *known == name)
-        .map(|(_, value)| value)
+    environment.with_prefix("").find(|(known, _)| *known == name).map(|(_, value)| value)
 }
 
 /// What is wrong with an environment, a line each.
 fn problems(mut environment: Environment) -> Vec<String> {
     let mut problems = Vec::new();
     environment.databases(&mut problems, &mut Vec::new());
-    problems
-        .iter()
-        .map(|problem| format!("{} {}", problem.name, problem.what))
-        .collect()
+    problems.iter().map(|problem| format!("{} {}", problem.name, problem.what)).collect()
 }
 
 #[test]
@@ -85,10 +76,7 @@ fn a_file_variable_gives_its_content_without_line_ends() {
         let environment = environment(&[("PGPASSWORD_FILE", &path)]);
         assert_eq!(value(&environment, "PGPASSWORD"), Some(expected));
         assert_eq!(value(&environment, "PGPASSWORD_FILE"), None);
-        assert_eq!(
-            environment.called("PGPASSWORD"),
-            format!("PGPASSWORD_FILE={path}")
-        );
+        assert_eq!(environment.called("PGPASSWORD"), format!("PGPASSWORD_FILE={path}"));
     }
 }
 
@@ -110,15 +98,9 @@ fn other_file_variables_are_the_applications() {
 #[test]
 fn both_a_variable_and_its_file_is_a_problem() {
     let (_file, path) = file(b"postgres://u@h/d");
-    let given = [
-        ("DATABASE_URL", "postgres://u@h/d"),
-        ("DATABASE_URL_FILE", &*path),
-    ];
+    let given = [("DATABASE_URL", "postgres://u@h/d"), ("DATABASE_URL_FILE", &*path)];
     let said = problems(environment(&given));
-    assert_eq!(
-        said,
-        ["DATABASE_URL_FILE and DATABASE_URL are both set: keep one"]
-    );
+    assert_eq!(said, ["DATABASE_URL_FILE and DATABASE_URL are both set: keep one"]);
 }
 
 #[test]
@@ -127,10 +109,7 @@ fn an_empty_variable_beside_its_file_is_none() {
     let given = [("PGPASSWORD", ""), ("A", "b"), ("PGPASSWORD_FILE", &*path)];
     let environment = environment(&given);
     assert_eq!(value(&environment, "PGPASSWORD"), Some("x"));
-    assert_eq!(
-        environment.for_application(&[]),
-        pairs(&[("A", "b"), ("PGPASSWORD", "x")])
-    );
+    assert_eq!(environment.for_application(&[]), pairs(&[("A", "b"), ("PGPASSWORD", "x")]));
 }
 
 #[test]
@@ -141,10 +120,7 @@ fn a_file_that_cannot_be_a_secret_is_a_problem_that_names_it() {
     let (_binary, binary) = file(b"\xff");
     let (_null, null) = file(b"a\0b");
     for (path, why) in [
-        (
-            "/none/at/all",
-            "which cannot be read: No such file or directory",
-        ),
+        ("/none/at/all", "which cannot be read: No such file or directory"),
         (&*folder, "which cannot be read: Is a directory"),
         (&*empty, "which is empty"),
         (&*binary, "which is not UTF-8"),
@@ -162,16 +138,10 @@ fn a_file_that_cannot_be_a_secret_is_a_problem_that_names_it() {
 #[test]
 fn only_variables_that_premain_reads_must_be_utf_8() {
     let strange = || OsString::from_vec(b"\xff".to_vec());
-    let given = vec![
-        ("PGUSER".into(), strange()),
-        ("OTHER".into(), strange()),
-        (strange(), "x".into()),
-    ];
+    let given =
+        vec![("PGUSER".into(), strange()), ("OTHER".into(), strange()), (strange(), "x".into())];
     let environment = Environment::new(given.clone());
-    assert_eq!(
-        problems(Environment::new(given.clone())),
-        ["PGUSER is not UTF-8"]
-    );
+    assert_eq!(problems(Environment::new(given.clone())), ["PGUSER is not UTF-8"]);
     assert_eq!(environment.for_application(&[]), given);
 }
 
@@ -194,10 +164,7 @@ fn the_application_gets_its_environment_in_order() {
         ("EMPTY", ""),
         ("PREMAIN_GRACE", "3s"),
     ];
-    assert_eq!(
-        environment(&given).for_application(&["TOKEN".to_owned()]),
-        pairs(&expected)
-    );
+    assert_eq!(environment(&given).for_application(&["TOKEN".to_owned()]), pairs(&expected));
 }
 
 #[test]
@@ -205,10 +172,7 @@ fn the_application_never_gets_the_migration_url() {
     let (_file, path) = file(b"postgres://owner@h/d");
     let given = [("MIGRATION_DATABASE_URL_FILE", &*path)];
     assert_eq!(environment(&given).for_application(&[]), []);
-    assert_eq!(
-        environment(&[("MIGRATION_DATABASE_URL", "x")]).for_application(&[]),
-        []
-    );
+    assert_eq!(environment(&[("MIGRATION_DATABASE_URL", "x")]).for_application(&[]), []);
 }
 
 #[test]
@@ -216,9 +180,6 @@ fn a_dropped_variable_is_dropped_by_either_name() {
     let (_file, path) = file(b"x");
     for dropped in ["PGPASSWORD", "PGPASSWORD_FILE"] {
         let environment = environment(&[("PGPASSWORD_FILE", &path), ("A", "b")]);
-        assert_eq!(
-            environment.for_application(&[dropped.to_owned()]),
-            pairs(&[("A", "b")])
-        );
+        assert_eq!(environment.for_application(&[dropped.to_owned()]), pairs(&[("A", "b")]));
     }
 }

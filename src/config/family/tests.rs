@@ -7,15 +7,10 @@ use super::*;
 
 /// What an environment names, what is wrong with it, and what looks wrong.
 fn judged(variables: &[(&str, &str)]) -> (Found, Vec<String>, Vec<String>) {
-    let pairs = variables
-        .iter()
-        .map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    let pairs = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
     let (mut problems, mut warnings) = (Vec::new(), Vec::new());
     let found = Environment::new(pairs).databases(&mut problems, &mut warnings);
-    let problems = problems
-        .iter()
-        .map(|p| format!("{} {}", p.name, p.what))
-        .collect();
+    let problems = problems.iter().map(|p| format!("{} {}", p.name, p.what)).collect();
     (found, problems, warnings)
 }
 
@@ -27,9 +22,7 @@ fn found(variables: &[(&str, &str)]) -> Found {
 }
 
 fn database(variables: &[(&str, &str)]) -> Database {
-    found(variables)
-        .database
-        .unwrap_or_else(|| panic!("{variables:?} names no database"))
+    found(variables).database.unwrap_or_else(|| panic!("{variables:?} names no database"))
 }
 
 fn problems(variables: &[(&str, &str)]) -> Vec<String> {
@@ -37,10 +30,7 @@ fn problems(variables: &[(&str, &str)]) -> Vec<String> {
 }
 
 fn server(host: &str, port: u16) -> Target {
-    Target::PostgresServer {
-        host: host.to_owned(),
-        port,
-    }
+    Target::PostgresServer { host: host.to_owned(), port }
 }
 
 const MIGRATION: (&str, &str) = ("MIGRATION_DATABASE_URL", "postgres://owner@h/d");
@@ -61,15 +51,7 @@ fn nothing_set_is_nothing_found() {
 
 #[test]
 fn the_first_one_set_names_the_database() {
-    let all = [
-        MIGRATION,
-        DIRECT,
-        URL,
-        POSTGRES_HOST,
-        ("DB_HOST", "postgres"),
-        DB_USER,
-        PGHOST,
-    ];
+    let all = [MIGRATION, DIRECT, URL, POSTGRES_HOST, ("DB_HOST", "postgres"), DB_USER, PGHOST];
     for (skipped, origin) in [
         (0, "MIGRATION_DATABASE_URL"),
         (1, "DIRECT_URL"),
@@ -84,10 +66,7 @@ fn the_first_one_set_names_the_database() {
 
 #[test]
 fn only_the_url_that_is_used_is_judged() {
-    assert_eq!(
-        database(&[MIGRATION, ("DATABASE_URL", "postgres://h:port/d")]).user,
-        "owner"
-    );
+    assert_eq!(database(&[MIGRATION, ("DATABASE_URL", "postgres://h:port/d")]).user, "owner");
 }
 
 #[test]
@@ -106,23 +85,14 @@ fn the_postgres_family() {
 
 #[test]
 fn the_postgres_family_has_the_official_images_defaults() {
-    assert_eq!(
-        database(&[POSTGRES_HOST]).to_string(),
-        "postgres@postgres:5432/postgres"
-    );
+    assert_eq!(database(&[POSTGRES_HOST]).to_string(), "postgres@postgres:5432/postgres");
     let named = [POSTGRES_HOST, ("POSTGRES_USER", "devx")];
     assert_eq!(database(&named).to_string(), "devx@postgres:5432/devx");
 }
 
 #[test]
 fn the_db_family() {
-    let family = [
-        DB_HOST,
-        ("DB_PORT", "5433"),
-        DB_USER,
-        ("DB_PASSWORD", "p"),
-        DB_NAME,
-    ];
+    let family = [DB_HOST, ("DB_PORT", "5433"), DB_USER, ("DB_PASSWORD", "p"), DB_NAME];
     let found = found(&family);
     assert_eq!(found.database.unwrap().to_string(), "clerk@db:5433/shop");
     assert_eq!(found.server, None);
@@ -146,24 +116,13 @@ fn libpqs_own_family() {
     let text = "postgres://u:p@pg:5433/d?sslmode=require&application_name=a&options=-c x=y\
                 &connect_timeout=3&target_session_attrs=read-write&channel_binding=require";
     let expected = database(&[("DATABASE_URL", text)]);
-    assert_eq!(
-        database(&family),
-        Database {
-            origin: "PGHOST".to_owned(),
-            ..expected
-        }
-    );
+    assert_eq!(database(&family), Database { origin: "PGHOST".to_owned(), ..expected });
 }
 
 #[test]
 fn libpqs_variables_fill_what_a_url_leaves_out() {
-    let fallbacks = [
-        ("PGUSER", "U"),
-        ("PGPASSWORD", "P"),
-        ("PGDATABASE", "D"),
-        ("PGPORT", "1"),
-        PGHOST,
-    ];
+    let fallbacks =
+        [("PGUSER", "U"), ("PGPASSWORD", "P"), ("PGDATABASE", "D"), ("PGPORT", "1"), PGHOST];
     let filled = |url: &str| {
         let mut variables = vec![("DATABASE_URL", url)];
         variables.extend(fallbacks);
@@ -184,10 +143,7 @@ fn a_urls_ssl_is_not_overruled_by_pgsslmode() {
 #[test]
 fn without_a_user_it_is_the_account_as_in_libpq() {
     let found = judged(&[("DATABASE_URL", "postgres://h/d")]).0;
-    assert_eq!(
-        found.database.map(|database| database.user),
-        user::own_name()
-    );
+    assert_eq!(found.database.map(|database| database.user), user::own_name());
 }
 
 #[test]
@@ -195,10 +151,7 @@ fn db_host_alone_is_a_server_to_wait_for() {
     let alone = found(&[DB_HOST]);
     assert_eq!(alone.database, None);
     assert_eq!(alone.server, Some(server("db", 5432)));
-    assert_eq!(
-        found(&[DB_HOST, ("DB_PORT", "5433")]).server,
-        Some(server("db", 5433))
-    );
+    assert_eq!(found(&[DB_HOST, ("DB_PORT", "5433")]).server, Some(server("db", 5433)));
     assert_eq!(found(&[DB_HOST, ("DB_PASSWORD", "p")]).database, None);
 }
 
@@ -212,32 +165,20 @@ fn db_host_beside_a_url_is_one_more_server_unless_it_is_the_same() {
     assert_eq!(more("a", ""), None);
     assert_eq!(more("c", ""), Some(server("c", 5432)));
     let c = ("DB_HOST", "c");
-    assert_eq!(
-        found(&[url, c, DB_USER, DB_NAME]).server,
-        Some(server("c", 5432))
-    );
-    assert_eq!(
-        found(&[POSTGRES_HOST, c, DB_USER]).server,
-        Some(server("c", 5432))
-    );
+    assert_eq!(found(&[url, c, DB_USER, DB_NAME]).server, Some(server("c", 5432)));
+    assert_eq!(found(&[POSTGRES_HOST, c, DB_USER]).server, Some(server("c", 5432)));
 }
 
 #[test]
 fn db_host_may_be_a_sockets_folder() {
     let found = found(&[("DB_HOST", "/run/pg")]);
-    assert_eq!(
-        found.server,
-        Some(Target::Unix("/run/pg/.s.PGSQL.5432".into()))
-    );
+    assert_eq!(found.server, Some(Target::Unix("/run/pg/.s.PGSQL.5432".into())));
 }
 
 #[test]
 fn kubernetes_service_links_are_ports() {
     let link = ("POSTGRES_PORT", "tcp://10.43.0.7:5433");
-    assert_eq!(
-        database(&[POSTGRES_HOST, link]).to_string(),
-        "postgres@postgres:5433/postgres"
-    );
+    assert_eq!(database(&[POSTGRES_HOST, link]).to_string(), "postgres@postgres:5433/postgres");
     assert_eq!(
         found(&[DB_HOST, ("DB_PORT", "tcp://10.43.0.7:5433")]).server,
         Some(server("db", 5433))
@@ -269,10 +210,7 @@ fn libpqs_files_are_not_read_and_whoever_needs_one_is_told() {
 fn another_databases_url_is_a_warning() {
     let (found, problems, warnings) = judged(&[("DATABASE_URL", "mysql://u:hunter2@h/d")]);
     assert!(found.database.is_none() && problems.is_empty());
-    assert_eq!(
-        warnings,
-        ["DATABASE_URL is a mysql URL, not PostgreSQL's: ignored"]
-    );
+    assert_eq!(warnings, ["DATABASE_URL is a mysql URL, not PostgreSQL's: ignored"]);
 }
 
 #[test]
@@ -280,10 +218,8 @@ fn a_url_without_meaning_is_a_problem_that_shows_it_without_its_password() {
     let said = problems(&[("DATABASE_URL", "postgres://u:hunt/er2@h/d")]);
     assert_eq!(
         said,
-        [
-            "DATABASE_URL has an '@' behind the first '/' or '?': percent-encode the password: \
-         '/' is %2F (postgres://u:***@h/d)"
-        ]
+        ["DATABASE_URL has an '@' behind the first '/' or '?': percent-encode the password: \
+         '/' is %2F (postgres://u:***@h/d)"]
     );
 }
 
@@ -293,10 +229,7 @@ fn a_file_is_named_in_what_is_said_of_its_content() {
     fs::write(file.path(), "postgres://u@h/d?sslmode=on\n").unwrap();
     let path = file.path().to_str().unwrap();
     let said = problems(&[("DATABASE_URL_FILE", path)]);
-    assert!(
-        said[0].starts_with(&format!("DATABASE_URL_FILE={path} says sslmode=on")),
-        "{said:?}"
-    );
+    assert!(said[0].starts_with(&format!("DATABASE_URL_FILE={path} says sslmode=on")), "{said:?}");
 }
 
 #[test]

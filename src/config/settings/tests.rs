@@ -14,14 +14,9 @@ fn judged(text: &str) -> Result<(Database, Vec<String>), String> {
     let mut problems = Vec::new();
     let mut warnings = Vec::new();
     let database = Settings::of_url("DATABASE_URL", parts).database(&mut problems, &mut warnings);
-    let reasons: Vec<_> = problems
-        .iter()
-        .map(|p| format!("{} {}", p.name, p.what))
-        .collect();
+    let reasons: Vec<_> = problems.iter().map(|p| format!("{} {}", p.name, p.what)).collect();
     assert_eq!(database.is_none(), !problems.is_empty(), "{text}");
-    database
-        .map(|database| (database, warnings))
-        .ok_or_else(|| reasons.join("\n"))
+    database.map(|database| (database, warnings)).ok_or_else(|| reasons.join("\n"))
 }
 
 fn database(text: &str) -> Database {
@@ -45,10 +40,7 @@ fn tls_problem(query: &str) -> String {
 #[test]
 fn a_plain_url_means_what_it_says() {
     let expected = Database {
-        hosts: vec![Host::Tcp {
-            host: "db".to_owned(),
-            port: 5433,
-        }],
+        hosts: vec![Host::Tcp { host: "db".to_owned(), port: 5433 }],
         user: "u".to_owned(),
         password: Some(Secret::new("p")),
         name: "d".to_owned(),
@@ -61,10 +53,7 @@ fn a_plain_url_means_what_it_says() {
         origin: "DATABASE_URL".to_owned(),
     };
     assert_eq!(database("postgresql://u:p@db:5433/d"), expected);
-    assert_eq!(
-        database("host=db port=5433 user=u password=p dbname=d"),
-        expected
-    );
+    assert_eq!(database("host=db port=5433 user=u password=p dbname=d"), expected);
 }
 
 #[test]
@@ -89,28 +78,16 @@ fn hosts_and_ports_pair_as_in_libpq() {
         ("postgres://u@[::1]:1,[::2]/d", "[::1]:1,[::2]:5432"),
         ("postgres://u@[fe80::1%25eth0]/d", "[fe80::1%eth0]:5432"),
         ("postgres://u@%2Frun%2Fpg:6/d", "/run/pg/.s.PGSQL.6"),
-        (
-            "postgres://u@localhost:6/d?host=/run/pg",
-            "/run/pg/.s.PGSQL.6",
-        ),
+        ("postgres://u@localhost:6/d?host=/run/pg", "/run/pg/.s.PGSQL.6"),
         (
             "postgres://u@/d?host=/cloudsql/project:region:name",
             "/cloudsql/project:region:name/.s.PGSQL.5432",
         ),
-        (
-            "postgres://u@/d?host=/run/pg,h",
-            "/run/pg/.s.PGSQL.5432,h:5432",
-        ),
+        ("postgres://u@/d?host=/run/pg,h", "/run/pg/.s.PGSQL.5432,h:5432"),
         ("postgres://u@/d?hostaddr=10.0.0.7", "10.0.0.7:5432"),
         ("postgres://u@h/d?hostaddr=10.0.0.7", "10.0.0.7:5432"),
-        (
-            "postgres://u@a,b/d?hostaddr=,10.0.0.7",
-            "a:5432,10.0.0.7:5432",
-        ),
-        (
-            "postgres://u@h/d?hostaddr=10.0.0.7&sslmode=verify-full",
-            "h:5432",
-        ),
+        ("postgres://u@a,b/d?hostaddr=,10.0.0.7", "a:5432,10.0.0.7:5432"),
+        ("postgres://u@h/d?hostaddr=10.0.0.7&sslmode=verify-full", "h:5432"),
     ] {
         assert_eq!(database(text).to_string(), format!("u@{hosts}/d"), "{text}");
     }
@@ -119,25 +96,13 @@ fn hosts_and_ports_pair_as_in_libpq() {
 #[test]
 fn hosts_that_cannot_be_are_problems() {
     for (text, said) in [
-        (
-            "postgres://u@h:99999/d",
-            "says port=99999, not a port from 1 to 65535",
-        ),
+        ("postgres://u@h:99999/d", "says port=99999, not a port from 1 to 65535"),
         ("postgres://u@h:0/d", "says port=0"),
         ("postgres://u@h:-1/d", "says port=-1"),
         ("postgres://u@/d?host=a,b&port=1,2,3", "2 hosts and 3 ports"),
-        (
-            "postgres://u@/d?host=a,b&hostaddr=::1",
-            "2 hosts and 1 hostaddrs",
-        ),
-        (
-            "postgres://u@h/d?hostaddr=db",
-            "hostaddr=db, not an IP address",
-        ),
-        (
-            "postgres://u@/d?hostaddr=::1&sslmode=verify-full",
-            "no host to verify",
-        ),
+        ("postgres://u@/d?host=a,b&hostaddr=::1", "2 hosts and 1 hostaddrs"),
+        ("postgres://u@h/d?hostaddr=db", "hostaddr=db, not an IP address"),
+        ("postgres://u@/d?hostaddr=::1&sslmode=verify-full", "no host to verify"),
         ("postgres://u@h%20h/d", "says host=h h"),
         ("postgres://u@/d?host=db:5432", "a port stands apart"),
     ] {
@@ -200,11 +165,8 @@ fn tls_words_that_do_not_exist_are_problems_that_list_those_that_do() {
 
 #[test]
 fn system_roots_mean_full_verification() {
-    let expected = Tls {
-        mode: SslMode::VerifyFull,
-        root: Some(RootCertificates::System),
-        ..Tls::default()
-    };
+    let expected =
+        Tls { mode: SslMode::VerifyFull, root: Some(RootCertificates::System), ..Tls::default() };
     assert_eq!(tls("sslrootcert=system"), expected);
     assert_eq!(tls("sslrootcert=system&sslmode=verify-full"), expected);
     assert!(tls_problem("sslrootcert=system&sslmode=require").contains("verify-full"));
@@ -246,34 +208,13 @@ fn certificates_that_cannot_work_are_problems_that_name_the_file() {
             format!("sslrootcert={path}/none.pem"),
             format!("{path}/none.pem, which cannot be read: No such file"),
         ),
-        (
-            format!("sslrootcert={path}"),
-            "cannot be read: Is a directory".to_owned(),
-        ),
-        (
-            format!("sslrootcert={path}/note.txt"),
-            "without a PEM block of a CERTIFICATE".to_owned(),
-        ),
-        (
-            format!("sslcert={path}/cert.pem"),
-            "no sslkey to sslcert in DATABASE_URL".to_owned(),
-        ),
-        (
-            format!("sslkey={path}/key.pem"),
-            "no sslcert to sslkey in DATABASE_URL".to_owned(),
-        ),
-        (
-            format!("sslcert={path}/cert.pem&sslkey={path}/locked.pem"),
-            "is encrypted".to_owned(),
-        ),
-        (
-            format!("sslcert={path}/cert.pem&sslkey={path}/cert.pem"),
-            "of a PRIVATE KEY".to_owned(),
-        ),
-        (
-            format!("sslidentity={path}/x.p12&sslpassword=hunter2"),
-            "PKCS#12".to_owned(),
-        ),
+        (format!("sslrootcert={path}"), "cannot be read: Is a directory".to_owned()),
+        (format!("sslrootcert={path}/note.txt"), "without a PEM block of a CERTIFICATE".to_owned()),
+        (format!("sslcert={path}/cert.pem"), "no sslkey to sslcert in DATABASE_URL".to_owned()),
+        (format!("sslkey={path}/key.pem"), "no sslcert to sslkey in DATABASE_URL".to_owned()),
+        (format!("sslcert={path}/cert.pem&sslkey={path}/locked.pem"), "is encrypted".to_owned()),
+        (format!("sslcert={path}/cert.pem&sslkey={path}/cert.pem"), "of a PRIVATE KEY".to_owned()),
+        (format!("sslidentity={path}/x.p12&sslpassword=hunter2"), "PKCS#12".to_owned()),
     ] {
         let problem = tls_problem(&query);
         assert!(problem.contains(&said), "{query}: {problem}");
@@ -285,10 +226,7 @@ fn certificates_that_cannot_work_are_problems_that_name_the_file() {
 fn prismas_sslcert_is_the_servers_authority() {
     let folder = files();
     let file = folder.path().join("cert.pem");
-    let tls = tls(&format!(
-        "sslmode=require&sslaccept=strict&sslcert={}",
-        file.display()
-    ));
+    let tls = tls(&format!("sslmode=require&sslaccept=strict&sslcert={}", file.display()));
     assert_eq!(tls.root, Some(RootCertificates::File(file)));
     assert_eq!(tls.client, None);
 }
@@ -302,14 +240,8 @@ fn without_tls_nobody_looks_at_certificates() {
 
 #[test]
 fn channel_binding_takes_tls() {
-    assert_eq!(
-        tls("channel_binding=require").channel_binding,
-        ChannelBinding::Require
-    );
-    assert_eq!(
-        tls("channel_binding=disable").channel_binding,
-        ChannelBinding::Disable
-    );
+    assert_eq!(tls("channel_binding=require").channel_binding, ChannelBinding::Require);
+    assert_eq!(tls("channel_binding=disable").channel_binding, ChannelBinding::Disable);
     assert!(tls_problem("channel_binding=require&sslmode=disable").contains("takes TLS"));
     assert!(problem("postgres://u@/d?host=/run&channel_binding=require").contains("takes TLS"));
 }
@@ -355,26 +287,14 @@ fn what_the_session_is_told() {
     assert_eq!(database(all).application_name.as_deref(), Some("a"));
     assert_eq!(database(all).options.as_deref(), Some("-c x=y"));
     assert_eq!(database(all).schema.as_deref(), Some("Sales"));
-    assert_eq!(
-        database("fallback_application_name=b")
-            .application_name
-            .as_deref(),
-        Some("b")
-    );
+    assert_eq!(database("fallback_application_name=b").application_name.as_deref(), Some("b"));
 }
 
 #[test]
 fn a_search_path_of_its_own_becomes_an_option() {
-    let options = |query: &str| {
-        database(&format!("postgres://u@h/d?{query}"))
-            .options
-            .unwrap()
-    };
+    let options = |query: &str| database(&format!("postgres://u@h/d?{query}")).options.unwrap();
     assert_eq!(options("search_path=a"), "-c search_path=a");
-    assert_eq!(
-        options("search_path=a, b&options=-c x=y"),
-        "-c x=y -c search_path=a,\\ b"
-    );
+    assert_eq!(options("search_path=a, b&options=-c x=y"), "-c x=y -c search_path=a,\\ b");
 }
 
 #[test]
@@ -408,13 +328,7 @@ fn what_premain_cannot_do_is_a_problem() {
 #[test]
 fn every_problem_is_told_at_once() {
     let problems = problem("postgres://h:0/d?sslmode=on&connect_timeout=x&channel_binding=y");
-    for said in [
-        "port",
-        "sslmode",
-        "connect_timeout",
-        "channel_binding",
-        "no user",
-    ] {
+    for said in ["port", "sslmode", "connect_timeout", "channel_binding", "no user"] {
         assert!(problems.contains(said), "{said}: {problems}");
     }
 }
@@ -428,20 +342,10 @@ fn a_variable_of_its_own_is_blamed_by_its_name() {
     settings.fill("user", "other", "PGUSER");
     let mut problems = Vec::new();
     assert_eq!(settings.database(&mut problems, &mut Vec::new()), None);
-    let names: Vec<_> = problems
-        .iter()
-        .map(|problem| problem.name.as_str())
-        .collect();
+    let names: Vec<_> = problems.iter().map(|problem| problem.name.as_str()).collect();
     assert_eq!(names, ["PGSSLMODE", "PGSSLROOTCERT"]);
-    assert!(
-        problems[0].what.starts_with("is 'on', not one of"),
-        "{problems:?}"
-    );
-    assert!(
-        problems[1]
-            .what
-            .starts_with("is '/none.pem', which cannot be read")
-    );
+    assert!(problems[0].what.starts_with("is 'on', not one of"), "{problems:?}");
+    assert!(problems[1].what.starts_with("is '/none.pem', which cannot be read"));
 }
 
 #[test]

@@ -5,17 +5,11 @@ use super::*;
 
 /// The parts of a string that has some, the last one of a name counting.
 fn parts(text: &str) -> std::collections::BTreeMap<String, String> {
-    parse(text)
-        .unwrap_or_else(|fault| panic!("{text}: {fault}"))
-        .parameters
-        .into_iter()
-        .collect()
+    parse(text).unwrap_or_else(|fault| panic!("{text}: {fault}")).parameters.into_iter().collect()
 }
 
 fn assert_parts(text: &str, expected: &[(&str, &str)]) {
-    let expected = expected
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    let expected = expected.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
     assert_eq!(parts(text), expected.collect(), "{text}");
 }
 
@@ -34,18 +28,12 @@ fn every_part_may_be_missing() {
     assert_parts("postgresql://:p@h", &[("password", "p"), ("host", "h")]);
     assert_parts("postgresql://:5433", &[("port", "5433")]);
     assert_parts("postgresql://?sslmode=require", &[("sslmode", "require")]);
-    assert_parts(
-        "postgresql://h?sslmode=require&",
-        &[("host", "h"), ("sslmode", "require")],
-    );
+    assert_parts("postgresql://h?sslmode=require&", &[("host", "h"), ("sslmode", "require")]);
 }
 
 #[test]
 fn hosts_may_be_many() {
-    assert_parts(
-        "postgres://a:1,b:2/d",
-        &[("host", "a,b"), ("port", "1,2"), ("dbname", "d")],
-    );
+    assert_parts("postgres://a:1,b:2/d", &[("host", "a,b"), ("port", "1,2"), ("dbname", "d")]);
     assert_parts("postgres://a,b:2", &[("host", "a,b"), ("port", ",2")]);
     assert_parts("postgres://a,b", &[("host", "a,b")]);
 }
@@ -70,14 +58,8 @@ fn ipv6_stands_in_brackets() {
 
 #[test]
 fn a_folder_may_stand_for_a_host() {
-    assert_parts(
-        "postgres://%2Fvar%2Frun/d",
-        &[("host", "/var/run"), ("dbname", "d")],
-    );
-    assert_parts(
-        "postgres:///d?host=/var/run",
-        &[("host", "/var/run"), ("dbname", "d")],
-    );
+    assert_parts("postgres://%2Fvar%2Frun/d", &[("host", "/var/run"), ("dbname", "d")]);
+    assert_parts("postgres:///d?host=/var/run", &[("host", "/var/run"), ("dbname", "d")]);
 }
 
 #[test]
@@ -85,13 +67,7 @@ fn parameters_win_over_what_stands_in_front_of_them() {
     let text = "postgres://u:p@localhost:1/d?user=U&password=P&host=H&port=2&dbname=D";
     assert_parts(
         text,
-        &[
-            ("user", "U"),
-            ("password", "P"),
-            ("host", "H"),
-            ("port", "2"),
-            ("dbname", "D"),
-        ],
+        &[("user", "U"), ("password", "P"), ("host", "H"), ("port", "2"), ("dbname", "D")],
     );
 }
 
@@ -127,10 +103,7 @@ fn schemes_are_those_of_postgres_and_its_drivers() {
         "postgresql+psycopg2",
         "jdbc:postgresql",
     ] {
-        assert_parts(
-            &format!("{scheme}://h/d"),
-            &[("host", "h"), ("dbname", "d")],
-        );
+        assert_parts(&format!("{scheme}://h/d"), &[("host", "h"), ("dbname", "d")]);
     }
     assert!(fault("postgre://h/d").contains("postgre://, not postgres://"));
     assert!(
@@ -168,10 +141,7 @@ fn a_raw_at_or_hash_in_a_password_is_taken_and_said_aloud() {
         assert_eq!(parts(text)["host"], "h");
         assert!(parsed.doubts[0].contains(spelling), "{:?}", parsed.doubts);
     }
-    assert_eq!(
-        parse("postgres://u:p:w,!$&'()*+;=~[]@h/d").unwrap().doubts,
-        [""; 0]
-    );
+    assert_eq!(parse("postgres://u:p:w,!$&'()*+;=~[]@h/d").unwrap().doubts, [""; 0]);
 }
 
 #[test]
@@ -190,19 +160,12 @@ fn a_raw_slash_or_question_mark_in_a_password_is_refused_with_its_spelling() {
 
 #[test]
 fn an_at_in_a_parameters_value_is_just_that() {
-    assert_eq!(
-        parts("postgres://h/d?application_name=a@b")["application_name"],
-        "a@b"
-    );
+    assert_eq!(parts("postgres://h/d?application_name=a@b")["application_name"], "a@b");
 }
 
 #[test]
 fn a_fragment_is_refused() {
-    for text in [
-        "postgres://h/d#x",
-        "postgres://h#x/d",
-        "postgres://h/d?sslmode=require#x",
-    ] {
+    for text in ["postgres://h/d#x", "postgres://h#x/d", "postgres://h/d?sslmode=require#x"] {
         assert!(fault(text).contains("%23"), "{text}");
     }
 }
@@ -223,16 +186,9 @@ fn what_no_server_can_take_is_refused() {
 
 #[test]
 fn a_variable_that_nobody_replaced_is_said_aloud() {
-    for text in [
-        "postgres://u:${DB_PASSWORD}@h/d",
-        "postgres://u:$(DB_PASSWORD)@h/d",
-    ] {
+    for text in ["postgres://u:${DB_PASSWORD}@h/d", "postgres://u:$(DB_PASSWORD)@h/d"] {
         assert!(
-            parse(text)
-                .unwrap()
-                .doubts
-                .iter()
-                .any(|doubt| doubt.contains("replaced")),
+            parse(text).unwrap().doubts.iter().any(|doubt| doubt.contains("replaced")),
             "{text}"
         );
     }
@@ -242,19 +198,11 @@ fn a_variable_that_nobody_replaced_is_said_aloud() {
 fn keyword_values_are_libpqs() {
     assert_parts(
         "host=h user = u  password='a b\\'c\\\\' dbname=d",
-        &[
-            ("host", "h"),
-            ("user", "u"),
-            ("password", "a b'c\\"),
-            ("dbname", "d"),
-        ],
+        &[("host", "h"), ("user", "u"), ("password", "a b'c\\"), ("dbname", "d")],
     );
     assert_parts("host= user=u", &[("host", "user=u")]);
     assert_parts("host='' user=u", &[("host", ""), ("user", "u")]);
-    assert_parts(
-        "password=a@b://c#d/e?f=g",
-        &[("password", "a@b://c#d/e?f=g")],
-    );
+    assert_parts("password=a@b://c#d/e?f=g", &[("password", "a@b://c#d/e?f=g")]);
     assert!(fault("host=h password='abc").contains("never closed"));
     assert!(fault("host=h user").contains("no '='"));
     assert!(fault("host= h = u").contains("without a keyword"));
@@ -265,27 +213,15 @@ fn keyword_values_are_libpqs() {
 #[test]
 fn redacting_keeps_what_helps() {
     for (text, shown) in [
-        (
-            "postgres://u:p@h:5432/d?sslmode=on",
-            "postgres://u:***@h:5432/d?sslmode=on",
-        ),
+        ("postgres://u:p@h:5432/d?sslmode=on", "postgres://u:***@h:5432/d?sslmode=on"),
         ("postgres://u@h/d", "postgres://u@h/d"),
         ("postgres://h:5432,i:5433/d", "postgres://h:5432,i:5433/d"),
         ("postgres://u:p@ss/w?o@h/d", "postgres://u:***@h/d"),
         ("postgres://u:secret", "postgres://u:***"),
         ("postgres://u:secret/d", "postgres://u:***"),
-        (
-            "postgres://h/d?user=u&password=p&port=1",
-            "postgres://h/d?user=u&password=***&port=1",
-        ),
-        (
-            "postgres://h/d?p%61ssword=p",
-            "postgres://h/d?p%61ssword=***",
-        ),
-        (
-            "postgres://h/d?sslpassword=p",
-            "postgres://h/d?sslpassword=***",
-        ),
+        ("postgres://h/d?user=u&password=p&port=1", "postgres://h/d?user=u&password=***&port=1"),
+        ("postgres://h/d?p%61ssword=p", "postgres://h/d?p%61ssword=***"),
+        ("postgres://h/d?sslpassword=p", "postgres://h/d?sslpassword=***"),
         ("host=h password='a b' user=u", "host=h ***"),
         ("postgres://h/d?password=a@b", "postgres://***"),
         ("u:p@h/d", "***@h/d"),
@@ -299,20 +235,15 @@ fn redacting_keeps_what_helps() {
 
 #[test]
 fn no_fault_and_no_doubt_shows_the_password() {
-    const CHARACTERS: [&str; 14] = [
-        "", "@", ":", "/", "?", "#", "%", "[", "]", "&", "=", ",", "'", "%FF",
-    ];
+    const CHARACTERS: [&str; 14] =
+        ["", "@", ":", "/", "?", "#", "%", "[", "]", "&", "=", ",", "'", "%FF"];
     let silent = |text: &str| {
         let said = match parse(text) {
             Ok(parts) => parts.doubts.join(" "),
             Err(fault) => fault,
         };
         assert!(!said.contains("hunter2"), "{text}: {said}");
-        assert!(
-            !redact(text).contains("hunter2"),
-            "{text}: {}",
-            redact(text)
-        );
+        assert!(!redact(text).contains("hunter2"), "{text}: {}", redact(text));
     };
     for after in CHARACTERS {
         for before in CHARACTERS {

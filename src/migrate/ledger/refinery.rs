@@ -48,14 +48,16 @@ impl Refinery {
         let column = |index: usize, name: &str| {
             row.get(index).and_then(Clone::clone).ok_or_else(|| {
                 let version = row.first().and_then(Option::as_deref).unwrap_or("?");
-                self.malformed(format!("the row of version {version} has no {name}; refinery writes one"))
+                self.malformed(format!(
+                    "the row of version {version} has no {name}; refinery writes one"
+                ))
             })
         };
         let version = column(0, "version")?;
         Ok(Applied {
-            version: version
-                .parse()
-                .map_err(|_| self.malformed(format!("'{version}' is no version; refinery writes whole numbers")))?,
+            version: version.parse().map_err(|_| {
+                self.malformed(format!("'{version}' is no version; refinery writes whole numbers"))
+            })?,
             name: column(1, "name")?,
             applied_on: column(2, "applied_on")?,
             checksum: column(3, "checksum")?,
@@ -195,7 +197,8 @@ mod tests {
     #[test]
     fn a_malformed_row_is_an_error_that_names_it() {
         let mut ledger = Refinery::new(None);
-        let rows = vec![Vec::new(), vec![vec![Some("3".to_owned()), Some("x".to_owned()), None, None]]];
+        let rows =
+            vec![Vec::new(), vec![vec![Some("3".to_owned()), Some("x".to_owned()), None, None]]];
         let error = ledger.parse(&rows).unwrap_err().to_string();
         assert!(error.contains("version 3") && error.contains("applied_on"), "{error}");
     }

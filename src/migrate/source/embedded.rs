@@ -7,7 +7,14 @@ use refinery::Migration as Embedded;
 use super::{Migration, Order, Source};
 use crate::config::Format;
 
-#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, clippy::restriction, reason = "made by refinery's macro")]
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    clippy::restriction,
+    reason = "made by refinery's macro"
+)]
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 }
@@ -16,7 +23,11 @@ mod generated {
 pub(super) fn load() -> Option<Source> {
     let mut migrations: Vec<Migration> = generated::embedded().iter().filter_map(convert).collect();
     migrations.sort_by_key(|migration| migration.version);
-    (!migrations.is_empty()).then_some(Source { folder: None, format: Format::Refinery, migrations })
+    (!migrations.is_empty()).then_some(Source {
+        folder: None,
+        format: Format::Refinery,
+        migrations,
+    })
 }
 
 fn convert(embedded: &Embedded) -> Option<Migration> {

@@ -22,8 +22,10 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
         if !file_name.ends_with(".sql") || !entry.path().is_file() {
             continue;
         }
-        let malformed =
-            |why: &str| SourceError::Malformed { path: entry.path().to_owned(), why: why.to_owned() };
+        let malformed = |why: &str| SourceError::Malformed {
+            path: entry.path().to_owned(),
+            why: why.to_owned(),
+        };
         match Name::parse(file_name).map_err(malformed)? {
             None => tracing::warn!(
                 "{} is no migration: its name is not like V1__create_users.sql",
@@ -69,9 +71,9 @@ impl Name {
         }
         if !version.chars().all(|c| c.is_ascii_digit()) {
             return match version.split_once('.') {
-                Some((whole, part)) if digits(whole) && digits(part) => {
-                    Err("refinery knows no decimal versions; use a whole number, as in V12__name.sql")
-                }
+                Some((whole, part)) if digits(whole) && digits(part) => Err(
+                    "refinery knows no decimal versions; use a whole number, as in V12__name.sql",
+                ),
                 _ => Ok(None),
             };
         }
@@ -104,7 +106,15 @@ mod tests {
 
     #[test]
     fn names_that_refinery_passes_over() {
-        for file_name in ["init.sql", "V1_init.sql", "v1__init.sql", "V__x.sql", "V1__.sql", "V1__a-b.sql", "V1a__x.sql"] {
+        for file_name in [
+            "init.sql",
+            "V1_init.sql",
+            "v1__init.sql",
+            "V__x.sql",
+            "V1__.sql",
+            "V1__a-b.sql",
+            "V1a__x.sql",
+        ] {
             assert_eq!(Name::parse(file_name), Ok(None), "{file_name}");
         }
     }
