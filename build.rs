@@ -17,6 +17,7 @@ fn main() {
             // Cargo looks into a folder for new files only if it is told to.
             println!("cargo:rerun-if-changed={}", folder.display());
             reject_names_that_panic(&folder);
+            let folder = folder.to_string_lossy();
             format!(
                 "refinery::embed_migrations!({folder:?});
                  pub fn embedded() -> Vec<refinery::Migration> {{

@@ -4,6 +4,14 @@
 //! numbers here: nix's typed API ends at 31, and 34 to 64 have to be forwarded like any other.
 
 #![allow(unsafe_code, reason = "see above")]
+#![allow(
+    clippy::borrow_as_ptr,
+    clippy::cast_lossless,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "system calls have widths and pointers of their own"
+)]
 
 use std::ffi::c_int;
 use std::io;

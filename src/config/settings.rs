@@ -136,7 +136,7 @@ impl<'a> Judge<'a> {
         match self.settings.entries.get(key).and_then(|setting| setting.variable.clone()) {
             None => self.object(&format!("says {key}={found}, {what}")),
             Some(name) => {
-                self.problems.push(Problem { name, what: format!("is '{found}', {what}") })
+                self.problems.push(Problem { name, what: format!("is '{found}', {what}") });
             }
         }
     }

@@ -21,7 +21,7 @@ use crate::tls::{Connector, TlsError};
 const ATTEMPT: Duration = Duration::from_secs(5);
 
 /// A lost peer is noticed after about half a minute. Keepalive alone would not do: it never fires
-/// while unacknowledged data is in flight, which is what TCP_USER_TIMEOUT is for.
+/// while unacknowledged data is in flight, which is what `TCP_USER_TIMEOUT` is for.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_RETRIES: u32 = 3;

@@ -82,7 +82,7 @@ mod tests {
         let found = descendants().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(found.contains(&Pid::from_raw(child.id() as i32)));
+        assert!(found.contains(&Pid::from_raw(child.id().cast_signed())));
         assert!(!found.contains(&Pid::parent()) && !found.contains(&Pid::this()));
     }
 }

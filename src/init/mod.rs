@@ -220,7 +220,7 @@ impl Init<'_> {
 
     /// Stops with the application, as sudo does: the shell that waits for us sees its job stopped.
     fn suspend(&mut self) {
-        if let Some(terminal) = self.terminal.filter(Terminal::has_shell) {
+        if let Some(terminal) = self.terminal.filter(|_| Terminal::has_shell()) {
             terminal.take_back(self.child);
             sys::suffer(Signal::TSTP);
             // Continued, by `fg` or `bg`; or never stopped, because no shell would be left that

@@ -140,7 +140,7 @@ impl<'a> Supervisor<'a> {
                 Some(Action::SignalLeftovers(Signal::TERM))
             }
             (Stage::Clearing(_), Event::Arrived(signal)) => Some(Action::SignalLeftovers(signal)),
-            (Stage::Clearing(exit), Event::Elapsed) if self.due(self.kill_at, now) => {
+            (Stage::Clearing(exit), Event::Elapsed) if due(self.kill_at, now) => {
                 self.stage = Stage::Cleared(*exit);
                 self.kill_at = Some(now + LEFTOVERS_GRACE);
                 Some(Action::KillLeftovers)
@@ -148,7 +148,7 @@ impl<'a> Supervisor<'a> {
             // Whose parent was killed is ours now, and was perhaps not there to be killed before.
             (Stage::Cleared(_), Event::Reaped { left: true }) => Some(Action::KillLeftovers),
             // Somebody hangs in the kernel; ending is what is left to us.
-            (Stage::Cleared(exit), Event::Elapsed) if self.due(self.kill_at, now) => {
+            (Stage::Cleared(exit), Event::Elapsed) if due(self.kill_at, now) => {
                 Some(Action::Exit(*exit))
             }
             (Stage::Ended(_) | Stage::Clearing(_) | Stage::Cleared(_), _) => None,
@@ -194,12 +194,12 @@ impl<'a> Supervisor<'a> {
     }
 
     fn elapsed(&mut self, now: Instant) -> Option<Action> {
-        if self.due(self.kill_at, now) {
+        if due(self.kill_at, now) {
             self.kill_at = None;
             self.delayed = None;
             return Some(Action::Kill);
         }
-        if self.due(self.delayed, now) {
+        if due(self.delayed, now) {
             self.delayed = None;
             let signal = *self.rules.rewrite.get(&Signal::TERM).unwrap_or(&Some(Signal::TERM));
             return signal.map(|signal| self.forward(signal, true));
@@ -211,14 +211,16 @@ impl<'a> Supervisor<'a> {
         let wake = ends && std::mem::take(&mut self.stopped);
         Action::Forward { signal, wake }
     }
+}
 
-    fn due(&self, at: Option<Instant>, now: Instant) -> bool {
-        at.is_some_and(|at| at <= now)
-    }
+fn due(at: Option<Instant>, now: Instant) -> bool {
+    at.is_some_and(|at| at <= now)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -232,9 +234,9 @@ mod tests {
             exec: false,
             grace: Some(8 * SECOND),
             signal_target: config::SignalTarget::Child,
-            rewrite: Default::default(),
+            rewrite: BTreeMap::default(),
             term_delay: Duration::ZERO,
-            remap_exit: Default::default(),
+            remap_exit: BTreeMap::default(),
             pdeathsig: None,
         }
     }
@@ -245,6 +247,7 @@ mod tests {
         supervisor
     }
 
+    #[allow(clippy::unnecessary_wraps, reason = "what `on` returns")]
     fn forward(signal: Signal) -> Option<Action> {
         Some(Action::Forward { signal, wake: false })
     }

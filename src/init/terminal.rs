@@ -38,7 +38,7 @@ impl Terminal {
 
     /// Whether a shell's job control is what this process belongs to, so that stopping it tells
     /// somebody. The leader of a session has no such parent, and PID 1 has none at all.
-    pub(super) fn has_shell(&self) -> bool {
+    pub(super) fn has_shell() -> bool {
         Pid::this() != Pid::from_raw(1) && getsid(None) != Ok(Pid::this())
     }
 

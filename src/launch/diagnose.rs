@@ -67,8 +67,9 @@ fn broken_script(line: &str) -> String {
 /// built for, and 64-bit.
 fn broken_binary(file: &[u8]) -> Option<String> {
     let half = |at: usize| Some(u16::from_le_bytes(file.get(at..at + 2)?.try_into().ok()?));
-    let word =
-        |at: usize| Some(u64::from_le_bytes(file.get(at..at + 8)?.try_into().ok()?) as usize);
+    let word = |at: usize| {
+        usize::try_from(u64::from_le_bytes(file.get(at..at.checked_add(8)?)?.try_into().ok()?)).ok()
+    };
     let own = fs::read("/proc/self/exe").ok();
     let own =
         own.as_deref().and_then(|own| Some(u16::from_le_bytes(own.get(18..20)?.try_into().ok()?)));
@@ -82,11 +83,12 @@ fn broken_binary(file: &[u8]) -> Option<String> {
         ));
     }
     let (table, size, count) = (word(32)?, half(54)? as usize, half(56)? as usize);
-    let interpreter = (0..count).map(|index| table + index * size).find_map(|header| {
+    let interpreter = (0..count).find_map(|index| {
+        let header = table.checked_add(index * size)?;
         const PT_INTERP: [u8; 4] = 3_u32.to_le_bytes();
-        (file.get(header..header + 4)? == PT_INTERP).then_some(())?;
+        (file.get(header..header.checked_add(4)?)? == PT_INTERP).then_some(())?;
         let (from, length) = (word(header + 8)?, word(header + 32)?);
-        let path = file.get(from..from + length)?.strip_suffix(b"\0")?;
+        let path = file.get(from..from.checked_add(length)?)?.strip_suffix(b"\0")?;
         Some(PathBuf::from(String::from_utf8_lossy(path).into_owned()))
     })?;
     (!interpreter.exists()).then(|| {

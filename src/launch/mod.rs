@@ -139,7 +139,9 @@ impl Call<'_> {
         }
         match refused {
             Some((candidate, error)) => diagnose::cannot_execute(&candidate, error),
-            None => self.not_found(&format!("it is in no folder of PATH, {:?}", self.search)),
+            None => {
+                self.not_found(&format!("it is in no folder of PATH, {}", self.search.display()))
+            }
         }
     }
 

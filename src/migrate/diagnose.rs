@@ -68,16 +68,11 @@ impl fmt::Display for Diagnosis {
 /// The bytes of the word or sign at that character; `None` behind the end, where the mistake is not
 /// in this file.
 fn token_at(sql: &str, position: usize) -> Option<Range<usize>> {
-    let start = match sql.char_indices().nth(position) {
-        Some((start, _)) => start,
+    let Some((start, _)) = sql.char_indices().nth(position) else {
         // "at end of input": point at the last thing there is.
-        None => {
-            let end = sql.trim_end().len();
-            return (end > 0).then(|| {
-                let last = sql[..end].char_indices().next_back().map_or(0, |(index, _)| index);
-                last..end
-            });
-        }
+        let end = sql.trim_end().len();
+        let (last, _) = sql[..end].char_indices().next_back()?;
+        return Some(last..end);
     };
     let word = |c: char| c.is_alphanumeric() || c == '_';
     let rest = &sql[start..];

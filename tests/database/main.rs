@@ -1,5 +1,13 @@
 //! premain against real PostgreSQL servers.
 
+#![allow(
+    clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "this is how a test fails"
+)]
+
 #[path = "../support/mod.rs"]
 mod support;
 

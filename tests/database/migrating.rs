@@ -261,7 +261,8 @@ fn drift_stops_except_where_the_database_is_ahead() {
 
 #[test]
 fn folders_that_make_no_sense_are_errors_before_anything_is_asked() {
-    let cases: [(&[(&str, &str)], i32, &str); 5] = [
+    type Files = &'static [(&'static str, &'static str)];
+    let cases: [(Files, i32, &str); 5] = [
         (&[("V1__a.sql", ""), ("sub/V1__b.sql", "")], 65, "are both version 1"),
         (&[("V1.5__a.sql", "")], 65, "no decimal versions"),
         (&[("|1__a.sql", "")], 65, "begin it with V or U"),

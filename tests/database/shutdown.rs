@@ -72,7 +72,7 @@ fn in_the_middle_of_a_migration() {
 
 #[test]
 fn a_second_signal_waits_for_nothing() {
-    let mut server = Server::start(&[]);
+    let server = Server::start(&[]);
     let place = folder(&[("V1__slow.sql", "SELECT pg_sleep(1000)")]);
     let running = {
         let database = server.database();

@@ -10,7 +10,7 @@ pub mod premain;
 use std::time::{Duration, Instant};
 
 /// No test waits for a time; each waits for a fact, and this is when it gives up on it.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Asks until the fact is there.
 pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {

@@ -144,7 +144,7 @@ impl Ended {
 
     /// Fails with the log if it holds this.
     #[track_caller]
-    pub fn is_silent_about(self, text: &str) -> Self {
+    pub fn says_nothing_of(self, text: &str) -> Self {
         assert!(!self.log.contains(text), "'{text}' is in:\n{}", self.log);
         self
     }

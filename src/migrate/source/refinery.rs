@@ -31,9 +31,9 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
                 "{} is no migration: its name is not like V1__create_users.sql",
                 entry.path().display()
             ),
-            Some(Name { order, version, name }) => migrations.push(Migration {
+            Some(Name { order, version, title }) => migrations.push(Migration {
                 version,
-                name,
+                name: title,
                 order,
                 file: entry.path().to_owned(),
                 sql: read_sql(entry.path())?,
@@ -48,7 +48,7 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
 pub(super) struct Name {
     pub(super) order: Order,
     pub(super) version: i64,
-    pub(super) name: String,
+    pub(super) title: String,
 }
 
 impl Name {
@@ -64,9 +64,9 @@ impl Name {
             _ => return Ok(None),
         };
         let version = letters.as_str();
-        let name = tail.strip_suffix(".sql").unwrap_or(tail);
+        let title = tail.strip_suffix(".sql").unwrap_or(tail);
         let word = |c: char| c.is_alphanumeric() || c == '_';
-        if name.is_empty() || !name.chars().all(word) || version.is_empty() {
+        if title.is_empty() || !title.chars().all(word) || version.is_empty() {
             return Ok(None);
         }
         if !version.chars().all(|c| c.is_ascii_digit()) {
@@ -78,7 +78,7 @@ impl Name {
             };
         }
         let version = version.parse().map_err(|_| "the version is too large")?;
-        Ok(Some(Name { order, version, name: name.to_owned() }))
+        Ok(Some(Name { order, version, title: title.to_owned() }))
     }
 }
 
@@ -92,14 +92,14 @@ mod tests {
 
     #[test]
     fn names_that_refinery_takes() {
-        for (file_name, order, version, name) in [
+        for (file_name, order, version, title) in [
             ("V1__init.sql", Order::Strict, 1, "init"),
             ("U03__late.sql", Order::Free, 3, "late"),
             ("V10__näme_2.sql", Order::Strict, 10, "näme_2"),
             ("V1___x.sql", Order::Strict, 1, "_x"),
             ("V1__a__b.sql", Order::Strict, 1, "a__b"),
         ] {
-            let expected = Name { order, version, name: name.to_owned() };
+            let expected = Name { order, version, title: title.to_owned() };
             assert_eq!(Name::parse(file_name), Ok(Some(expected)), "{file_name}");
         }
     }
