@@ -132,3 +132,39 @@ options! {
             "'premain status' ends with 1 when something is pending, 65 on drift.";
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The README's table of settings is this table; `UPDATE_README=1` writes it.
+    #[test]
+    fn the_readme_has_every_option() {
+        const BEGIN: &str = "UPDATE_README=1 cargo test --lib readme -->\n";
+        const END: &str = "<!-- /settings -->";
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+        let readme = std::fs::read_to_string(path).unwrap();
+        let (before, rest) = readme.split_once(BEGIN).unwrap();
+        let (table, after) = rest.split_once(END).unwrap();
+        let expected = markdown();
+        if std::env::var_os("UPDATE_README").is_some() {
+            std::fs::write(path, format!("{before}{BEGIN}{expected}{END}{after}")).unwrap();
+        } else {
+            assert_eq!(table, expected, "run: UPDATE_README=1 cargo test --lib readme");
+        }
+    }
+
+    fn markdown() -> String {
+        let mut text = String::new();
+        for section in Section::ALL {
+            text += &format!("\n**{}**\n\n| option | variable | |\n|---|---|---|\n", section.title());
+            for option in OPTIONS.iter().filter(|option| option.section == section) {
+                let value = option.value.map(|value| format!(" {value}")).unwrap_or_default();
+                let usage = format!("--{}{value}", option.name).replace('|', "\\|");
+                let help = option.help.replace('|', "\\|");
+                text += &format!("| `{usage}` | `{}` | {help} |\n", option.variable());
+            }
+        }
+        text + "\n"
+    }
+}
