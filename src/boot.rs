@@ -67,29 +67,42 @@ pub fn in_runtime<T>(
 }
 
 /// What happened before the application, for the one summary line.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Story {
-    waited: Option<(Duration, u32)>,
-    migrated: Option<Report>,
-    skipped: Option<&'static str>,
+    waited: Option<Duration>,
+    /// To log in to the database.
+    attempts: Option<u32>,
+    migrations: Migrations,
+}
+
+/// What became of the migrations.
+#[derive(Debug)]
+enum Migrations {
+    Applied(Report),
+    /// There are none, or none were wanted.
+    None,
+    Skipped(&'static str),
 }
 
 impl std::fmt::Display for Story {
     /// `wait 1.2s (7 attempts), migrations 4 applied in 240ms`
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if let Some((elapsed, attempts)) = self.waited {
-            let attempts = text::count(attempts as usize, "attempt");
-            write!(f, "wait {} ({attempts}), ", text::duration(elapsed))?;
+        if let Some(waited) = self.waited {
+            write!(f, "wait {}", text::duration(waited))?;
+            if let Some(attempts) = self.attempts {
+                write!(f, " ({})", text::count(attempts as usize, "attempt"))?;
+            }
+            f.write_str(", ")?;
         }
-        match (&self.migrated, self.skipped) {
-            (Some(Report { applied: 0, before, .. }), _) => {
+        match &self.migrations {
+            Migrations::Applied(Report { applied: 0, before, .. }) => {
                 write!(f, "migrations none pending ({before} applied before)")
             }
-            (Some(Report { applied, elapsed, .. }), _) => {
+            Migrations::Applied(Report { applied, elapsed, .. }) => {
                 write!(f, "migrations {applied} applied in {}", text::duration(*elapsed))
             }
-            (None, Some(why)) => write!(f, "migrations skipped: {why}"),
-            (None, None) => f.write_str("no migrations"),
+            Migrations::None => f.write_str("no migrations"),
+            Migrations::Skipped(why) => write!(f, "migrations skipped: {why}"),
         }
     }
 }
@@ -103,9 +116,9 @@ pub async fn prepare(config: &Config, shutdown: &Shutdown) -> Result<Story, Erro
     let Some(database) = &config.database else {
         race(shutdown, "waiting", wait::for_targets(&config.wait.targets, deadline)).await??;
         return Ok(Story {
-            waited: (!config.wait.targets.is_empty()).then(|| (deadline.elapsed(), 1)),
-            skipped: Some("no database is configured"),
-            ..Story::default()
+            waited: (!config.wait.targets.is_empty()).then(|| deadline.elapsed()),
+            attempts: None,
+            migrations: Migrations::Skipped("no database is configured"),
         });
     };
     // What is wrong with the folder is said before anybody waits.
@@ -120,18 +133,26 @@ pub async fn prepare(config: &Config, shutdown: &Shutdown) -> Result<Story, Erro
         Ok(ready) => ready,
         Err(error) if config.wait.db_optional && error.exit() == Exit::NotReady => {
             tracing::warn!("{error}; going on without it (--db-optional): no migration is applied");
-            return Ok(Story { skipped: Some("the database was not ready"), ..Story::default() });
+            return Ok(Story {
+                waited: Some(deadline.elapsed()),
+                attempts: None,
+                migrations: Migrations::Skipped("the database was not ready"),
+            });
         }
         Err(error) => return Err(error.into()),
     };
-    let waited = Some((deadline.elapsed(), ready.attempts));
+    let (waited, attempts) = (Some(deadline.elapsed()), Some(ready.attempts));
 
-    let Some(source) = source else {
-        ready.value.close().await;
-        return Ok(Story { waited, ..Story::default() });
+    let migrations = match source {
+        None => {
+            ready.value.close().await;
+            Migrations::None
+        }
+        Some(source) => Migrations::Applied(
+            migrate(config, database, &source, ready.value, deadline, shutdown).await?,
+        ),
     };
-    let report = migrate(config, database, &source, ready.value, deadline, shutdown).await?;
-    Ok(Story { waited, migrated: Some(report), skipped: None })
+    Ok(Story { waited, attempts, migrations })
 }
 
 /// Applies what is pending; goes back to waiting where that takes a server that takes writes.

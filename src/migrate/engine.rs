@@ -53,7 +53,10 @@ pub async fn run(
     if plan.pending.is_empty() {
         return Ok(Outcome::Done(Report { before: plan.applied, ..Report::default() }));
     }
-    let state = session.server_state().await.map_err(Error::Query)?;
+    let state = session
+        .server_state()
+        .await
+        .map_err(Error::refused("ask whether the server takes writes"))?;
     if state.standby || state.read_only {
         return Ok(Outcome::NeedsWrites(plan.pending.len()));
     }
@@ -149,7 +152,10 @@ async fn create_and_read(
     // Another replica's table is no news to anybody.
     let quietly = "SET LOCAL client_min_messages = warning";
     let sql = format!("{quietly}; {}; {}", ledger.create(), ledger.read());
-    let results = session.query(&sql).await.map_err(|error| unreadable(error, ledger))?;
+    let results = session
+        .query(&sql)
+        .await
+        .map_err(Error::refused(format!("create the history table {}", ledger.table())))?;
     // The first two results are those of SET and CREATE TABLE.
     Ok(ledger.parse(results.get(2..).unwrap_or_default())?)
 }
@@ -166,6 +172,6 @@ fn unreadable(error: QueryError, ledger: &dyn Ledger) -> Error {
             table: ledger.table().to_owned(),
             why: format!("{error}: this is another tool's table; name the right one with --ledger"),
         }),
-        _ => Error::Query(error),
+        _ => Error::refused(format!("read the history table {}", ledger.table()))(error),
     }
 }
