@@ -1,26 +1,25 @@
 //! premain: block signals, read the configuration, choose the role, return its exit code.
 
 #![forbid(unsafe_code)]
+#![no_main]
 
+use std::ffi::OsString;
 use std::io::Write;
-use std::process::ExitCode;
 
 use premain::config::{self, Command, Config};
 use premain::exit::Exit;
 use premain::sys::Inherited;
 use premain::{boot, conceal, init, launch, log};
 
-fn main() -> ExitCode {
+premain::entry_point!(run);
+
+fn run(arguments: Vec<OsString>) -> Exit {
     let inherited = Inherited::capture();
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!("{panic}\nthis is a bug in premain; please report it");
         std::process::exit(Exit::Bug.code().into());
     }));
-    run(inherited).into()
-}
-
-fn run(inherited: Inherited) -> Exit {
-    let config = match Config::read(std::env::args_os().skip(1), std::env::vars_os()) {
+    let config = match Config::read(arguments, std::env::vars_os()) {
         Ok(config) => config,
         Err(problems) => {
             log::start(config::Log::default());
@@ -41,7 +40,7 @@ fn run(inherited: Inherited) -> Exit {
         Command::Help => print(&config::cli::help()),
         Command::Version => print(concat!("premain ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Run(_) if config.init.exec => boot::run(&config, &inherited),
-        Command::Run(_) => init::run(config, inherited),
+        Command::Run(_) => init::run(config, &inherited),
         // `commands` goes here: in place, without an init.
         Command::Wait | Command::Migrate | Command::Status => Exit::Bug,
     }

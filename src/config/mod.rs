@@ -299,6 +299,11 @@ impl Config {
             remap_exit: reader.each("remap-exit", &raw.remap_exit, value::remap).into_iter().collect(),
             pdeathsig: reader.read("pdeathsig", &raw.pdeathsig, Signal::parse),
         };
+        if init.grace.is_some_and(|grace| init.term_delay >= grace && !init.term_delay.is_zero()) {
+            let given = raw.term_delay.as_deref().unwrap_or_default();
+            let allowed = "shorter than --grace (PREMAIN_GRACE, 8s by default), of which it is a part";
+            reader.complain("term-delay", given, allowed);
+        }
         let migrate = Migrate {
             source: reader
                 .read("migrations", &raw.migrations, |text| Ok(source(text)))

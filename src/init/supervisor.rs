@@ -104,6 +104,11 @@ impl<'a> Supervisor<'a> {
         }
     }
 
+    /// Whether the child is, as far as is known, still premain itself.
+    pub fn is_booting(&self) -> bool {
+        self.stage == Stage::Booting
+    }
+
     /// When [`Event::Elapsed`] is due; `None` for never.
     pub fn deadline(&self) -> Option<Instant> {
         self.delayed.into_iter().chain(self.kill_at).min()
@@ -253,7 +258,10 @@ mod tests {
     }
 
     fn forward(signal: Signal) -> Option<Action> {
-        Some(Action::Forward { signal, wake: false })
+        Some(Action::Forward {
+            signal,
+            wake: false,
+        })
     }
 
     #[test]
@@ -271,18 +279,30 @@ mod tests {
         let rules = rules();
         let mut supervisor = running(&rules);
         let now = Instant::now();
-        assert_eq!(supervisor.on(Event::Arrived(Signal::INT), now), forward(Signal::INT));
+        assert_eq!(
+            supervisor.on(Event::Arrived(Signal::INT), now),
+            forward(Signal::INT)
+        );
         assert_eq!(supervisor.deadline(), Some(now + 8 * SECOND));
         let later = now + 7 * SECOND;
-        assert_eq!(supervisor.on(Event::Arrived(Signal::TERM), later), forward(Signal::TERM));
+        assert_eq!(
+            supervisor.on(Event::Arrived(Signal::TERM), later),
+            forward(Signal::TERM)
+        );
         assert_eq!(supervisor.on(Event::Elapsed, later), None);
-        assert_eq!(supervisor.on(Event::Elapsed, now + 8 * SECOND), Some(Action::Kill));
+        assert_eq!(
+            supervisor.on(Event::Elapsed, now + 8 * SECOND),
+            Some(Action::Kill)
+        );
         assert_eq!(supervisor.deadline(), None);
     }
 
     #[test]
     fn without_a_grace_nobody_is_ever_killed() {
-        let rules = config::Init { grace: None, ..rules() };
+        let rules = config::Init {
+            grace: None,
+            ..rules()
+        };
         let mut supervisor = running(&rules);
         let now = Instant::now();
         supervisor.on(Event::Arrived(Signal::TERM), now);
@@ -299,16 +319,25 @@ mod tests {
         let rules = config::Init { rewrite, ..rules() };
         for (arrived, forwarded) in [(stop, Signal::TERM), (Signal::TERM, QUIT)] {
             let mut supervisor = running(&rules);
-            assert_eq!(supervisor.on(Event::Arrived(arrived), Instant::now()), forward(forwarded));
+            assert_eq!(
+                supervisor.on(Event::Arrived(arrived), Instant::now()),
+                forward(forwarded)
+            );
             assert!(supervisor.deadline().is_some());
         }
     }
 
     #[test]
     fn a_dropped_term_starts_nothing() {
-        let rules = config::Init { rewrite: [(Signal::TERM, None)].into(), ..rules() };
+        let rules = config::Init {
+            rewrite: [(Signal::TERM, None)].into(),
+            ..rules()
+        };
         let mut supervisor = running(&rules);
-        assert_eq!(supervisor.on(Event::Arrived(Signal::TERM), Instant::now()), None);
+        assert_eq!(
+            supervisor.on(Event::Arrived(Signal::TERM), Instant::now()),
+            None
+        );
         assert_eq!(supervisor.deadline(), None);
     }
 
@@ -322,7 +351,10 @@ mod tests {
         };
         let mut supervisor = Supervisor::new(&rules);
         let now = Instant::now();
-        assert_eq!(supervisor.on(Event::Arrived(Signal::TERM), now), forward(Signal::TERM));
+        assert_eq!(
+            supervisor.on(Event::Arrived(Signal::TERM), now),
+            forward(Signal::TERM)
+        );
         supervisor.on(Event::Ended(143), now);
         let exit = supervisor.on(Event::Reaped { left: false }, now);
         assert_eq!(exit, Some(Action::Exit(Exit::Application(143))));
@@ -330,7 +362,10 @@ mod tests {
         let mut supervisor = running(&rules);
         assert_eq!(supervisor.on(Event::Arrived(Signal::TERM), now), None);
         assert_eq!(supervisor.deadline(), Some(now + 5 * SECOND));
-        assert_eq!(supervisor.on(Event::Elapsed, now + 5 * SECOND), forward(QUIT));
+        assert_eq!(
+            supervisor.on(Event::Elapsed, now + 5 * SECOND),
+            forward(QUIT)
+        );
         supervisor.on(Event::Ended(143), now);
         let exit = supervisor.on(Event::Reaped { left: false }, now);
         assert_eq!(exit, Some(Action::Exit(Exit::Application(0))));
@@ -351,8 +386,14 @@ mod tests {
             assert_eq!(action, Some(Action::SignalLeftovers(Signal::TERM)));
             assert_eq!(supervisor.deadline(), Some(start + deadline * SECOND));
             let late = start + deadline * SECOND;
-            assert_eq!(supervisor.on(Event::Elapsed, late), Some(Action::KillLeftovers));
-            assert_eq!(supervisor.on(Event::Reaped { left: true }, late), Some(Action::KillLeftovers));
+            assert_eq!(
+                supervisor.on(Event::Elapsed, late),
+                Some(Action::KillLeftovers)
+            );
+            assert_eq!(
+                supervisor.on(Event::Reaped { left: true }, late),
+                Some(Action::KillLeftovers)
+            );
             // Somebody who cannot even be killed does not keep us.
             let exit = supervisor.on(Event::Elapsed, late + LEFTOVERS_GRACE);
             assert_eq!(exit, Some(Action::Exit(Exit::Application(0))));
@@ -366,9 +407,15 @@ mod tests {
         let now = Instant::now();
         assert_eq!(supervisor.on(Event::Stopped, now), Some(Action::Suspend));
         assert_eq!(supervisor.on(Event::Arrived(USR1), now), forward(USR1));
-        let woken = Some(Action::Forward { signal: Signal::TERM, wake: true });
+        let woken = Some(Action::Forward {
+            signal: Signal::TERM,
+            wake: true,
+        });
         assert_eq!(supervisor.on(Event::Arrived(Signal::TERM), now), woken);
-        assert_eq!(supervisor.on(Event::Arrived(Signal::TERM), now), forward(Signal::TERM));
+        assert_eq!(
+            supervisor.on(Event::Arrived(Signal::TERM), now),
+            forward(Signal::TERM)
+        );
     }
 
     #[test]
@@ -376,7 +423,10 @@ mod tests {
         let rules = rules();
         let mut supervisor = running(&rules);
         let now = Instant::now();
-        assert_eq!(supervisor.on(Event::Arrived(Signal::TERM), now), forward(Signal::TERM));
+        assert_eq!(
+            supervisor.on(Event::Arrived(Signal::TERM), now),
+            forward(Signal::TERM)
+        );
         assert_eq!(supervisor.on(Event::Stopped, now), Some(Action::Continue));
         assert_eq!(supervisor.on(Event::Stopped, now), Some(Action::Suspend));
     }
@@ -432,10 +482,15 @@ mod tests {
                     assert_eq!(self.application, None, "killed nobody");
                     self.application = Some(137);
                     self.happens(Event::Ended(137));
-                    self.happens(Event::Reaped { left: self.orphans > 0 });
+                    self.happens(Event::Reaped {
+                        left: self.orphans > 0,
+                    });
                 }
                 Some(Action::KillLeftovers) => {
-                    assert!(self.application.is_some(), "killed before the application ended");
+                    assert!(
+                        self.application.is_some(),
+                        "killed before the application ended"
+                    );
                     self.orphans = 0;
                     self.happens(Event::Reaped { left: false });
                 }
