@@ -6,8 +6,7 @@ use super::{Migration, Order, Source};
 use crate::config::Format;
 
 /// Order, version, name and SQL of each, oldest first.
-const EMBEDDED: &[(Order, i64, &str, &str)] =
-    &include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
+const EMBEDDED: &[(Order, i64, &str, &str)] = &include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 
 /// What this binary carries; `None` where it was built without.
 pub(super) fn load() -> Option<Source> {
