@@ -41,7 +41,7 @@ fn while_waiting_for_the_database() {
 fn while_waiting_for_the_lock() {
     let database = Server::shared().database();
     let place = folder(&[("V1__t.sql", "CREATE TABLE t ()")]);
-    let holder = database.open("SELECT pg_advisory_lock(31650977343957358)");
+    let holder = database.open("SELECT pg_advisory_lock(31650977343957358);");
     let mut running = boot(&place, &database.url()).start();
     running.wait_for("waiting for the migration lock");
     running.signal(Signal::SIGTERM);
@@ -88,8 +88,10 @@ fn a_second_signal_waits_for_nothing() {
     server.freeze();
     running.signal(Signal::SIGTERM);
     running.signal(Signal::SIGINT);
-    running.end().code(143);
+    let ended = running.end();
     server.thaw();
+    // Of two that are pending, the kernel hands out the lower number first.
+    assert!([130, 143].contains(&ended.code), "{}", ended.log);
 }
 
 #[test]

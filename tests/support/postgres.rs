@@ -248,6 +248,7 @@ pub struct Open {
 impl Open {
     /// Runs statements and waits until they are done.
     pub fn send(&mut self, sql: &str) {
+        assert!(sql.ends_with(';'), "psql waits for the rest of: {sql}");
         let input = self.child.stdin.as_mut().unwrap();
         writeln!(input, "{sql}\n\\echo -done-").unwrap();
         let mut line = String::new();
