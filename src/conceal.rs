@@ -34,18 +34,13 @@ fn mask_passwords(argument: &mut [u8]) {
     }
     if let Some(parameter) = position(argument, b"password=") {
         let value = &mut argument[parameter + b"password=".len()..];
-        let end = value
-            .iter()
-            .position(|byte| b"& ".contains(byte))
-            .unwrap_or(value.len());
+        let end = value.iter().position(|byte| b"& ".contains(byte)).unwrap_or(value.len());
         value[..end].fill(b'*');
     }
 }
 
 fn position(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack
-        .windows(needle.len())
-        .position(|window| window == needle)
+    haystack.windows(needle.len()).position(|window| window == needle)
 }
 
 #[cfg(test)]
@@ -68,15 +63,9 @@ mod tests {
             masked("postgres://h/d?user=u&password=abc&x=y"),
             "postgres://h/d?user=u&password=***&x=y"
         );
-        for same in [
-            "",
-            "://",
-            "tcp://db:5432",
-            "http://h/a:b@c",
-            "postgres://u@h",
-            "serve",
-            "user:pw@h",
-        ] {
+        for same in
+            ["", "://", "tcp://db:5432", "http://h/a:b@c", "postgres://u@h", "serve", "user:pw@h"]
+        {
             assert_eq!(masked(same), same);
         }
     }

@@ -52,10 +52,7 @@ impl Subscriber for Logger {
 
     fn event(&self, event: &Event<'_>) {
         let level = *event.metadata().level();
-        let mut fields = Fields {
-            json: self.config.json,
-            ..Fields::default()
-        };
+        let mut fields = Fields { json: self.config.json, ..Fields::default() };
         event.record(&mut fields);
         let line = match self.config.json {
             true => json_line(level, &fields, OffsetDateTime::now_utc()),
@@ -134,10 +131,7 @@ fn json_line(level: Level, fields: &Fields, time: OffsetDateTime) -> String {
     let time = time.format(&Rfc3339).unwrap_or_default();
     let level = level.as_str().to_ascii_lowercase();
     let message = json_string(&fields.message);
-    format!(
-        "{{\"time\":\"{time}\",\"level\":\"{level}\",\"message\":{message}{}}}\n",
-        fields.rest
-    )
+    format!("{{\"time\":\"{time}\",\"level\":\"{level}\",\"message\":{message}{}}}\n", fields.rest)
 }
 
 /// No time: `docker logs -t` has it. Every line begins with who speaks, those of a report too.
@@ -169,10 +163,7 @@ fn text_lines(level: Level, fields: &Fields, colour: bool) -> String {
 fn harmless(character: char) -> impl Iterator<Item = char> {
     let steers = character.is_control() && character != '\t';
     let escaped = steers.then(|| character.escape_default());
-    escaped
-        .into_iter()
-        .flatten()
-        .chain((!steers).then_some(character))
+    escaped.into_iter().flatten().chain((!steers).then_some(character))
 }
 
 /// Whether the line before was cut in its middle.
@@ -219,28 +210,18 @@ mod tests {
     use super::*;
 
     fn fields(message: &str, rest: &str) -> Fields {
-        Fields {
-            json: false,
-            message: message.to_owned(),
-            rest: rest.to_owned(),
-        }
+        Fields { json: false, message: message.to_owned(), rest: rest.to_owned() }
     }
 
     #[test]
     fn every_line_of_a_report_says_who_speaks() {
-        let lines = text_lines(
-            Level::ERROR,
-            &fields("no\n  | SELEC\n  | ^^^^^", " file=a.sql"),
-            false,
-        );
+        let lines =
+            text_lines(Level::ERROR, &fields("no\n  | SELEC\n  | ^^^^^", " file=a.sql"), false);
         assert_eq!(
             lines,
             "premain: error: no file=a.sql\npremain:   | SELEC\npremain:   | ^^^^^\n"
         );
-        assert_eq!(
-            text_lines(Level::INFO, &fields("ready", ""), true),
-            "premain: ready\n"
-        );
+        assert_eq!(text_lines(Level::INFO, &fields("ready", ""), true), "premain: ready\n");
     }
 
     #[test]
@@ -254,10 +235,7 @@ mod tests {
         let mut fields = fields("it said \"no\"\nand again", ",\"pid\":7");
         fields.json = true;
         let line = json_line(Level::WARN, &fields, OffsetDateTime::UNIX_EPOCH);
-        assert!(
-            line.ends_with("}\n") && !line[..line.len() - 1].contains('\n'),
-            "{line}"
-        );
+        assert!(line.ends_with("}\n") && !line[..line.len() - 1].contains('\n'), "{line}");
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(value["time"], "1970-01-01T00:00:00Z");
         assert_eq!(value["level"], "warn");

@@ -4,12 +4,11 @@
 #![no_main]
 
 use std::ffi::OsString;
-use std::io::Write;
 
 use premain::config::{self, Command, Config};
 use premain::exit::Exit;
 use premain::sys::Inherited;
-use premain::{boot, conceal, init, launch, log};
+use premain::{commands, conceal, init, launch, log};
 
 premain::entry_point!(run);
 
@@ -37,17 +36,7 @@ fn run(arguments: Vec<OsString>) -> Exit {
         return error.exit();
     }
     match config.command {
-        Command::Help => print(&config::cli::help()),
-        Command::Version => print(concat!("premain ", env!("CARGO_PKG_VERSION"), "\n")),
-        Command::Run(_) if config.init.exec => boot::run(&config, &inherited),
-        Command::Run(_) => init::run(config, &inherited),
-        // `commands` goes here: in place, without an init.
-        Command::Wait | Command::Migrate | Command::Status => Exit::Bug,
+        Command::Run(_) if !config.init.exec => init::run(config, &inherited, commands::run),
+        _ => commands::run(&config, &inherited),
     }
-}
-
-/// A reader that has gone away has read what it wanted.
-fn print(text: &str) -> Exit {
-    let _ = std::io::stdout().write_all(text.as_bytes());
-    Exit::Success
 }

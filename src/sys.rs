@@ -3,6 +3,16 @@
 //! This is the one module with `unsafe` in it; every other one forbids it. Signals are plain
 //! numbers here: nix's typed API ends at 31, and 34 to 64 have to be forwarded like any other.
 
+#![allow(unsafe_code, reason = "see above")]
+#![allow(
+    clippy::borrow_as_ptr,
+    clippy::cast_lossless,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "system calls have widths and pointers of their own"
+)]
+
 use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
 use std::io;
 use std::mem::MaybeUninit;
@@ -13,7 +23,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::sys::signalfd::SignalFd;
 use nix::unistd::Pid;
+use tokio::io::unix::AsyncFd;
 
 use crate::config::Signal;
 
@@ -49,9 +61,7 @@ pub unsafe fn arguments(count: c_int, words: *const *const c_char) -> Vec<OsStri
     ARGUMENTS.store(count, Ordering::Relaxed);
     // SAFETY: as the caller promised.
     let word = |index| unsafe { CStr::from_ptr(*words.add(index)) };
-    (1..count)
-        .map(|index| OsStr::from_bytes(word(index).to_bytes()).to_owned())
-        .collect()
+    (1..count).map(|index| OsStr::from_bytes(word(index).to_bytes()).to_owned()).collect()
 }
 
 // ---- What the caller gave us -------------------------------------------------------------------
@@ -81,11 +91,12 @@ impl Inherited {
         let child_ended = disposition(libc::SIGCHLD);
         set_disposition(libc::SIGCHLD, Disposition::Default);
         hold_closed_streams();
-        Inherited {
-            mask,
-            child_ended,
-            broken_pipe: disposition(libc::SIGPIPE),
-        }
+        Inherited { mask, child_ended, broken_pipe: disposition(libc::SIGPIPE) }
+    }
+
+    /// Whether the caller ignored this signal, as `nohup` does with SIGHUP.
+    pub fn ignores(&self, signal: c_int) -> bool {
+        disposition(signal) == Disposition::Ignored
     }
 
     /// Puts everything back while `exec` runs, which returns only if it failed.
@@ -105,6 +116,15 @@ impl Inherited {
         set_disposition(libc::SIGCHLD, Disposition::Default);
         failure
     }
+}
+
+/// Lets the runtime watch for signals.
+///
+/// # Errors
+/// The runtime has no room for it.
+pub fn watch(descriptor: SignalFd) -> io::Result<AsyncFd<SignalFd>> {
+    // SAFETY: the descriptor is open, and what is returned owns it, so nothing can close it before.
+    unsafe { AsyncFd::register(descriptor) }.map_err(io::Error::from)
 }
 
 /// Opens the root folder, which is everywhere, in the place of every closed one of descriptors 0
@@ -147,12 +167,8 @@ pub fn next_signal(patience: Option<Duration>) -> Option<Received> {
     let signal = Signal::from_number(number)?;
     // SAFETY: a positive result says that the kernel filled `info`; `si_pid` is a plain number in
     // every variant of it, and it is only looked at where it is a pid.
-    let (code, sender) = unsafe {
-        (
-            info.assume_init_ref().si_code,
-            info.assume_init_ref().si_pid(),
-        )
-    };
+    let (code, sender) =
+        unsafe { (info.assume_init_ref().si_code, info.assume_init_ref().si_pid()) };
     let own = code == libc::SI_USER && Pid::from_raw(sender) == Pid::this();
     Some(Received { signal, own })
 }
@@ -335,11 +351,7 @@ fn change(status: c_int) -> Change {
     if libc::WIFSTOPPED(status) {
         return Change::Stopped;
     }
-    match Signal::from_number(if libc::WIFSIGNALED(status) {
-        libc::WTERMSIG(status)
-    } else {
-        0
-    }) {
+    match Signal::from_number(if libc::WIFSIGNALED(status) { libc::WTERMSIG(status) } else { 0 }) {
         Some(signal) => Change::Killed(signal),
         // An exit status has eight bits.
         None => Change::Exited(libc::WEXITSTATUS(status) as u8),
@@ -350,13 +362,8 @@ fn change(status: c_int) -> Change {
 
 /// Standard input, output and error.
 // SAFETY: all three are open from `Inherited::capture` on, and nothing in premain closes one.
-pub const STANDARD_STREAMS: [BorrowedFd<'static>; 3] = unsafe {
-    [
-        BorrowedFd::borrow_raw(0),
-        BorrowedFd::borrow_raw(1),
-        BorrowedFd::borrow_raw(2),
-    ]
-};
+pub const STANDARD_STREAMS: [BorrowedFd<'static>; 3] =
+    unsafe { [BorrowedFd::borrow_raw(0), BorrowedFd::borrow_raw(1), BorrowedFd::borrow_raw(2)] };
 
 /// Has `signal` sent to this process when its parent dies.
 pub fn set_parent_death_signal(signal: Signal) {
@@ -434,10 +441,7 @@ unsafe fn edit_string(text: *mut c_char, edit: impl Fn(&mut [u8])) {
 /// # Errors
 /// EAGAIN: it would have to wait. EOPNOTSUPP: this kind of file cannot tell.
 pub fn write_without_waiting(fd: BorrowedFd, bytes: &[u8]) -> nix::Result<usize> {
-    let part = libc::iovec {
-        iov_base: bytes.as_ptr().cast_mut().cast(),
-        iov_len: bytes.len(),
-    };
+    let part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     // SAFETY: one part that points to readable bytes, which writing leaves alone; offset -1 stands
     // for "where the file is".
     let written = unsafe { libc::pwritev2(fd.as_raw_fd(), &part, 1, -1, libc::RWF_NOWAIT) };

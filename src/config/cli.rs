@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt::{self, Write as _};
 
 use lexopt::Arg;
 
@@ -26,12 +27,21 @@ pub enum Command {
 }
 
 /// The command line in its parts.
-#[derive(Debug)]
 pub struct CommandLine {
     /// What to do.
     pub command: Command,
     /// Option name (without dashes) to its value; several values of one option stand in lines.
     pub options: BTreeMap<&'static str, String>,
+}
+
+impl fmt::Debug for CommandLine {
+    /// Without the options' values: a target may be a URL with a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CommandLine")
+            .field("command", &self.command)
+            .field("options", &self.options.keys())
+            .finish()
+    }
 }
 
 /// A command line that means nothing; [`std::fmt::Display`] says why, and what would.
@@ -57,9 +67,7 @@ impl CommandLine {
     ///
     /// # Errors
     /// [`UsageError`], whose exit status is 64.
-    pub fn parse(
-        arguments: impl IntoIterator<Item = OsString>,
-    ) -> Result<CommandLine, UsageError> {
+    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<CommandLine, UsageError> {
         let mut parser = lexopt::Parser::from_args(arguments);
         let mut options = BTreeMap::new();
         let mut subcommand: Option<(&'static str, Command)> = None;
@@ -83,14 +91,16 @@ impl CommandLine {
                     };
                     let value = match info.value {
                         None => parser.optional_value().unwrap_or_else(|| "true".into()),
-                        Some(_) => parser
-                            .value()
-                            .map_err(|_| missing_value(info))?,
+                        Some(_) => parser.value().map_err(|_| missing_value(info))?,
                     };
                     let value = value.into_string().map_err(|value| {
-                        UsageError::Malformed(format!("--{} is not UTF-8: {value:?}", info.name))
+                        UsageError::Malformed(format!(
+                            "--{} is not UTF-8: '{}'",
+                            info.name,
+                            value.display()
+                        ))
                     })?;
-                    give(&mut options, info, value);
+                    give(&mut options, info, &value);
                 }
                 Some(Arg::Short(letter)) => return Err(unknown(&format!("-{letter}"))),
                 Some(Arg::Value(word)) => match &subcommand {
@@ -116,12 +126,12 @@ impl CommandLine {
 }
 
 /// Notes one value; the options that may stand several times are told apart later.
-fn give(options: &mut BTreeMap<&'static str, String>, info: &'static OptionInfo, value: String) {
+fn give(options: &mut BTreeMap<&'static str, String>, info: &'static OptionInfo, value: &str) {
     let slot = options.entry(info.name).or_default();
     if !slot.is_empty() {
         slot.push('\n');
     }
-    slot.push_str(&value);
+    slot.push_str(value);
 }
 
 fn named(word: &OsString) -> Option<(&'static str, Command)> {
@@ -172,16 +182,34 @@ fn unknown(given: &str) -> UsageError {
     UsageError::UnknownOption(given.to_owned(), hint)
 }
 
-/// The name that `given` was most likely meant to be: one that begins with it, or that shares its
-/// first letters.
+/// The name that `given` was most likely meant to be: one that is spelled almost so, else the one
+/// that begins most like it.
 pub(super) fn nearest<'a>(
     given: &str,
     names: impl Iterator<Item = &'a str> + Clone,
 ) -> Option<&'a str> {
-    let common = |name: &str| {
-        given.chars().zip(name.chars()).take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count()
+    let mistakes = |name: &&str| mistakes(given, name);
+    let almost = names.clone().min_by_key(mistakes);
+    let almost = almost.filter(|name| mistakes(name) <= given.chars().count() / 3);
+    let common = |name: &&str| {
+        let pairs = given.chars().zip(name.chars());
+        pairs.take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count()
     };
-    names.max_by_key(|name| common(name)).filter(|name| common(name) >= 4)
+    almost.or_else(|| names.max_by_key(common).filter(|name| common(name) >= 4))
+}
+
+/// How many letters to add, drop or change from one spelling to the other.
+fn mistakes(given: &str, meant: &str) -> usize {
+    let mut row: Vec<usize> = (0..=meant.chars().count()).collect();
+    for (done, a) in given.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], done + 1);
+        for (at, b) in meant.chars().enumerate() {
+            let changed = diagonal + usize::from(!a.eq_ignore_ascii_case(&b));
+            diagonal = row[at + 1];
+            row[at + 1] = changed.min(diagonal + 1).min(row[at] + 1);
+        }
+    }
+    row[meant.chars().count()]
 }
 
 /// The help text.
@@ -202,12 +230,13 @@ given as a variable, PREMAIN_ and its name: PREMAIN_WAIT_TIMEOUT. The option win
 ",
     );
     for section in Section::ALL {
-        text.push_str(&format!("\n{}:\n", section.title()));
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "\n{}:", section.title());
         for option in OPTIONS.iter().filter(|option| option.section == section) {
             let value = option.value.map(|value| format!(" {value}")).unwrap_or_default();
-            text.push_str(&format!("  --{}{value}\n", option.name));
+            let _ = writeln!(text, "  --{}{value}", option.name);
             for line in wrap(option.help, 82) {
-                text.push_str(&format!("        {line}\n"));
+                let _ = writeln!(text, "        {line}");
             }
         }
     }
@@ -289,6 +318,16 @@ mod tests {
     fn an_unknown_option_names_the_one_that_was_meant() {
         let error = parse("--wait-time 5 true").unwrap_err().to_string();
         assert!(error.contains("--wait-timeout"), "{error}");
+        for (given, meant) in [
+            ("--wait_timeout", "--wait-timeout"),
+            ("--gracee", "--grace"),
+            ("--migration", "--migrations"),
+            ("--db-optionl", "--db-optional"),
+        ] {
+            let error = parse(&format!("{given} true")).unwrap_err().to_string();
+            assert!(error.contains(&format!("did you mean '{meant}'?")), "{error}");
+        }
+        assert!(!parse("--zzzzzz true").unwrap_err().to_string().contains("did you mean"));
         assert!(parse("-x true").unwrap_err().to_string().contains("'-x'"));
         assert!(parse("--grace").unwrap_err().to_string().contains("--grace DURATION"));
     }

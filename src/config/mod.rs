@@ -1,13 +1,20 @@
 //! What premain was told: the command line over the environment, judged in one go.
 //!
 //! `arguments + environment → CommandLine + Raw → Config | Problems`. Nothing here connects or
-//! looks at migrations; all that it reads from the disk are the files that `…_FILE` variables name,
-//! and `/etc/passwd` and `/etc/group` for `--user`.
+//! looks at migrations; all that it reads from the disk are the files that `…_FILE` variables and
+//! TLS parameters name, and `/etc/passwd` and `/etc/group` for users.
 
 pub mod cli;
+pub mod database;
 pub mod env;
+mod family;
 pub mod option;
+mod parameters;
+mod read;
 pub mod secret;
+mod settings;
+pub mod target;
+mod tls;
 pub mod url;
 pub mod user;
 pub mod value;
@@ -19,17 +26,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use cli::Command;
+pub use database::{ChannelBinding, Database, Host, RootCertificates, SessionTarget, SslMode, Tls};
 pub use env::Environment;
+pub use family::Found;
 pub use secret::Secret;
-pub use url::Database;
 pub use user::User;
 pub use value::Signal;
 
 use crate::exit::Exit;
-use option::{OPTIONS, OptionInfo, PREFIX, Raw};
 
 /// Everything premain was told, valid as far as that can be seen without a server.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// What to do.
     pub command: Command,
@@ -192,12 +199,20 @@ pub enum SignalTarget {
 }
 
 /// How the application is started.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Launch {
     /// As whom, if not as premain itself.
     pub user: Option<User>,
     /// Its environment, without what is premain's alone.
     pub environment: Vec<(OsString, OsString)>,
+}
+
+impl fmt::Debug for Launch {
+    /// Without the environment's values, which hold every secret of the application.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.environment.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Launch").field("user", &self.user).field("environment", &names).finish()
+    }
 }
 
 /// `premain status`.
@@ -252,233 +267,13 @@ impl fmt::Display for Problems {
         match self {
             Problems::Usage(error) => error.fmt(f),
             Problems::Values(list) => {
-                let lines: Vec<_> =
-                    list.iter().map(|problem| format!("{} {}", problem.name, problem.what)).collect();
+                let lines: Vec<_> = list
+                    .iter()
+                    .map(|problem| format!("{} {}", problem.name, problem.what))
+                    .collect();
                 f.write_str(&lines.join("\n"))
             }
         }
-    }
-}
-
-impl Config {
-    /// Reads everything, and reports everything that is wrong with it in one go.
-    ///
-    /// # Errors
-    /// [`Problems`]; no secret is part of it.
-    pub fn read(
-        arguments: impl IntoIterator<Item = OsString>,
-        environment: impl IntoIterator<Item = (OsString, OsString)>,
-    ) -> Result<Config, Problems> {
-        let line = cli::CommandLine::parse(arguments)?;
-        let mut environment = Environment::new(environment);
-        let mut reader = Reader::new(&line, &environment);
-        let raw = reader.raw();
-
-        let wait_timeout = reader.read("wait-timeout", &raw.wait_timeout, value::limit);
-        let log = Log {
-            level: reader.read("log", &raw.log, level).unwrap_or(Log::default().level),
-            json: reader.read("log-format", &raw.log_format, log_format).unwrap_or_default(),
-        };
-        let init = Init {
-            exec: reader.flag("exec", &raw.exec),
-            grace: reader
-                .read("grace", &raw.grace, value::limit)
-                .unwrap_or(Some(Duration::from_secs(8))),
-            signal_target: reader
-                .read("signal-target", &raw.signal_target, |text| {
-                    value::choice(
-                        text,
-                        &[("child", SignalTarget::Child), ("group", SignalTarget::Group)],
-                    )
-                })
-                .unwrap_or(SignalTarget::Child),
-            rewrite: reader.each("rewrite", &raw.rewrite, value::rewrite).into_iter().collect(),
-            term_delay: reader
-                .read("term-delay", &raw.term_delay, value::duration)
-                .unwrap_or_default(),
-            remap_exit: reader.each("remap-exit", &raw.remap_exit, value::remap).into_iter().collect(),
-            pdeathsig: reader.read("pdeathsig", &raw.pdeathsig, Signal::parse),
-        };
-        if init.grace.is_some_and(|grace| init.term_delay >= grace && !init.term_delay.is_zero()) {
-            let given = raw.term_delay.as_deref().unwrap_or_default();
-            let allowed = "shorter than --grace (PREMAIN_GRACE, 8s by default), of which it is a part";
-            reader.complain("term-delay", given, allowed);
-        }
-        let migrate = Migrate {
-            source: reader
-                .read("migrations", &raw.migrations, |text| Ok(source(text)))
-                .unwrap_or(SourceChoice::Auto),
-            format: reader.read("format", &raw.format, |text| {
-                value::choice(text, &[("refinery", Format::Refinery)])
-            }),
-            ledger: reader.read("ledger", &raw.ledger, LedgerName::parse),
-            lock_timeout: reader
-                .read("lock-timeout", &raw.lock_timeout, value::limit)
-                .unwrap_or(Some(Duration::from_secs(300))),
-            ddl_lock_timeout: reader
-                .read("ddl-lock-timeout", &raw.ddl_lock_timeout, value::limit)
-                .unwrap_or(Some(Duration::from_secs(5))),
-            ddl_retries: reader.read("ddl-retries", &raw.ddl_retries, value::count).unwrap_or(10),
-        };
-        let user = reader.read("user", &raw.user, User::parse);
-        let status = Status {
-            json: reader
-                .read("output", &raw.output, |text| {
-                    value::choice(text, &[("table", false), ("json", true)])
-                })
-                .unwrap_or_default(),
-            exit_code: reader.flag("exit-code", &raw.exit_code),
-        };
-        let mut targets = reader.each("wait-for", &raw.wait_for, url::target);
-        let db_optional = reader.flag("db-optional", &raw.db_optional);
-        let dropped: Vec<String> =
-            reader.each("drop-env", &raw.drop_env, |name| Ok(name.to_owned()));
-        let Reader { mut problems, mut warnings, .. } = reader;
-
-        let found = environment.databases(&mut problems, &mut warnings);
-        targets.extend(found.server);
-
-        if !problems.is_empty() {
-            return Err(Problems::Values(problems));
-        }
-        Ok(Config {
-            command: line.command,
-            log,
-            wait: Wait {
-                timeout: wait_timeout.unwrap_or(Some(Duration::from_secs(60))),
-                targets,
-                db_optional,
-            },
-            database: found.database,
-            migrate,
-            init,
-            launch: Launch { user, environment: environment.for_application(&dropped) },
-            status,
-            warnings,
-        })
-    }
-}
-
-/// Judges raw values one by one and keeps every complaint.
-struct Reader<'a> {
-    line: &'a cli::CommandLine,
-    merged: BTreeMap<String, String>,
-    problems: Vec<Problem>,
-    warnings: Vec<String>,
-}
-
-impl<'a> Reader<'a> {
-    fn new(line: &'a cli::CommandLine, environment: &Environment) -> Self {
-        let mut merged = BTreeMap::new();
-        let mut warnings = Vec::new();
-        for (name, value) in environment.with_prefix(PREFIX) {
-            if OPTIONS.iter().any(|option| option.variable() == name) {
-                merged.insert(name.to_owned(), value.to_owned());
-            } else {
-                warnings.push(unknown_variable(name));
-            }
-        }
-        for (name, value) in &line.options {
-            if let Some(info) = OptionInfo::find(name) {
-                merged.insert(info.variable(), value.clone());
-            }
-        }
-        Reader { line, merged, problems: Vec::new(), warnings }
-    }
-
-    fn raw(&mut self) -> Raw {
-        // Every field is an optional string: there is nothing for envy to refuse.
-        envy::prefixed(PREFIX).from_iter(std::mem::take(&mut self.merged)).unwrap_or_default()
-    }
-
-    /// How the user named this option: as an option or as a variable.
-    fn name(&self, option: &str) -> String {
-        if self.line.options.contains_key(option) {
-            format!("--{option}")
-        } else {
-            OptionInfo::find(option).map(OptionInfo::variable).unwrap_or_default()
-        }
-    }
-
-    fn complain(&mut self, option: &str, found: &str, allowed: &str) {
-        let name = self.name(option);
-        self.problems.push(Problem { name, what: format!("is '{found}', not {allowed}") });
-    }
-
-    fn read<T>(
-        &mut self,
-        option: &str,
-        raw: &Option<String>,
-        parse: impl Fn(&str) -> Result<T, value::Allowed>,
-    ) -> Option<T> {
-        // An option given twice: the last one counts.
-        let text = raw.as_deref()?.lines().last()?.trim();
-        match parse(text) {
-            Ok(value) => Some(value),
-            Err(allowed) => {
-                self.complain(option, text, &allowed);
-                None
-            }
-        }
-    }
-
-    fn flag(&mut self, option: &str, raw: &Option<String>) -> bool {
-        self.read(option, raw, value::flag).unwrap_or_default()
-    }
-
-    fn each<T>(
-        &mut self,
-        option: &str,
-        raw: &Option<String>,
-        parse: impl Fn(&str) -> Result<T, value::Allowed>,
-    ) -> Vec<T> {
-        let mut values = Vec::new();
-        for word in value::words(raw.as_deref().unwrap_or_default()) {
-            match parse(word) {
-                Ok(value) => values.push(value),
-                Err(allowed) => self.complain(option, &url::redact(word), &allowed),
-            }
-        }
-        values
-    }
-}
-
-fn unknown_variable(name: &str) -> String {
-    let known: Vec<String> = OPTIONS.iter().map(OptionInfo::variable).collect();
-    let bare = |name: &'static str| name;
-    let hint = cli::nearest(
-        &name[PREFIX.len()..].to_lowercase().replace('_', "-"),
-        OPTIONS.iter().map(|option| bare(option.name)),
-    )
-    .and_then(|near| known.iter().find(|known| known[PREFIX.len()..] == near.replace('-', "_").to_uppercase()))
-    .map(|near| format!("; did you mean {near}?"))
-    .unwrap_or_default();
-    format!("{name} is no variable of premain's and has no effect{hint}")
-}
-
-fn level(text: &str) -> Result<tracing::Level, value::Allowed> {
-    value::choice(
-        text,
-        &[
-            ("error", tracing::Level::ERROR),
-            ("warn", tracing::Level::WARN),
-            ("info", tracing::Level::INFO),
-            ("debug", tracing::Level::DEBUG),
-            ("trace", tracing::Level::TRACE),
-        ],
-    )
-}
-
-fn log_format(text: &str) -> Result<bool, value::Allowed> {
-    value::choice(text, &[("text", false), ("json", true)])
-}
-
-fn source(text: &str) -> SourceChoice {
-    match text {
-        "auto" => SourceChoice::Auto,
-        "embedded" => SourceChoice::Embedded,
-        "none" => SourceChoice::None,
-        folder => SourceChoice::Folder(folder.into()),
     }
 }
 
@@ -514,6 +309,58 @@ impl LedgerName {
                 Ok(LedgerName { schema: Some(schema.clone()), table: table.clone() })
             }
             _ => Err(allowed()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_ledger_has_a_table_and_perhaps_a_schema() {
+        for (text, schema, table) in [
+            ("history", None, "history"),
+            ("app.History", Some("app"), "History"),
+            ("\"my app\".\"a.b\"", Some("my app"), "a.b"),
+            ("\"say \"\"hi\"\"\"", None, "say \"hi\""),
+        ] {
+            let expected =
+                LedgerName { schema: schema.map(str::to_owned), table: table.to_owned() };
+            assert_eq!(LedgerName::parse(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_ledger_is_told_its_form() {
+        for wrong in ["", ".", "a.", ".a", "a.b.c", "\"a", "a\0b", "\"\""] {
+            assert!(LedgerName::parse(wrong).unwrap_err().contains("[SCHEMA.]TABLE"), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn one_wrong_option_makes_it_wrong_usage() {
+        let problem = |name: &str| Problem { name: name.to_owned(), what: "is 'x'".to_owned() };
+        let exit = |names: &[&str]| {
+            Problems::Values(names.iter().map(|name| problem(name)).collect()).exit()
+        };
+        assert_eq!(exit(&["DATABASE_URL"]), Exit::Config);
+        assert_eq!(exit(&["DATABASE_URL", "--grace"]), Exit::Usage);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_ledger_panic(text in ".*") {
+            let _ = LedgerName::parse(&text);
+        }
+
+        #[test]
+        fn a_quoted_ledger_comes_back(schema in "[^\0]+", table in "[^\0]+") {
+            let quote = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+            let text = format!("{}.{}", quote(&schema), quote(&table));
+            prop_assert_eq!(LedgerName::parse(&text), Ok(LedgerName { schema: Some(schema), table }));
         }
     }
 }

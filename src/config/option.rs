@@ -30,12 +30,8 @@ pub enum Section {
 
 impl Section {
     /// Every section, in the order of the help text.
-    pub const ALL: [Section; 4] = [
-        Section::Waiting,
-        Section::Migrating,
-        Section::Init,
-        Section::Output,
-    ];
+    pub const ALL: [Section; 4] =
+        [Section::Waiting, Section::Migrating, Section::Init, Section::Output];
 
     /// The heading.
     pub fn title(self) -> &'static str {
@@ -75,8 +71,8 @@ macro_rules! options {
         }),*),*];
 
         /// The options as they were given, option over variable; nothing is judged yet.
-        #[derive(Debug, Default, Deserialize)]
-        pub struct Raw { $($(#[doc = $help] pub $field: Option<String>,)*)* }
+        #[derive(Default, Deserialize)]
+        pub struct Raw { $($(#[doc = concat!("`--", $name, "`")] pub $field: Option<String>,)*)* }
     };
     (@value) => { None };
     (@value $value:literal) => { Some($value) };
@@ -134,5 +130,45 @@ options! {
             "How 'premain status' prints. Default table.";
         exit_code "exit-code":
             "'premain status' ends with 1 when something is pending, 65 on drift.";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+
+    /// The README's table of settings is this table; `UPDATE_README=1` writes it.
+    #[test]
+    fn the_readme_has_every_option() {
+        const BEGIN: &str = "UPDATE_README=1 cargo test --lib readme -->\n";
+        const END: &str = "<!-- /settings -->";
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+        let readme = std::fs::read_to_string(path).unwrap();
+        let (before, rest) = readme.split_once(BEGIN).unwrap();
+        let (table, after) = rest.split_once(END).unwrap();
+        let expected = markdown();
+        if std::env::var_os("UPDATE_README").is_some() {
+            std::fs::write(path, format!("{before}{BEGIN}{expected}{END}{after}")).unwrap();
+        } else {
+            assert_eq!(table, expected, "run: UPDATE_README=1 cargo test --lib readme");
+        }
+    }
+
+    fn markdown() -> String {
+        let mut text = String::new();
+        for section in Section::ALL {
+            let title = section.title();
+            write!(text, "\n**{title}**\n\n| option | variable | |\n|---|---|---|\n").unwrap();
+            for option in OPTIONS.iter().filter(|option| option.section == section) {
+                let value = option.value.map(|value| format!(" {value}")).unwrap_or_default();
+                let usage = format!("--{}{value}", option.name).replace('|', "\\|");
+                let help = option.help.replace('|', "\\|");
+                let variable = option.variable();
+                writeln!(text, "| `{usage}` | `{variable}` | {help} |").unwrap();
+            }
+        }
+        text + "\n"
     }
 }

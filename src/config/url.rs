@@ -1,124 +1,378 @@
-//! PostgreSQL connection URLs, as libpq, node-postgres, Prisma and Drizzle users write them.
-use super::*;
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Database {
-    /// The servers to try, in order; never empty.
-    pub hosts: Vec<Host>,
-    /// The role to log in as.
-    pub user: String,
-    /// Its password, if one was given.
-    pub password: Option<Secret>,
-    /// The database.
-    pub name: String,
-    /// Encryption.
-    pub tls: Tls,
-    /// Server settings for the session, `-c name=value …`, as libpq's `options`.
-    pub options: Option<String>,
-    /// What `pg_stat_activity` shows.
-    pub application_name: Option<String>,
-    /// Which servers will do.
-    pub session: SessionTarget,
-    /// Prisma's `schema`: where unqualified names live.
-    pub schema: Option<String>,
-    /// One attempt's time limit, where the URL has one.
-    pub connect_timeout: Option<Duration>,
-    /// Where all of this was found, for messages: `DATABASE_URL`.
-    pub origin: String,
+//! PostgreSQL connection strings, as libpq, node-postgres, Prisma and Drizzle users write them, in
+//! their parts. What the parts mean is judged in [`super::settings`].
+//!
+//! The grammar is libpq's. Where libpq and the WHATWG rules that node-postgres and Prisma follow
+//! read the same text differently, the reading that can work is taken and said aloud; where both
+//! could work, or neither, the URL is refused with the spelling that everybody understands.
+
+use percent_encoding::percent_decode_str;
+
+use super::parameters::{Meaning, meaning};
+
+/// A connection string taken apart.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Parts {
+    /// libpq's parameter names and their values, percent-decoded, in the order of precedence: what
+    /// comes later wins.
+    pub parameters: Vec<(String, String)>,
+    /// What other programs may read differently: the ends of sentences that begin with its variable.
+    pub doubts: Vec<String>,
 }
 
-/// One server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Host {
-    /// A name or address, and a port.
-    Tcp {
-        /// Name or address, without the brackets of IPv6.
-        host: String,
-        /// Its port.
-        port: u16,
-    },
-    /// The folder of a unix socket, and the port in the socket's name.
-    Unix {
-        /// The folder.
-        folder: PathBuf,
-        /// The port.
-        port: u16,
-    },
+/// Why a connection string has no parts: the end of a sentence that begins with its variable.
+pub(super) type Fault = String;
+
+/// URL schemes of other databases: a variable that holds one is somebody else's.
+const FOREIGN: [&str; 14] = [
+    "mysql",
+    "mysql2",
+    "mariadb",
+    "sqlite",
+    "sqlite3",
+    "file",
+    "libsql",
+    "mongodb",
+    "mongodb+srv",
+    "redis",
+    "rediss",
+    "sqlserver",
+    "mssql",
+    "oracle",
+];
+
+/// The scheme of another database's URL, if `text` is one.
+pub(super) fn foreign(text: &str) -> Option<&'static str> {
+    let (scheme, _) = text.trim().split_once(':')?;
+    // SQLAlchemy's dialect+driver.
+    let dialect = scheme.split_once('+').map_or(scheme, |(dialect, _)| dialect);
+    FOREIGN.into_iter().find(|known| dialect.eq_ignore_ascii_case(known))
 }
 
-/// How a connection is encrypted, and what must be proved.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Tls {
-    /// `sslmode`.
-    pub mode: SslMode,
-    /// `sslrootcert`.
-    pub root: Option<RootCertificates>,
-    /// `sslcert` and `sslkey`, PEM files.
-    pub client: Option<(PathBuf, PathBuf)>,
-    /// `channel_binding`.
-    pub channel_binding: ChannelBinding,
+/// Whether `text` begins as a PostgreSQL URL does: `postgres://`, `postgresql://`, with a driver as
+/// `SQLAlchemy` wants it (`postgresql+asyncpg://`) or with JDBC's prefix.
+pub(super) fn is_postgres(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(scheme, _)| is_postgres_scheme(scheme))
 }
 
-/// `sslmode`, in libpq's meaning, and node-postgres's `no-verify`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum SslMode {
-    /// Never.
-    Disable,
-    /// If the server offers it; unverified. (libpq's `allow` means the same here.)
-    #[default]
-    Prefer,
-    /// Always; unverified unless a root certificate is given, then as [`SslMode::VerifyCa`].
-    Require,
-    /// Always, with a certificate of a known authority.
-    VerifyCa,
-    /// Always, with a certificate of a known authority for this very host.
-    VerifyFull,
-    /// Always, and never verified.
-    NoVerify,
+fn is_postgres_scheme(scheme: &str) -> bool {
+    let scheme = scheme.to_ascii_lowercase();
+    let scheme = scheme.strip_prefix("jdbc:").unwrap_or(&scheme);
+    let dialect = scheme.split_once('+').map_or(scheme, |(dialect, _)| dialect);
+    matches!(dialect, "postgres" | "postgresql")
 }
 
-/// `sslrootcert`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RootCertificates {
-    /// The operating system's.
-    System,
-    /// A PEM file.
-    File(PathBuf),
+/// Takes a URL or a `host=… user=…` string apart.
+///
+/// # Errors
+/// What is wrong with it and what would be right, without secrets.
+pub(super) fn parse(text: &str) -> Result<Parts, Fault> {
+    let text = text.trim();
+    if text.starts_with(['"', '\'', '`']) {
+        return Err("begins with a quote: Docker's env files keep quotes, write it without".into());
+    }
+    let mut parts = match text.split_once("://") {
+        Some((scheme, rest)) if is_postgres_scheme(scheme) => parse_url(rest)?,
+        Some(("prisma" | "prisma+postgres", _)) => {
+            return Err("is Prisma's own protocol: set DIRECT_URL to a postgres:// URL".into());
+        }
+        _ if keyword_values(text) => parse_keyword_values(text)?,
+        Some((scheme, _)) if is_scheme(scheme) => {
+            return Err(format!("begins with {scheme}://, not postgres:// or postgresql://"));
+        }
+        _ => return Err("is no postgres://USER:PASSWORD@HOST:PORT/DATABASE".into()),
+    };
+    if text.contains("${") || text.contains("$(") {
+        parts.doubts.push("holds a $ and a bracket, as if a variable had not been replaced".into());
+    }
+    Ok(parts)
 }
 
-/// `channel_binding`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ChannelBinding {
-    /// Never.
-    Disable,
-    /// Where the server can.
-    #[default]
-    Prefer,
-    /// Or not at all.
-    Require,
+fn is_scheme(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.' | ':'))
 }
 
-/// `target_session_attrs`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum SessionTarget {
-    /// Any server.
-    #[default]
-    Any,
-    /// One that takes writes.
-    ReadWrite,
-    /// One that does not.
-    ReadOnly,
-    /// One that is not in recovery.
-    Primary,
-    /// One that is.
-    Standby,
-    /// A standby, or any if there is none.
-    PreferStandby,
+/// The characters that end something in a URL, and how they are written where they end nothing.
+const ENCODED: [(char, &str); 4] = [('@', "%40"), ('/', "%2F"), ('?', "%3F"), ('#', "%23")];
+
+/// `percent-encode the password: '#' is %23, '/' is %2F`, for those that `text` holds.
+fn percent_encode(what: &str, text: &str) -> String {
+    let spellings: Vec<_> = ENCODED
+        .iter()
+        .filter(|(raw, _)| text.contains(*raw))
+        .map(|(raw, encoded)| format!("'{raw}' is {encoded}"))
+        .collect();
+    format!("percent-encode the {what}: {}", spellings.join(", "))
 }
 
-pub fn target(_text: &str) -> Result<Target, value::Allowed> {
-    Err("…".to_owned())
+/// What stands behind `postgres://`.
+fn parse_url(rest: &str) -> Result<Parts, Fault> {
+    let authority_end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, tail) = rest.split_at(authority_end);
+    let (login, hosts) = match authority.rsplit_once('@') {
+        Some((login, hosts)) => (Some(login), hosts),
+        None => (None, authority),
+    };
+    let (path, query) = match tail.split_once('?') {
+        Some((path, query)) => (path, query),
+        None => (tail, ""),
+    };
+    // A raw '/' or '?' in the password makes host and path of its halves.
+    if path.contains('@') || query_holds_host(query) {
+        let before = rest.rsplit_once('@').map_or(rest, |(before, _)| before);
+        let secret = before.split_once(':').map_or(before, |(_, password)| password);
+        return Err(format!(
+            "has an '@' behind the first '/' or '?': {}",
+            percent_encode("password", secret)
+        ));
+    }
+    // libpq knows no fragments, the other parsers cut them off: only in front of an '@', where
+    // cutting leaves no host, there is no doubt.
+    if hosts.contains('#') || tail.contains('#') {
+        return Err(
+            "has a '#' behind the login, where most programs stop reading: write %23".into()
+        );
+    }
+
+    let mut reader = Decoder::default();
+    if let Some(login) = login {
+        reader.login(login)?;
+    }
+    reader.hosts(hosts)?;
+    if let Some(name) = path.strip_prefix('/').filter(|name| !name.is_empty()) {
+        reader.take("dbname", name)?;
+    }
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let key = decode("a parameter's name", key)?;
+        // '+' is a space to everybody but libpq; in `options` it can mean nothing else.
+        let value = if key == "options" { value.replace('+', " ") } else { value.to_owned() };
+        reader.take(&key, &value)?;
+    }
+    Ok(reader.parts)
 }
 
+/// Whether a query is what is left of a password and a host: `ss@host/db` of `u:pa?ss@host/db`.
+/// Only the values of parameters that somebody knows may hold an '@'.
+fn query_holds_host(query: &str) -> bool {
+    query.split('&').any(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        key.contains('@') || value.contains('@') && meaning(key) == Meaning::Unknown
+    })
+}
+
+/// Percent-decodes parts and keeps them.
+#[derive(Default)]
+struct Decoder {
+    parts: Parts,
+}
+
+impl Decoder {
+    /// `USER[:PASSWORD]`, which may hold raw characters that end nothing here.
+    fn login(&mut self, login: &str) -> Result<(), Fault> {
+        let (user, password) = match login.split_once(':') {
+            Some((user, password)) => (user, Some(password)),
+            None => (login, None),
+        };
+        if login.contains(['@', '#']) {
+            let what = if user.contains(['@', '#']) { "user" } else { "password" };
+            let advice = percent_encode(what, login);
+            self.parts.doubts.push(format!("is read differently by other programs; {advice}"));
+        }
+        if !user.is_empty() {
+            self.take("user", user)?;
+        }
+        match password.filter(|password| !password.is_empty()) {
+            Some(password) => self.take("password", password),
+            None => Ok(()),
+        }
+    }
+
+    /// `HOST[:PORT][,…]`, each of which may be empty.
+    fn hosts(&mut self, hosts: &str) -> Result<(), Fault> {
+        let mut names = Vec::new();
+        let mut ports = Vec::new();
+        for host in hosts.split(',') {
+            let (name, port) = split_host(host)?;
+            names.push(name);
+            ports.push(port);
+        }
+        for (key, list) in [("host", names), ("port", ports)] {
+            if list.iter().any(|item| !item.is_empty()) {
+                self.take(key, &list.join(","))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, key: &str, value: &str) -> Result<(), Fault> {
+        if broken_percent(value) {
+            let doubt = format!("has a '%' in its {key} that begins no %XX: write it as %25");
+            self.parts.doubts.push(doubt);
+        }
+        let value = decode(key, value)?;
+        self.parts.parameters.push((key.to_owned(), value));
+        Ok(())
+    }
+}
+
+/// `HOST[:PORT]` or `[IPV6][:PORT]`: name and port, either of which may be empty.
+///
+/// # Errors
+/// What an address of that kind looks like; the text itself may be a password in the wrong place.
+pub(super) fn split_host(text: &str) -> Result<(&str, &str), Fault> {
+    let (name, rest) = match text.strip_prefix('[') {
+        Some(inside) => inside.split_once(']').ok_or("has a host whose bracket is never closed")?,
+        None => text.split_at(text.find(':').unwrap_or(text.len())),
+    };
+    match rest.strip_prefix(':') {
+        None if rest.is_empty() => Ok((name, "")),
+        Some(port) if !port.contains(':') => Ok((name, port)),
+        _ => Err("has a host that is not NAME:PORT or, for IPv6, [ADDRESS]:PORT".into()),
+    }
+}
+
+fn decode(what: &str, text: &str) -> Result<String, Fault> {
+    let decoded = percent_decode_str(text)
+        .decode_utf8()
+        .map_err(|_| format!("has a {what} that is not UTF-8 once percent-decoded"))?;
+    if decoded.contains('\0') {
+        return Err(format!("has a %00 in its {what}, which PostgreSQL cannot take"));
+    }
+    Ok(decoded.into_owned())
+}
+
+/// A '%' without its two digits; it is taken literally, as node-postgres does.
+fn broken_percent(text: &str) -> bool {
+    text.match_indices('%').any(|(at, _)| {
+        let digits = text.as_bytes().get(at + 1..at + 3);
+        !digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    })
+}
+
+/// Whether `text` begins as libpq's other form does: `keyword = value`.
+fn keyword_values(text: &str) -> bool {
+    text.split_once('=').is_some_and(|(keyword, _)| is_keyword(keyword.trim_end()))
+}
+
+fn is_keyword(text: &str) -> bool {
+    let letter = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    !text.is_empty() && text.chars().all(letter)
+}
+
+/// libpq's `keyword = value` pairs; values with blanks stand in single quotes, a backslash takes
+/// the next character literally.
+fn parse_keyword_values(text: &str) -> Result<Parts, Fault> {
+    let mut parts = Parts::default();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (keyword, behind) = rest
+            .split_once('=')
+            .ok_or("ends with a word that has no '=': values with blanks stand in single quotes")?;
+        let keyword = keyword.trim();
+        if keyword.contains(char::is_whitespace) {
+            return Err("has a word without '=': values with blanks stand in single quotes".into());
+        }
+        if !is_keyword(keyword) {
+            return Err("has an '=' without a keyword: values with blanks stand in quotes".into());
+        }
+        let (value, behind) = keyword_value(behind.trim_start())
+            .ok_or_else(|| format!("has a {keyword} whose quote is never closed"))?;
+        parts.parameters.push((keyword.to_owned(), value));
+        rest = behind.trim_start();
+    }
+    Ok(parts)
+}
+
+/// One value and what follows it; `None` if its quote stays open.
+fn keyword_value(text: &str) -> Option<(String, &str)> {
+    let (quoted, text) = text.strip_prefix('\'').map_or((false, text), |inside| (true, inside));
+    let mut value = String::new();
+    let mut characters = text.char_indices();
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '\\' => value.extend(characters.next().map(|(_, literal)| literal)),
+            '\'' if quoted => return Some((value, &text[at + 1..])),
+            blank if !quoted && blank.is_whitespace() => return Some((value, &text[at..])),
+            other => value.push(other),
+        }
+    }
+    (!quoted).then_some((value, ""))
+}
+
+/// What the names of parameters that hold secrets have in them.
+const SECRET_WORDS: [&str; 5] = ["pass", "pwd", "secret", "token", "scram"];
+
+/// `text` fit to be shown: whatever may be a password is `***`.
+///
+/// Nothing is parsed here, since what is shown is mostly what could not be: everything between
+/// the first ':' and the last '@' counts as the password, whatever it holds.
 pub fn redact(text: &str) -> String {
-    text.to_owned()
+    match text.split_once("://") {
+        Some((scheme, rest)) if !scheme.contains('=') => {
+            return format!("{scheme}://{}", redact_url(rest));
+        }
+        _ => {}
+    }
+    if let Some(at) = first_secret_word(text).filter(|_| text.contains('=')) {
+        // The value may be quoted and hold anything: nothing behind it is sure to be harmless.
+        return format!("{}***", &text[..at]);
+    }
+    match text.rsplit_once('@') {
+        Some((_, rest)) => format!("***@{rest}"),
+        None => text.to_owned(),
+    }
 }
+
+fn redact_url(rest: &str) -> String {
+    let (login, rest) = match rest.rsplit_once('@') {
+        Some((login, rest)) => (Some(login), rest),
+        None => (None, rest),
+    };
+    if login.and_then(first_secret_word).is_some() {
+        // The '@' may be one in a parameter's value, or one behind a login: nobody knows.
+        return "***".to_owned();
+    }
+    let (address, query) = match rest.split_once('?') {
+        Some((address, query)) => (address, Some(query)),
+        None => (rest, None),
+    };
+    let mut shown = match login.map(|login| login.split_once(':').ok_or(login)) {
+        Some(Ok((user, _))) => format!("{user}:***@{address}"),
+        Some(Err(user)) => format!("{user}@{address}"),
+        // Without an '@' it may be the host and its port that are missing.
+        None => match address.split_once(':') {
+            Some((name, rest)) if !is_port(rest) => format!("{name}:***"),
+            _ => address.to_owned(),
+        },
+    };
+    if let Some(query) = query {
+        let pairs: Vec<_> = query.split('&').map(redact_pair).collect();
+        shown.push('?');
+        shown.push_str(&pairs.join("&"));
+    }
+    shown
+}
+
+fn redact_pair(pair: &str) -> String {
+    let key = pair.split_once('=').map_or(pair, |(key, _)| key);
+    match first_secret_word(&percent_decode_str(key).decode_utf8_lossy()) {
+        Some(_) => format!("{key}=***"),
+        None => pair.to_owned(),
+    }
+}
+
+/// Where the first word that announces a secret begins.
+fn first_secret_word(text: &str) -> Option<usize> {
+    // ASCII lower case keeps every offset.
+    let lower = text.to_ascii_lowercase();
+    SECRET_WORDS.iter().filter_map(|word| lower.find(word)).min()
+}
+
+/// `5432`, `5432/name`, `5432,h2:5433/name`: what may follow a host's colon.
+fn is_port(text: &str) -> bool {
+    let behind = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    behind.is_empty() || behind.starts_with(['/', ','])
+}
+
+#[cfg(test)]
+mod tests;

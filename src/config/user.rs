@@ -29,11 +29,7 @@ impl User {
     pub fn parse(text: &str) -> Result<User, Allowed> {
         let read = |path| fs::read(path).unwrap_or_default();
         let (passwd, group) = (read("/etc/passwd"), read("/etc/group"));
-        User::find(
-            text,
-            &String::from_utf8_lossy(&passwd),
-            &String::from_utf8_lossy(&group),
-        )
+        User::find(text, &String::from_utf8_lossy(&passwd), &String::from_utf8_lossy(&group))
     }
 
     /// As `docker run --user` and gosu understand it: a number needs no entry, and whoever names a
@@ -52,40 +48,30 @@ impl User {
         let uid = uid.ok_or_else(|| allowed("user", "/etc/passwd", passwd))?;
         let gid = match wanted_group {
             None => primary.unwrap_or_else(|| nix::unistd::getgid().as_raw()),
-            Some(wanted) => number(
-                named(group, wanted)
-                    .as_deref()
-                    .and_then(|entry| entry.get(2)),
-            )
-            .or_else(|| wanted.parse().ok())
-            .ok_or_else(|| allowed("group", "/etc/group", group))?,
+            Some(wanted) => number(named(group, wanted).as_deref().and_then(|entry| entry.get(2)))
+                .or_else(|| wanted.parse().ok())
+                .ok_or_else(|| allowed("group", "/etc/group", group))?,
         };
         let mut groups = vec![gid];
         if let (Some(entry), None) = (&known, wanted_group) {
             let member = |fields: &Vec<&str>| {
-                fields
-                    .get(3)
-                    .is_some_and(|members| members.split(',').any(|name| name == entry[0]))
+                fields.get(3).is_some_and(|members| members.split(',').any(|name| name == entry[0]))
             };
-            groups.extend(
-                entries(group)
-                    .filter(member)
-                    .filter_map(|fields| number(fields.get(2))),
-            );
+            groups.extend(entries(group).filter(member).filter_map(|fields| number(fields.get(2))));
             groups.sort_unstable();
             groups.dedup();
         }
-        let home = known
-            .and_then(|entry| entry.get(5).copied())
-            .filter(|home| !home.is_empty());
-        Ok(User {
-            name: text.to_owned(),
-            uid,
-            gid,
-            groups,
-            home: home.unwrap_or("/").into(),
-        })
+        let home = known.and_then(|entry| entry.get(5).copied()).filter(|home| !home.is_empty());
+        Ok(User { name: text.to_owned(), uid, gid, groups, home: home.unwrap_or("/").into() })
     }
+}
+
+/// What this process's user is called: libpq's last resort for a role.
+pub(super) fn own_name() -> Option<String> {
+    let uid = nix::unistd::geteuid().to_string();
+    let passwd = fs::read_to_string("/etc/passwd").ok()?;
+    let entry = numbered(&passwd, &uid)?;
+    entry.first().map(|name| (*name).to_owned())
 }
 
 fn entries(file: &str) -> impl Iterator<Item = Vec<&str>> {
@@ -137,14 +123,8 @@ mod tests {
         "root:x:0:\nvideo:x:44:node,other\nnode:x:1000:\naudio:x:29:other,node\nbroken\n";
 
     fn find(text: &str) -> Result<(u32, u32, Vec<u32>, String), Allowed> {
-        User::find(text, PASSWD, GROUP).map(|user| {
-            (
-                user.uid,
-                user.gid,
-                user.groups,
-                user.home.into_string().unwrap(),
-            )
-        })
+        User::find(text, PASSWD, GROUP)
+            .map(|user| (user.uid, user.gid, user.groups, user.home.into_string().unwrap()))
     }
 
     #[test]
@@ -156,18 +136,9 @@ mod tests {
 
     #[test]
     fn whoever_names_a_group_gets_that_one_alone() {
-        assert_eq!(
-            find("node:video"),
-            Ok((1000, 44, vec![44], "/home/node".to_owned()))
-        );
-        assert_eq!(
-            find("node:7"),
-            Ok((1000, 7, vec![7], "/home/node".to_owned()))
-        );
-        assert_eq!(
-            find("5000:6000"),
-            Ok((5000, 6000, vec![6000], "/".to_owned()))
-        );
+        assert_eq!(find("node:video"), Ok((1000, 44, vec![44], "/home/node".to_owned())));
+        assert_eq!(find("node:7"), Ok((1000, 7, vec![7], "/home/node".to_owned())));
+        assert_eq!(find("5000:6000"), Ok((5000, 6000, vec![6000], "/".to_owned())));
     }
 
     #[test]

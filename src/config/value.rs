@@ -116,9 +116,13 @@ impl Signal {
 fn real_time(name: &str) -> Option<Signal> {
     let number = match (name.strip_prefix("RTMIN"), name.strip_prefix("RTMAX")) {
         (Some(""), _) => libc::SIGRTMIN(),
-        (Some(offset), _) => libc::SIGRTMIN() + offset.strip_prefix('+')?.parse::<u8>().ok()? as i32,
+        (Some(offset), _) => {
+            libc::SIGRTMIN() + i32::from(offset.strip_prefix('+')?.parse::<u8>().ok()?)
+        }
         (_, Some("")) => libc::SIGRTMAX(),
-        (_, Some(offset)) => libc::SIGRTMAX() - offset.strip_prefix('-')?.parse::<u8>().ok()? as i32,
+        (_, Some(offset)) => {
+            libc::SIGRTMAX() - i32::from(offset.strip_prefix('-')?.parse::<u8>().ok()?)
+        }
         _ => return None,
     };
     (libc::SIGRTMIN()..=libc::SIGRTMAX()).contains(&number).then_some(Signal(number))
@@ -166,7 +170,9 @@ impl std::fmt::Display for Signal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match NAMES.iter().find(|(_, number)| *number == self.0) {
             Some((name, _)) => write!(f, "SIG{name}"),
-            None if self.0 >= libc::SIGRTMIN() => write!(f, "SIGRTMIN+{}", self.0 - libc::SIGRTMIN()),
+            None if self.0 >= libc::SIGRTMIN() => {
+                write!(f, "SIGRTMIN+{}", self.0 - libc::SIGRTMIN())
+            }
             None => write!(f, "signal {}", self.0),
         }
     }
@@ -215,9 +221,15 @@ mod tests {
 
     #[test]
     fn signals_by_name_and_by_number() {
-        for (text, number) in
-            [("TERM", 15), ("SIGTERM", 15), ("sigterm", 15), ("15", 15), ("RTMIN+3", 37), ("SIGRTMAX-1", 63), ("64", 64)]
-        {
+        for (text, number) in [
+            ("TERM", 15),
+            ("SIGTERM", 15),
+            ("sigterm", 15),
+            ("15", 15),
+            ("RTMIN+3", 37),
+            ("SIGRTMAX-1", 63),
+            ("64", 64),
+        ] {
             assert_eq!(Signal::parse(text).map(Signal::number), Ok(number), "{text}");
         }
         for wrong in ["", "0", "65", "-1", "SIG", "BOGUS", "RTMIN-1", "RTMIN+31", "RTMIN+"] {

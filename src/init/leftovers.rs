@@ -10,7 +10,7 @@ use crate::config::Signal;
 use crate::sys::{self, Recipient};
 
 /// Sends `signal` to everything that is left of the application that was `application`.
-pub fn signal(signal: Signal, application: Pid) {
+pub(super) fn signal(signal: Signal, application: Pid) {
     // The namespace is ours: nobody else lives in it.
     if Pid::this() == Pid::from_raw(1) {
         send(signal, Recipient::Everyone);
@@ -18,9 +18,7 @@ pub fn signal(signal: Signal, application: Pid) {
     }
     // Elsewhere others do, and each process of theirs is one that we must not touch.
     match descendants() {
-        Some(pids) => pids
-            .into_iter()
-            .for_each(|pid| send(signal, Recipient::Process(pid))),
+        Some(pids) => pids.into_iter().for_each(|pid| send(signal, Recipient::Process(pid))),
         // Without /proc it is known of nobody but the application's group whose they are.
         None => send(signal, Recipient::Group(application)),
     }
@@ -43,10 +41,7 @@ fn descendants() -> Option<Vec<Pid>> {
     }
     let mut children: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
     for entry in fs::read_dir("/proc").ok()?.flatten() {
-        let pid = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse::<i32>().ok());
+        let pid = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
         let parent = pid.and_then(|pid| parent_in(&fs::read(format!("/proc/{pid}/stat")).ok()?));
         if let (Some(pid), Some(parent)) = (pid, parent) {
             children.entry(parent).or_default().push(pid);
@@ -65,9 +60,7 @@ fn descendants() -> Option<Vec<Pid>> {
 /// `) S 1`, so that the last parenthesis is the one that counts.
 fn parent_in(stat: &[u8]) -> Option<i32> {
     let end = stat.iter().rposition(|&byte| byte == b')')?;
-    let mut fields = stat[end + 1..]
-        .split(u8::is_ascii_whitespace)
-        .filter(|f| !f.is_empty());
+    let mut fields = stat[end + 1..].split(u8::is_ascii_whitespace).filter(|f| !f.is_empty());
     str::from_utf8(fields.nth(1)?).ok()?.parse().ok()
 }
 
@@ -85,14 +78,11 @@ mod tests {
 
     #[test]
     fn descendants_are_found_and_nobody_else() {
-        let mut child = std::process::Command::new("sleep")
-            .arg("60")
-            .spawn()
-            .unwrap();
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let found = descendants().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(found.contains(&Pid::from_raw(child.id() as i32)));
+        assert!(found.contains(&Pid::from_raw(child.id().cast_signed())));
         assert!(!found.contains(&Pid::parent()) && !found.contains(&Pid::this()));
     }
 }

@@ -18,14 +18,18 @@ use nix::unistd::{Pid, setpgid};
 
 use crate::config::{self, Config, Signal, SignalTarget};
 use crate::exit::Exit;
+use crate::log;
 use crate::sys::{self, Change, Forked, Inherited, Reaped, Received, Recipient};
-use crate::{boot, log};
 use supervisor::{Action, Event, Supervisor};
 use terminal::Terminal;
 
-/// Forks once. The child boots and becomes the application; this process looks after it, and
+/// Forks once. The child does `boot` and becomes the application; this process looks after it, and
 /// returns what the application ended with.
-pub fn run(config: Config, inherited: &Inherited) -> Exit {
+pub fn run(
+    config: Config,
+    inherited: &Inherited,
+    boot: impl FnOnce(&Config, &Inherited) -> Exit,
+) -> Exit {
     adopt_orphans();
     if let Some(signal) = config.init.pdeathsig {
         sys::set_parent_death_signal(signal);
@@ -38,21 +42,14 @@ pub fn run(config: Config, inherited: &Inherited) -> Exit {
         }
         Ok(Forked::Child) => {
             step_forward(Pid::this(), terminal);
-            boot::run(&config, inherited)
+            boot(&config, inherited)
         }
         Ok(Forked::Parent(child)) => {
             // Whoever of the two comes first: the group is there before a signal is forwarded.
             let _ = setpgid(child, child);
             let rules = settle(config);
             let supervisor = Supervisor::new(&rules);
-            Init {
-                rules: &rules,
-                child,
-                terminal,
-                supervisor,
-                killed: false,
-            }
-            .supervise()
+            Init { rules: &rules, child, terminal, supervisor, killed: false }.supervise()
         }
     }
 }
@@ -78,13 +75,7 @@ fn step_forward(child: Pid, terminal: Option<Terminal>) {
 /// memory, inherited descriptors, the file system of the working directory.
 fn settle(config: Config) -> config::Init {
     let rules = config.init;
-    drop((
-        config.command,
-        config.database,
-        config.launch,
-        config.wait,
-        config.migrate,
-    ));
+    drop((config.command, config.database, config.launch, config.wait, config.migrate));
     sys::trim_memory();
     sys::close_from(3);
     let _ = nix::unistd::chdir("/");
@@ -104,10 +95,7 @@ struct Init<'a> {
 impl Init<'_> {
     fn supervise(mut self) -> Exit {
         loop {
-            let patience = self
-                .supervisor
-                .deadline()
-                .map(|at| at.duration_since(Instant::now()));
+            let patience = self.supervisor.deadline().map(|at| at.duration_since(Instant::now()));
             let exit = match patience {
                 // Not even a flood of signals puts off a deadline.
                 Some(Duration::ZERO) => self.tell(Event::Elapsed),
@@ -221,8 +209,7 @@ impl Init<'_> {
                 leftovers::signal(Signal::KILL, self.child);
             }
             Action::Exit(exit) => {
-                self.terminal
-                    .inspect(|terminal| terminal.take_back(self.child));
+                self.terminal.inspect(|terminal| terminal.take_back(self.child));
                 return Some(exit);
             }
         }
@@ -251,7 +238,7 @@ impl Init<'_> {
 
     /// Stops with the application, as sudo does: the shell that waits for us sees its job stopped.
     fn suspend(&mut self) {
-        if let Some(terminal) = self.terminal.filter(Terminal::has_shell) {
+        if let Some(terminal) = self.terminal.filter(|_| Terminal::has_shell()) {
             terminal.take_back(self.child);
             sys::suffer(Signal::TSTP);
             // Continued, by `fg` or `bg`; or never stopped, because no shell would be left that

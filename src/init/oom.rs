@@ -3,16 +3,12 @@
 use std::fs;
 
 /// Where the kernel counts its kills in this container: cgroup v2, and v1.
-const COUNTERS: [&str; 2] = [
-    "/sys/fs/cgroup/memory.events",
-    "/sys/fs/cgroup/memory/memory.oom_control",
-];
+const COUNTERS: [&str; 2] =
+    ["/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"];
 
 /// What to say about a SIGKILL that was not ours: behind "was killed".
-pub fn hint() -> &'static str {
-    let texts = COUNTERS
-        .iter()
-        .filter_map(|path| fs::read_to_string(path).ok());
+pub(super) fn hint() -> &'static str {
+    let texts = COUNTERS.iter().filter_map(|path| fs::read_to_string(path).ok());
     match texts.filter_map(|text| kills(&text)).max() {
         None | Some(0) => " by a SIGKILL from outside",
         Some(_) => {
@@ -24,8 +20,7 @@ pub fn hint() -> &'static str {
 
 /// The `oom_kill 3` of a counter file.
 fn kills(text: &str) -> Option<u64> {
-    text.lines()
-        .find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+    text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
 }
 
 #[cfg(test)]
@@ -34,14 +29,8 @@ mod tests {
 
     #[test]
     fn both_versions_of_the_counter_are_understood() {
-        assert_eq!(
-            kills("low 0\nhigh 0\nmax 8\noom 1\noom_kill 3\noom_group_kill 0\n"),
-            Some(3)
-        );
-        assert_eq!(
-            kills("oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"),
-            Some(2)
-        );
+        assert_eq!(kills("low 0\nhigh 0\nmax 8\noom 1\noom_kill 3\noom_group_kill 0\n"), Some(3));
+        assert_eq!(kills("oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"), Some(2));
         assert_eq!(kills("nonsense"), None);
     }
 }

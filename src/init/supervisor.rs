@@ -138,15 +138,14 @@ impl<'a> Supervisor<'a> {
             (Stage::Ended(exit), Event::Reaped { left: true }) => {
                 self.stage = Stage::Clearing(*exit);
                 self.delayed = None;
-                self.kill_at = self.rules.grace.map(|grace| {
-                    self.kill_at
-                        .unwrap_or(now + grace)
-                        .max(now + LEFTOVERS_GRACE)
-                });
+                self.kill_at = self
+                    .rules
+                    .grace
+                    .map(|grace| self.kill_at.unwrap_or(now + grace).max(now + LEFTOVERS_GRACE));
                 Some(Action::SignalLeftovers(Signal::TERM))
             }
             (Stage::Clearing(_), Event::Arrived(signal)) => Some(Action::SignalLeftovers(signal)),
-            (Stage::Clearing(exit), Event::Elapsed) if self.due(self.kill_at, now) => {
+            (Stage::Clearing(exit), Event::Elapsed) if due(self.kill_at, now) => {
                 self.stage = Stage::Cleared(*exit);
                 self.kill_at = Some(now + LEFTOVERS_GRACE);
                 Some(Action::KillLeftovers)
@@ -154,7 +153,7 @@ impl<'a> Supervisor<'a> {
             // Whose parent was killed is ours now, and was perhaps not there to be killed before.
             (Stage::Cleared(_), Event::Reaped { left: true }) => Some(Action::KillLeftovers),
             // Somebody hangs in the kernel; ending is what is left to us.
-            (Stage::Cleared(exit), Event::Elapsed) if self.due(self.kill_at, now) => {
+            (Stage::Cleared(exit), Event::Elapsed) if due(self.kill_at, now) => {
                 Some(Action::Exit(*exit))
             }
             (Stage::Ended(_) | Stage::Clearing(_) | Stage::Cleared(_), _) => None,
@@ -171,9 +170,7 @@ impl<'a> Supervisor<'a> {
             self.stopped = false;
             return Some(Action::Continue);
         }
-        let ends = [arrived, signal]
-            .iter()
-            .any(|s| [Signal::TERM, Signal::INT].contains(s));
+        let ends = [arrived, signal].iter().any(|s| [Signal::TERM, Signal::INT].contains(s));
         let first = ends && !self.stopping;
         if first {
             self.stopping = true;
@@ -202,18 +199,14 @@ impl<'a> Supervisor<'a> {
     }
 
     fn elapsed(&mut self, now: Instant) -> Option<Action> {
-        if self.due(self.kill_at, now) {
+        if due(self.kill_at, now) {
             self.kill_at = None;
             self.delayed = None;
             return Some(Action::Kill);
         }
-        if self.due(self.delayed, now) {
+        if due(self.delayed, now) {
             self.delayed = None;
-            let signal = *self
-                .rules
-                .rewrite
-                .get(&Signal::TERM)
-                .unwrap_or(&Some(Signal::TERM));
+            let signal = *self.rules.rewrite.get(&Signal::TERM).unwrap_or(&Some(Signal::TERM));
             return signal.map(|signal| self.forward(signal, true));
         }
         None
@@ -223,14 +216,16 @@ impl<'a> Supervisor<'a> {
         let wake = ends && std::mem::take(&mut self.stopped);
         Action::Forward { signal, wake }
     }
+}
 
-    fn due(&self, at: Option<Instant>, now: Instant) -> bool {
-        at.is_some_and(|at| at <= now)
-    }
+fn due(at: Option<Instant>, now: Instant) -> bool {
+    at.is_some_and(|at| at <= now)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -244,9 +239,9 @@ mod tests {
             exec: false,
             grace: Some(8 * SECOND),
             signal_target: config::SignalTarget::Child,
-            rewrite: Default::default(),
+            rewrite: BTreeMap::default(),
             term_delay: Duration::ZERO,
-            remap_exit: Default::default(),
+            remap_exit: BTreeMap::default(),
             pdeathsig: None,
         }
     }
@@ -257,11 +252,9 @@ mod tests {
         supervisor
     }
 
+    #[allow(clippy::unnecessary_wraps, reason = "it is what `on` returns")]
     fn forward(signal: Signal) -> Option<Action> {
-        Some(Action::Forward {
-            signal,
-            wake: false,
-        })
+        Some(Action::Forward { signal, wake: false })
     }
 
     #[test]
@@ -279,30 +272,18 @@ mod tests {
         let rules = rules();
         let mut supervisor = running(&rules);
         let now = Instant::now();
-        assert_eq!(
-            supervisor.on(Event::Arrived(Signal::INT), now),
-            forward(Signal::INT)
-        );
+        assert_eq!(supervisor.on(Event::Arrived(Signal::INT), now), forward(Signal::INT));
         assert_eq!(supervisor.deadline(), Some(now + 8 * SECOND));
         let later = now + 7 * SECOND;
-        assert_eq!(
-            supervisor.on(Event::Arrived(Signal::TERM), later),
-            forward(Signal::TERM)
-        );
+        assert_eq!(supervisor.on(Event::Arrived(Signal::TERM), later), forward(Signal::TERM));
         assert_eq!(supervisor.on(Event::Elapsed, later), None);
-        assert_eq!(
-            supervisor.on(Event::Elapsed, now + 8 * SECOND),
-            Some(Action::Kill)
-        );
+        assert_eq!(supervisor.on(Event::Elapsed, now + 8 * SECOND), Some(Action::Kill));
         assert_eq!(supervisor.deadline(), None);
     }
 
     #[test]
     fn without_a_grace_nobody_is_ever_killed() {
-        let rules = config::Init {
-            grace: None,
-            ..rules()
-        };
+        let rules = config::Init { grace: None, ..rules() };
         let mut supervisor = running(&rules);
         let now = Instant::now();
         supervisor.on(Event::Arrived(Signal::TERM), now);
@@ -319,25 +300,16 @@ mod tests {
         let rules = config::Init { rewrite, ..rules() };
         for (arrived, forwarded) in [(stop, Signal::TERM), (Signal::TERM, QUIT)] {
             let mut supervisor = running(&rules);
-            assert_eq!(
-                supervisor.on(Event::Arrived(arrived), Instant::now()),
-                forward(forwarded)
-            );
+            assert_eq!(supervisor.on(Event::Arrived(arrived), Instant::now()), forward(forwarded));
             assert!(supervisor.deadline().is_some());
         }
     }
 
     #[test]
     fn a_dropped_term_starts_nothing() {
-        let rules = config::Init {
-            rewrite: [(Signal::TERM, None)].into(),
-            ..rules()
-        };
+        let rules = config::Init { rewrite: [(Signal::TERM, None)].into(), ..rules() };
         let mut supervisor = running(&rules);
-        assert_eq!(
-            supervisor.on(Event::Arrived(Signal::TERM), Instant::now()),
-            None
-        );
+        assert_eq!(supervisor.on(Event::Arrived(Signal::TERM), Instant::now()), None);
         assert_eq!(supervisor.deadline(), None);
     }
 
@@ -351,10 +323,7 @@ mod tests {
         };
         let mut supervisor = Supervisor::new(&rules);
         let now = Instant::now();
-        assert_eq!(
-            supervisor.on(Event::Arrived(Signal::TERM), now),
-            forward(Signal::TERM)
-        );
+        assert_eq!(supervisor.on(Event::Arrived(Signal::TERM), now), forward(Signal::TERM));
         supervisor.on(Event::Ended(143), now);
         let exit = supervisor.on(Event::Reaped { left: false }, now);
         assert_eq!(exit, Some(Action::Exit(Exit::Application(143))));
@@ -362,10 +331,7 @@ mod tests {
         let mut supervisor = running(&rules);
         assert_eq!(supervisor.on(Event::Arrived(Signal::TERM), now), None);
         assert_eq!(supervisor.deadline(), Some(now + 5 * SECOND));
-        assert_eq!(
-            supervisor.on(Event::Elapsed, now + 5 * SECOND),
-            forward(QUIT)
-        );
+        assert_eq!(supervisor.on(Event::Elapsed, now + 5 * SECOND), forward(QUIT));
         supervisor.on(Event::Ended(143), now);
         let exit = supervisor.on(Event::Reaped { left: false }, now);
         assert_eq!(exit, Some(Action::Exit(Exit::Application(0))));
@@ -386,10 +352,7 @@ mod tests {
             assert_eq!(action, Some(Action::SignalLeftovers(Signal::TERM)));
             assert_eq!(supervisor.deadline(), Some(start + deadline * SECOND));
             let late = start + deadline * SECOND;
-            assert_eq!(
-                supervisor.on(Event::Elapsed, late),
-                Some(Action::KillLeftovers)
-            );
+            assert_eq!(supervisor.on(Event::Elapsed, late), Some(Action::KillLeftovers));
             assert_eq!(
                 supervisor.on(Event::Reaped { left: true }, late),
                 Some(Action::KillLeftovers)
@@ -407,15 +370,9 @@ mod tests {
         let now = Instant::now();
         assert_eq!(supervisor.on(Event::Stopped, now), Some(Action::Suspend));
         assert_eq!(supervisor.on(Event::Arrived(USR1), now), forward(USR1));
-        let woken = Some(Action::Forward {
-            signal: Signal::TERM,
-            wake: true,
-        });
+        let woken = Some(Action::Forward { signal: Signal::TERM, wake: true });
         assert_eq!(supervisor.on(Event::Arrived(Signal::TERM), now), woken);
-        assert_eq!(
-            supervisor.on(Event::Arrived(Signal::TERM), now),
-            forward(Signal::TERM)
-        );
+        assert_eq!(supervisor.on(Event::Arrived(Signal::TERM), now), forward(Signal::TERM));
     }
 
     #[test]
@@ -423,10 +380,7 @@ mod tests {
         let rules = rules();
         let mut supervisor = running(&rules);
         let now = Instant::now();
-        assert_eq!(
-            supervisor.on(Event::Arrived(Signal::TERM), now),
-            forward(Signal::TERM)
-        );
+        assert_eq!(supervisor.on(Event::Arrived(Signal::TERM), now), forward(Signal::TERM));
         assert_eq!(supervisor.on(Event::Stopped, now), Some(Action::Continue));
         assert_eq!(supervisor.on(Event::Stopped, now), Some(Action::Suspend));
     }
@@ -482,15 +436,10 @@ mod tests {
                     assert_eq!(self.application, None, "killed nobody");
                     self.application = Some(137);
                     self.happens(Event::Ended(137));
-                    self.happens(Event::Reaped {
-                        left: self.orphans > 0,
-                    });
+                    self.happens(Event::Reaped { left: self.orphans > 0 });
                 }
                 Some(Action::KillLeftovers) => {
-                    assert!(
-                        self.application.is_some(),
-                        "killed before the application ended"
-                    );
+                    assert!(self.application.is_some(), "killed before the application ended");
                     self.orphans = 0;
                     self.happens(Event::Reaped { left: false });
                 }

@@ -11,7 +11,7 @@ use crate::sys::STANDARD_STREAMS;
 
 /// The terminal that controls this process.
 #[derive(Clone, Copy)]
-pub struct Terminal {
+pub(super) struct Terminal {
     fd: BorrowedFd<'static>,
     /// Our own group, which is this terminal's foreground when it is our turn.
     group: Pid,
@@ -19,31 +19,26 @@ pub struct Terminal {
 
 impl Terminal {
     /// The controlling terminal, if standard input, output or error is one.
-    pub fn find() -> Option<Terminal> {
+    pub(super) fn find() -> Option<Terminal> {
         // Anything else than our controlling terminal is ENOTTY.
-        let fd = STANDARD_STREAMS
-            .into_iter()
-            .find(|fd| tcgetpgrp(fd).is_ok())?;
-        Some(Terminal {
-            fd,
-            group: getpgrp(),
-        })
+        let fd = STANDARD_STREAMS.into_iter().find(|fd| tcgetpgrp(fd).is_ok())?;
+        Some(Terminal { fd, group: getpgrp() })
     }
 
     /// Makes `group` the foreground if the foreground was ours to give: not if we were started in
     /// the background, nor if the application has passed it on.
-    pub fn give(&self, group: Pid) {
+    pub(super) fn give(&self, group: Pid) {
         self.hand(self.group, group);
     }
 
     /// Takes the foreground back from `group`, if that has it.
-    pub fn take_back(&self, group: Pid) {
+    pub(super) fn take_back(&self, group: Pid) {
         self.hand(group, self.group);
     }
 
     /// Whether a shell's job control is what this process belongs to, so that stopping it tells
     /// somebody. The leader of a session has no such parent, and PID 1 has none at all.
-    pub fn has_shell(&self) -> bool {
+    pub(super) fn has_shell() -> bool {
         Pid::this() != Pid::from_raw(1) && getsid(None) != Ok(Pid::this())
     }
 

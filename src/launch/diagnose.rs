@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use super::Error;
 
 /// The error for `program`, which `execve` refused with `error`.
-pub fn cannot_execute(program: &Path, error: Errno) -> Error {
+pub(super) fn cannot_execute(program: &Path, error: Errno) -> Error {
     let reason = match error {
         Errno::EACCES => not_allowed(program),
         Errno::ENOENT | Errno::ENOEXEC | Errno::ENOTDIR | Errno::ELIBBAD => wrong_kind(program),
@@ -22,10 +22,7 @@ pub fn cannot_execute(program: &Path, error: Errno) -> Error {
         Some(reason) => format!("{}: {reason}", error.desc()),
         None => error.desc().to_owned(),
     };
-    Error::CannotExecute {
-        program: program.to_owned(),
-        why,
-    }
+    Error::CannotExecute { program: program.to_owned(), why }
 }
 
 fn not_allowed(program: &Path) -> Option<String> {
@@ -33,10 +30,7 @@ fn not_allowed(program: &Path) -> Option<String> {
     Some(if metadata.is_dir() {
         "it is a folder".to_owned()
     } else if metadata.permissions().mode() & 0o111 == 0 {
-        format!(
-            "it lacks the permission to execute: chmod +x {}",
-            program.display()
-        )
+        format!("it lacks the permission to execute: chmod +x {}", program.display())
     } else {
         let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
         format!("user {uid}, group {gid} may not execute it, or its file system is mounted noexec")
@@ -47,11 +41,7 @@ fn not_allowed(program: &Path) -> Option<String> {
 /// there.
 fn wrong_kind(program: &Path) -> Option<String> {
     let mut start = Vec::new();
-    File::open(program)
-        .ok()?
-        .take(64 * 1024)
-        .read_to_end(&mut start)
-        .ok()?;
+    File::open(program).ok()?.take(64 * 1024).read_to_end(&mut start).ok()?;
     if let Some(rest) = start.strip_prefix(b"#!") {
         let line = rest.split(|&byte| byte == b'\n').next().unwrap_or_default();
         return Some(broken_script(&String::from_utf8_lossy(line)));
@@ -77,12 +67,12 @@ fn broken_script(line: &str) -> String {
 /// built for, and 64-bit.
 fn broken_binary(file: &[u8]) -> Option<String> {
     let half = |at: usize| Some(u16::from_le_bytes(file.get(at..at + 2)?.try_into().ok()?));
-    let word =
-        |at: usize| Some(u64::from_le_bytes(file.get(at..at + 8)?.try_into().ok()?) as usize);
+    let word = |at: usize| {
+        usize::try_from(u64::from_le_bytes(file.get(at..at.checked_add(8)?)?.try_into().ok()?)).ok()
+    };
     let own = fs::read("/proc/self/exe").ok();
-    let own = own
-        .as_deref()
-        .and_then(|own| Some(u16::from_le_bytes(own.get(18..20)?.try_into().ok()?)));
+    let own =
+        own.as_deref().and_then(|own| Some(u16::from_le_bytes(own.get(18..20)?.try_into().ok()?)));
     let machine = half(18)?;
     if own.is_some_and(|own| own != machine) {
         return Some(format!(
@@ -93,15 +83,14 @@ fn broken_binary(file: &[u8]) -> Option<String> {
         ));
     }
     let (table, size, count) = (word(32)?, half(54)? as usize, half(56)? as usize);
-    let interpreter = (0..count)
-        .map(|index| table + index * size)
-        .find_map(|header| {
-            const PT_INTERP: [u8; 4] = 3_u32.to_le_bytes();
-            (file.get(header..header + 4)? == PT_INTERP).then_some(())?;
-            let (from, length) = (word(header + 8)?, word(header + 32)?);
-            let path = file.get(from..from + length)?.strip_suffix(b"\0")?;
-            Some(PathBuf::from(String::from_utf8_lossy(path).into_owned()))
-        })?;
+    let interpreter = (0..count).find_map(|index| {
+        let header = table.checked_add(index * size)?;
+        const PT_INTERP: [u8; 4] = 3_u32.to_le_bytes();
+        (file.get(header..header.checked_add(4)?)? == PT_INTERP).then_some(())?;
+        let (from, length) = (word(header + 8)?, word(header + 32)?);
+        let path = file.get(from..from.checked_add(length)?)?.strip_suffix(b"\0")?;
+        Some(PathBuf::from(String::from_utf8_lossy(path).into_owned()))
+    })?;
     (!interpreter.exists()).then(|| {
         format!(
             "it needs the loader {}, which this image does not have: it was linked for another C \

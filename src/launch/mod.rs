@@ -104,24 +104,13 @@ fn prepare<'a>(launch: &'a Launch, application: &'a [OsString]) -> Result<Call<'
     if let Some(user) = user {
         become_user(user).map_err(|source| refused(user, source))?;
     }
-    let variable = |wanted: &str| {
-        launch
-            .environment
-            .iter()
-            .find(|(n, _)| n == wanted)
-            .map(|(_, v)| v)
-    };
-    let program = application
-        .first()
-        .map(OsString::as_os_str)
-        .unwrap_or_default();
+    let variable =
+        |wanted: &str| launch.environment.iter().find(|(n, _)| n == wanted).map(|(_, v)| v);
+    let program = application.first().map(OsString::as_os_str).unwrap_or_default();
     Ok(Call {
         program,
         search: variable("PATH").map_or(OsStr::new(DEFAULT_PATH), OsString::as_os_str),
-        arguments: application
-            .iter()
-            .map(|word| c_string(word))
-            .collect::<Result<_, _>>()?,
+        arguments: application.iter().map(|word| c_string(word)).collect::<Result<_, _>>()?,
         environment: environment(launch, user)?,
     })
 }
@@ -150,7 +139,9 @@ impl Call<'_> {
         }
         match refused {
             Some((candidate, error)) => diagnose::cannot_execute(&candidate, error),
-            None => self.not_found(&format!("it is in no folder of PATH, {:?}", self.search)),
+            None => {
+                self.not_found(&format!("it is in no folder of PATH, {}", self.search.display()))
+            }
         }
     }
 
@@ -165,10 +156,7 @@ impl Call<'_> {
     }
 
     fn not_found(&self, why: &str) -> Error {
-        Error::NotFound {
-            program: self.program.to_owned(),
-            why: why.to_owned(),
-        }
+        Error::NotFound { program: self.program.to_owned(), why: why.to_owned() }
     }
 }
 
@@ -195,9 +183,7 @@ fn environment(launch: &Launch, user: Option<&User>) -> Result<Vec<CString>, Err
 }
 
 fn entry(name: &OsStr, value: &OsStr) -> Result<CString, Error> {
-    c_string(&OsString::from_vec(
-        [name.as_bytes(), b"=", value.as_bytes()].concat(),
-    ))
+    c_string(&OsString::from_vec([name.as_bytes(), b"=", value.as_bytes()].concat()))
 }
 
 fn c_string(text: &OsStr) -> Result<CString, Error> {
@@ -222,10 +208,5 @@ fn other_user(launch: &Launch) -> Option<&User> {
 }
 
 fn refused(user: &User, source: Errno) -> Error {
-    Error::User {
-        name: user.name.clone(),
-        uid: user.uid,
-        gid: user.gid,
-        source,
-    }
+    Error::User { name: user.name.clone(), uid: user.uid, gid: user.gid, source }
 }

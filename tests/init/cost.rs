@@ -10,7 +10,8 @@ use crate::harness::{Place, Setup, status, wait_for};
 fn one_thread_that_sleeps() {
     for place in Place::BOTH {
         // The application says ten times that time goes by. It reaps its children itself.
-        let script = "echo begin; for i in 0 1 2 3 4 5 6 7 8 9; do sleep 0.1; echo tick; done; read x";
+        let script =
+            "echo begin; for i in 0 1 2 3 4 5 6 7 8 9; do sleep 0.1; echo tick; done; read x";
         let mut run = Setup::new(place, &[], &["/bin/sh", "-c", script]).start();
         run.expect("begin");
         let asleep = || {

@@ -17,7 +17,9 @@ fn the_status_is_the_applications() {
         for status in [0, 1, 7, 64, 126, 127, 137, 255] {
             assert_eq!(shell(place, &[], &format!("exit {status}")).end().code, Some(status));
         }
-        for (signal, status) in [("TERM", 143), ("KILL", 137), ("HUP", 129), ("USR1", 138), ("34", 162)] {
+        for (signal, status) in
+            [("TERM", 143), ("KILL", 137), ("HUP", 129), ("USR1", 138), ("34", 162)]
+        {
             let end = shell(place, &[], &format!("kill -{signal} $$")).end();
             assert_eq!(end.code, Some(status), "{signal}");
         }
@@ -88,7 +90,11 @@ fn what_is_left_gets_the_time_to_save_its_state() {
             let mut run = Setup::probe(place, &[], &["leave", how, "5"]).start();
             run.after("left");
             let end = run.end();
-            assert_eq!((end.code, end.lines), (Some(5), vec!["saved".to_owned()]), "{place:?} {how}");
+            assert_eq!(
+                (end.code, end.lines),
+                (Some(5), vec!["saved".to_owned()]),
+                "{place:?} {how}"
+            );
             assert_eq!(end.stderr, "");
         }
     }
@@ -153,7 +159,10 @@ fn a_descendant_that_somebody_killed_is_logged() {
     kill(orphan, libc::SIGKILL);
     wait_for("its reaping", || (!children_of(run.pid()).contains(&orphan)).then_some(()));
     let end = run.end();
-    assert!(end.stderr.contains("was killed") && end.stderr.contains(&format!("pid={orphan}")), "{end:?}");
+    assert!(
+        end.stderr.contains("was killed") && end.stderr.contains(&format!("pid={orphan}")),
+        "{end:?}"
+    );
 }
 
 #[test]

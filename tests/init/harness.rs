@@ -42,7 +42,8 @@ pub fn probe() -> String {
 /// The path of a program of a Debian package.
 pub fn debian(program: &str, package: &str) -> String {
     let folders = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"];
-    let found = folders.iter().map(|folder| format!("{folder}/{program}")).find(|p| fs::exists(p).unwrap());
+    let found =
+        folders.iter().map(|folder| format!("{folder}/{program}")).find(|p| fs::exists(p).unwrap());
     found.unwrap_or_else(|| panic!("{program} is missing: apt-get install -y {package}"))
 }
 
@@ -101,7 +102,10 @@ impl Setup {
     }
 
     /// Runs in the new process, which is in its place, just before it becomes the init.
-    pub fn before_exec(mut self, act: impl FnMut() -> std::io::Result<()> + Send + Sync + 'static) -> Setup {
+    pub fn before_exec(
+        mut self,
+        act: impl FnMut() -> std::io::Result<()> + Send + Sync + 'static,
+    ) -> Setup {
         self.acts.push(Box::new(act));
         self
     }
@@ -218,7 +222,10 @@ impl Run {
     /// Waits for a line that begins like this; what follows.
     pub fn after(&mut self, start: &str) -> String {
         let line = self.line();
-        line.strip_prefix(start).unwrap_or_else(|| panic!("{line:?}, not {start:?}")).trim().to_owned()
+        line.strip_prefix(start)
+            .unwrap_or_else(|| panic!("{line:?}, not {start:?}"))
+            .trim()
+            .to_owned()
     }
 
     pub fn signal(&self, signal: i32) {

@@ -3,6 +3,23 @@
 //!
 //! The tests need root and Linux, and the packages that they name when they miss one.
 
+#![allow(
+    clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "this is how a test fails"
+)]
+#![allow(
+    unsafe_code,
+    clippy::undocumented_unsafe_blocks,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::borrow_as_ptr,
+    reason = "a test sets up by system calls what an init is to find"
+)]
+
 mod children;
 mod cost;
 mod ending;

@@ -96,12 +96,15 @@ const CASES: &[Case] = &[
         });
         finishes(setup.start()).is_some_and(|end| end.code == Some(7))
     }),
-    ("an application that ignores SIGTERM is killed before Docker's ten seconds are over", |init| {
-        let mut run = init.probe(&["listen"]).start();
-        run.after("ready");
-        run.signal(libc::SIGTERM);
-        finishes(run).is_some_and(|end| end.code == Some(137))
-    }),
+    (
+        "an application that ignores SIGTERM is killed before Docker's ten seconds are over",
+        |init| {
+            let mut run = init.probe(&["listen"]).start();
+            run.after("ready");
+            run.signal(libc::SIGTERM);
+            finishes(run).is_some_and(|end| end.code == Some(137))
+        },
+    ),
     ("a stopped application hears that it is to end", |init| {
         let run = init.listener();
         let application = children_of(run.pid())[0];

@@ -48,7 +48,9 @@ fn nothing_but_the_binary_is_enough() {
 fn without_proc_signals_and_orphans_are_looked_after_as_ever() {
     let root = bare_root();
     for place in Place::BOTH {
-        let start = |words: &[&str]| inside(root.path(), place, &[&["--", "/probe"], words].concat()).start();
+        let start = |words: &[&str]| {
+            inside(root.path(), place, &[&["--", "/probe"], words].concat()).start()
+        };
         let mut run = start(&["listen", "15"]);
         run.after("ready");
         for signal in [libc::SIGHUP, 50] {
@@ -79,7 +81,8 @@ fn users_are_numbers_where_there_is_no_passwd() {
     let words = ["--user", "1000:1000", "--", "/probe", "report"];
     let report = inside(root.path(), Place::Subreaper, &words).end().report();
     assert_eq!((&report["uid"], &report["env"]["HOME"]), (&1000.into(), &"/".into()));
-    let end = inside(root.path(), Place::Subreaper, &["--user", "app", "--", "/probe", "report"]).end();
+    let end =
+        inside(root.path(), Place::Subreaper, &["--user", "app", "--", "/probe", "report"]).end();
     assert_eq!(end.code, Some(64));
     assert!(end.stderr.contains("use numbers"), "{end:?}");
 }
@@ -103,7 +106,10 @@ fn a_filter_that_refuses_close_range_and_clone3_is_tolerated() {
         let mut run = Setup::program(place, &probe, &words).start();
         run.after("left");
         let end = run.end();
-        assert_eq!((end.code, end.lines, end.stderr.as_str()), (Some(7), vec!["saved".to_owned()], ""));
+        assert_eq!(
+            (end.code, end.lines, end.stderr.as_str()),
+            (Some(7), vec!["saved".to_owned()], "")
+        );
 
         let words = ["confined", premain(), "--", &probe, "listen", "15"];
         let mut run = Setup::program(place, &probe, &words)

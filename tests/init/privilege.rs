@@ -21,7 +21,8 @@ fn with_etc(passwd: &str, group: &str, options: &[&str], application: &[&str]) -
 }
 
 const PASSWD: &str = "root:x:0:0::/root:/bin/sh\napp:x:4242:4343::/srv/app:/bin/sh\n";
-const GROUP: &str = "root:x:0:\napp:x:4343:\nvideo:x:44:app\nplugdev:x:46:other,app\nother:x:47:other\n";
+const GROUP: &str =
+    "root:x:0:\napp:x:4343:\nvideo:x:44:app\nplugdev:x:46:other,app\nother:x:47:other\n";
 
 #[test]
 fn the_application_becomes_its_user() {
@@ -41,7 +42,8 @@ fn the_application_becomes_its_user() {
                 "exec" => &["--exec", "--user", user],
                 _ => &[],
             };
-            let mut setup = with_etc(PASSWD, GROUP, options, &[&probe, "report"]).env("HOME", "/root");
+            let mut setup =
+                with_etc(PASSWD, GROUP, options, &[&probe, "report"]).env("HOME", "/root");
             if how == "variable" {
                 setup = setup.env("PREMAIN_USER", user);
             }

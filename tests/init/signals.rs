@@ -17,7 +17,8 @@ fn a_term_is_never_lost_from_the_moment_that_there_is_a_child() {
     for place in Place::BOTH {
         for target in ["child", "group"] {
             for _ in 0..50 {
-                let run = Setup::new(place, &["--signal-target", target], &["/bin/sleep", "1000"]).start();
+                let run = Setup::new(place, &["--signal-target", target], &["/bin/sleep", "1000"])
+                    .start();
                 while children_of(run.pid()).is_empty() {}
                 run.signal(libc::SIGTERM);
                 let end = run.end();
@@ -113,12 +114,13 @@ fn a_log_line_to_a_closed_pipe_does_not_kill_the_application() {
         // Its reader is gone: every line is an EPIPE, and a SIGPIPE for whoever writes it.
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        let mut run = Setup::probe(place, &["--log", "trace", "--drop-env", "A"], &["listen", "15"])
-            .env("PREMAIN_NONSENSE", "a warning in the boot")
-            .with(|command| {
-                command.stderr(Stdio::from(writer));
-            })
-            .start();
+        let mut run =
+            Setup::probe(place, &["--log", "trace", "--drop-env", "A"], &["listen", "15"])
+                .env("PREMAIN_NONSENSE", "a warning in the boot")
+                .with(|command| {
+                    command.stderr(Stdio::from(writer));
+                })
+                .start();
         run.after("ready");
         run.signal(libc::SIGUSR1);
         run.expect("got 10");
@@ -174,7 +176,8 @@ fn without_a_group_it_is_the_process_that_is_meant() {
 
 #[test]
 fn signals_are_rewritten_and_dropped() {
-    let rules = ["--rewrite", "TERM:QUIT", "--rewrite=HUP:0 RTMIN+3:USR2", "--rewrite", "USR1:SIGRTMAX"];
+    let rules =
+        ["--rewrite", "TERM:QUIT", "--rewrite=HUP:0 RTMIN+3:USR2", "--rewrite", "USR1:SIGRTMAX"];
     let mut run = Setup::probe(Place::Pid1, &rules, &["listen", "3"]).start();
     run.after("ready");
     for (sent, got) in [(libc::SIGUSR1, 64), (37, 12), (libc::SIGUSR2, 12), (libc::SIGWINCH, 28)] {
@@ -203,7 +206,9 @@ fn the_first_term_is_delayed_and_nothing_else() {
 
 #[test]
 fn whoever_asks_twice_does_not_wait_for_the_delay() {
-    let mut run = Setup::probe(Place::Pid1, &["--term-delay", "1h", "--grace", "2h"], &["listen", "15"]).start();
+    let mut run =
+        Setup::probe(Place::Pid1, &["--term-delay", "1h", "--grace", "2h"], &["listen", "15"])
+            .start();
     run.after("ready");
     run.signal(libc::SIGTERM);
     // Once the first one has been taken: two that are pending at once are one.

@@ -86,7 +86,8 @@ impl Terminal {
 fn shell() -> (Run, Terminal) {
     let bash = debian("bash", "bash");
     let words = ["--norc", "--noprofile", "--noediting", "-i"];
-    let setup = Setup::program(Place::Subreaper, &bash, &words).env("PS1", "").env("PROMPT_COMMAND", "");
+    let setup =
+        Setup::program(Place::Subreaper, &bash, &words).env("PS1", "").env("PROMPT_COMMAND", "");
     let (run, mut terminal) = Terminal::start(setup);
     terminal.type_in(&format!("alias premain={}\n", premain()));
     terminal.type_in("stty -echo; echo here\n");
@@ -147,7 +148,13 @@ fn a_resized_window_is_the_applications() {
     terminal.shows("ready");
     let size = Winsize { ws_row: 11, ws_col: 22, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: the size outlives the call.
-    unsafe { libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&terminal.keyboard.as_fd()), libc::TIOCSWINSZ, &size) };
+    unsafe {
+        libc::ioctl(
+            std::os::fd::AsRawFd::as_raw_fd(&terminal.keyboard.as_fd()),
+            libc::TIOCSWINSZ,
+            &size,
+        )
+    };
     terminal.shows("got 28");
     assert_eq!(run.end().code, Some(0));
 }
@@ -165,7 +172,8 @@ fn a_lost_terminal_is_a_hangup() {
 
 #[test]
 fn an_init_in_the_background_may_write_where_that_stops_others() {
-    let script = "stty tostop; exec \"$0\" --log debug -- /bin/sh -c 'echo ready; read line; exit 3'";
+    let script =
+        "stty tostop; exec \"$0\" --log debug -- /bin/sh -c 'echo ready; read line; exit 3'";
     let setup = Setup::program(Place::Pid1, "/bin/sh", &["-c", script, premain()]);
     let (run, mut terminal) = Terminal::start(setup);
     terminal.shows("ready");

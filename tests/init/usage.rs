@@ -62,10 +62,14 @@ fn a_wrong_value_says_what_is_allowed_and_starts_nothing() {
         let application = ["--", "/bin/echo", "started"];
         let end = run(&[&[format!("--{option}={value}").as_str()][..], &application].concat());
         assert_eq!((end.code, end.lines.len()), (Some(64), 0), "--{option} {value}: {end:?}");
-        assert!(end.stderr.contains(allowed) && end.stderr.contains(&format!("--{option}")), "{end:?}");
+        assert!(
+            end.stderr.contains(allowed) && end.stderr.contains(&format!("--{option}")),
+            "{end:?}"
+        );
 
         let variable = format!("PREMAIN_{}", option.replace('-', "_").to_uppercase());
-        let end = Setup::program(Place::Subreaper, premain(), &application).env(&variable, value).end();
+        let end =
+            Setup::program(Place::Subreaper, premain(), &application).env(&variable, value).end();
         assert_eq!((end.code, end.lines.len()), (Some(78), 0), "{variable}={value}: {end:?}");
         assert!(end.stderr.contains(allowed) && end.stderr.contains(&variable), "{end:?}");
     }
@@ -85,7 +89,8 @@ fn an_application_that_cannot_be_started_is_explained() {
     let file = |name: &str, content: &[u8], mode: u32| {
         let path = folder.path().join(name);
         std::fs::write(&path, content).unwrap();
-        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode))
+            .unwrap();
         path.into_os_string().into_string().unwrap()
     };
     // An ELF header that is right but for the machine: the other of the two that matter.
@@ -125,7 +130,10 @@ fn a_dynamic_program_without_its_loader_is_explained() {
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let end = Setup::new(Place::Subreaper, &[], &[path.to_str().unwrap()]).end();
     assert_eq!(end.code, Some(126));
-    assert!(end.stderr.contains("loader /lib64/ld-xxxxx") && end.stderr.contains("musl"), "{end:?}");
+    assert!(
+        end.stderr.contains("loader /lib64/ld-xxxxx") && end.stderr.contains("musl"),
+        "{end:?}"
+    );
 }
 
 #[test]
@@ -136,7 +144,8 @@ fn programs_are_looked_for_in_the_applications_path() {
         std::fs::create_dir(&path).unwrap();
         let tool = path.join("tool");
         std::fs::write(&tool, format!("#!/bin/sh\necho {name}\n")).unwrap();
-        std::fs::set_permissions(&tool, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        std::fs::set_permissions(&tool, std::os::unix::fs::PermissionsExt::from_mode(mode))
+            .unwrap();
     }
     let path = format!("/nowhere:{0}/first:{0}/second", folder.path().display());
     let end = Setup::new(Place::Subreaper, &[], &["tool"]).env("PATH", path).end();
@@ -145,6 +154,10 @@ fn programs_are_looked_for_in_the_applications_path() {
         .env("PATH", format!("{}/first", folder.path().display()))
         .end();
     assert_eq!(end.code, Some(126));
-    let end = Setup::new(Place::Subreaper, &[], &["true"]).with(|c| { c.env_remove("PATH"); }).end();
+    let end = Setup::new(Place::Subreaper, &[], &["true"])
+        .with(|c| {
+            c.env_remove("PATH");
+        })
+        .end();
     assert_eq!(end.code, Some(0), "{end:?}");
 }

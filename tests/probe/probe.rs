@@ -3,6 +3,16 @@
 //! Without Rust's runtime, which would change some of what there is to report before `main`.
 
 #![no_main]
+#![allow(
+    unsafe_code,
+    missing_docs,
+    clippy::pedantic,
+    clippy::undocumented_unsafe_blocks,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a program of the tests, which looks at what the kernel says"
+)]
 
 use std::ffi::{CString, c_int};
 use std::io::{Read, Write};

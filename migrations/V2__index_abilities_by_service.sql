@@ -1,0 +1,1 @@
+CREATE INDEX idx_abilities_service_name ON abilities (service_name);

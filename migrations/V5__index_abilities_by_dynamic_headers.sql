@@ -1,0 +1,1 @@
+CREATE INDEX idx_abilities_dynamic_headers ON abilities (dynamic_headers_required);

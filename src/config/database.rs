@@ -1,0 +1,219 @@
+//! A PostgreSQL database as premain knows it once every URL, family and default is judged.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Secret;
+
+/// Where PostgreSQL listens unless somebody says otherwise.
+pub const DEFAULT_PORT: u16 = 5432;
+
+/// One database, on one server or on several that stand in for each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Database {
+    /// The servers to try, in order; never empty.
+    pub hosts: Vec<Host>,
+    /// The role to log in as.
+    pub user: String,
+    /// Its password, if one was given.
+    pub password: Option<Secret>,
+    /// The database.
+    pub name: String,
+    /// Encryption.
+    pub tls: Tls,
+    /// Server settings for the session, `-c name=value …`, as libpq's `options`.
+    pub options: Option<String>,
+    /// What `pg_stat_activity` shows.
+    pub application_name: Option<String>,
+    /// Which servers will do.
+    pub session: SessionTarget,
+    /// Prisma's `schema`: where unqualified names live.
+    pub schema: Option<String>,
+    /// One attempt's time limit, where the URL has one.
+    pub connect_timeout: Option<Duration>,
+    /// Where all of this was found, for messages: `DATABASE_URL`.
+    pub origin: String,
+}
+
+impl Database {
+    /// A login that no server knows, to hear whether one answers at all.
+    pub fn nobody(host: Host) -> Database {
+        Database {
+            hosts: vec![host],
+            user: "premain".to_owned(),
+            password: None,
+            name: "postgres".to_owned(),
+            tls: Tls { mode: SslMode::Disable, ..Tls::default() },
+            options: None,
+            application_name: None,
+            session: SessionTarget::Any,
+            schema: None,
+            connect_timeout: None,
+            origin: String::new(),
+        }
+    }
+}
+
+impl fmt::Display for Database {
+    /// `devx@db:5432/devxplatform`: for log lines, without secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@", self.user)?;
+        for (index, host) in self.hosts.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            write!(f, "{comma}{host}")?;
+        }
+        write!(f, "/{}", self.name)
+    }
+}
+
+/// One server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Host {
+    /// A name or address, and a port.
+    Tcp {
+        /// Name or address, without the brackets of IPv6.
+        host: String,
+        /// Its port.
+        port: u16,
+    },
+    /// The folder of a unix socket, and the port in the socket's name.
+    Unix {
+        /// The folder.
+        folder: PathBuf,
+        /// The port.
+        port: u16,
+    },
+}
+
+impl Host {
+    /// A path is the folder of a socket, anything else a name or address.
+    pub(super) fn new(host: &str, port: u16) -> Host {
+        if host.starts_with('/') {
+            Host::Unix { folder: host.into(), port }
+        } else {
+            Host::Tcp { host: host.to_owned(), port }
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    /// `db:5432`, `[::1]:5432`, `/run/postgresql/.s.PGSQL.5432`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Host::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Host::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Host::Unix { folder, port } => {
+                write!(f, "{}", folder.join(format!(".s.PGSQL.{port}")).display())
+            }
+        }
+    }
+}
+
+/// How a connection is encrypted, and what must be proved.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tls {
+    /// `sslmode`.
+    pub mode: SslMode,
+    /// `sslrootcert`.
+    pub root: Option<RootCertificates>,
+    /// `sslcert` and `sslkey`, PEM files.
+    pub client: Option<(PathBuf, PathBuf)>,
+    /// `channel_binding`.
+    pub channel_binding: ChannelBinding,
+    /// `sslnegotiation=direct`: no request first, PostgreSQL 17's way.
+    pub direct: bool,
+}
+
+/// `sslmode`, in libpq's meaning, and node-postgres's `no-verify`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SslMode {
+    /// Never.
+    Disable,
+    /// If the server offers it; unverified. (libpq's `allow` means the same here.)
+    #[default]
+    Prefer,
+    /// Always; unverified unless a root certificate is given, then as [`SslMode::VerifyCa`].
+    Require,
+    /// Always, with a certificate of a known authority.
+    VerifyCa,
+    /// Always, with a certificate of a known authority for this very host.
+    VerifyFull,
+    /// Always, and never verified.
+    NoVerify,
+}
+
+/// `sslrootcert`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RootCertificates {
+    /// The operating system's.
+    System,
+    /// A PEM file.
+    File(PathBuf),
+}
+
+/// `channel_binding`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ChannelBinding {
+    /// Never.
+    Disable,
+    /// Where the server can.
+    #[default]
+    Prefer,
+    /// Or not at all.
+    Require,
+}
+
+/// `target_session_attrs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SessionTarget {
+    /// Any server.
+    #[default]
+    Any,
+    /// One that takes writes.
+    ReadWrite,
+    /// One that does not.
+    ReadOnly,
+    /// One that is not in recovery.
+    Primary,
+    /// One that is.
+    Standby,
+    /// A standby, or any if there is none.
+    PreferStandby,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_shown_as_one_would_connect_to_it() {
+        for (host, shown) in [
+            ("db", "db:5433"),
+            ("10.0.0.7", "10.0.0.7:5433"),
+            ("::1", "[::1]:5433"),
+            ("/run/postgresql", "/run/postgresql/.s.PGSQL.5433"),
+        ] {
+            assert_eq!(Host::new(host, 5433).to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn a_database_is_shown_without_its_password() {
+        let database = Database {
+            hosts: vec![Host::new("db", DEFAULT_PORT), Host::new("/run", 5433)],
+            user: "devx".to_owned(),
+            password: Some(Secret::new("hunter2")),
+            name: "devxplatform".to_owned(),
+            tls: Tls::default(),
+            options: None,
+            application_name: None,
+            session: SessionTarget::default(),
+            schema: None,
+            connect_timeout: None,
+            origin: "DATABASE_URL".to_owned(),
+        };
+        assert_eq!(database.to_string(), "devx@db:5432,/run/.s.PGSQL.5433/devxplatform");
+        assert!(!format!("{database:?}").contains("hunter2"));
+    }
+}

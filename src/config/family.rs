@@ -1,0 +1,292 @@
+//! Which variables name the database: a connection string, or the first family of variables.
+
+use serde::Deserialize;
+
+use super::database::{Database, Host};
+use super::env::Environment;
+use super::settings::Settings;
+use super::{Problem, Target, url, user};
+
+/// `variables! { field "NAME" … }` makes [`Variables`] for envy, and [`NAMES`].
+macro_rules! variables {
+    ($($field:ident $name:literal)*) => {
+        /// The variables that say something about databases, as they stand.
+        #[derive(Default, Deserialize)]
+        struct Variables { $($field: Option<String>,)* }
+
+        impl Variables {
+            fn get(&self, name: &str) -> Option<&str> {
+                match name {
+                    $($name => self.$field.as_deref(),)*
+                    _ => None,
+                }
+            }
+        }
+
+        /// Their names.
+        pub(super) const NAMES: &[&str] = &[$($name),*];
+    };
+}
+
+variables! {
+    migration_database_url "MIGRATION_DATABASE_URL"
+    direct_url "DIRECT_URL"
+    database_url "DATABASE_URL"
+    postgres_host "POSTGRES_HOST"
+    postgres_port "POSTGRES_PORT"
+    postgres_user "POSTGRES_USER"
+    postgres_password "POSTGRES_PASSWORD"
+    postgres_db "POSTGRES_DB"
+    db_host "DB_HOST"
+    db_port "DB_PORT"
+    db_user "DB_USER"
+    db_password "DB_PASSWORD"
+    db_name "DB_NAME"
+    pghost "PGHOST"
+    pghostaddr "PGHOSTADDR"
+    pgport "PGPORT"
+    pguser "PGUSER"
+    pgpassword "PGPASSWORD"
+    pgdatabase "PGDATABASE"
+    pgsslmode "PGSSLMODE"
+    pgsslrootcert "PGSSLROOTCERT"
+    pgsslcert "PGSSLCERT"
+    pgsslkey "PGSSLKEY"
+    pgsslnegotiation "PGSSLNEGOTIATION"
+    pgchannelbinding "PGCHANNELBINDING"
+    pgoptions "PGOPTIONS"
+    pgappname "PGAPPNAME"
+    pgconnect_timeout "PGCONNECT_TIMEOUT"
+    pgtargetsessionattrs "PGTARGETSESSIONATTRS"
+    pgservice "PGSERVICE"
+    pgpassfile "PGPASSFILE"
+}
+
+/// Connection strings, in the order of preference.
+const URLS: [&str; 3] = ["MIGRATION_DATABASE_URL", "DIRECT_URL", "DATABASE_URL"];
+
+/// libpq's parameters, and the variables that give their values.
+type Table = [(&'static str, &'static str)];
+
+const POSTGRES: &Table = &[
+    ("host", "POSTGRES_HOST"),
+    ("port", "POSTGRES_PORT"),
+    ("user", "POSTGRES_USER"),
+    ("password", "POSTGRES_PASSWORD"),
+    ("dbname", "POSTGRES_DB"),
+];
+
+const DB: &Table = &[
+    ("host", "DB_HOST"),
+    ("port", "DB_PORT"),
+    ("user", "DB_USER"),
+    ("password", "DB_PASSWORD"),
+    ("dbname", "DB_NAME"),
+];
+
+/// libpq's fallbacks for whatever a string or another family leaves out, the host aside.
+const FALLBACKS: &Table = &[
+    ("port", "PGPORT"),
+    ("user", "PGUSER"),
+    ("password", "PGPASSWORD"),
+    ("dbname", "PGDATABASE"),
+    ("sslrootcert", "PGSSLROOTCERT"),
+    ("sslcert", "PGSSLCERT"),
+    ("sslkey", "PGSSLKEY"),
+    ("sslnegotiation", "PGSSLNEGOTIATION"),
+    ("channel_binding", "PGCHANNELBINDING"),
+    ("options", "PGOPTIONS"),
+    ("application_name", "PGAPPNAME"),
+    ("connect_timeout", "PGCONNECT_TIMEOUT"),
+    ("target_session_attrs", "PGTARGETSESSIONATTRS"),
+];
+
+/// What the environment says about servers.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The database to wait for and to migrate.
+    pub database: Option<Database>,
+    /// One more server to wait for: `DB_HOST` beside a URL, or alone.
+    pub server: Option<Target>,
+}
+
+/// What the environment names.
+enum Named {
+    /// A database.
+    Database(Settings),
+    /// One that cannot be made out.
+    Unreadable,
+    /// None.
+    Nothing,
+}
+
+/// Finds the database, and the server besides, that `environment` names; adds what is wrong with
+/// it to `problems`.
+pub(super) fn find(
+    environment: &Environment,
+    problems: &mut Vec<Problem>,
+    warnings: &mut Vec<String>,
+) -> Found {
+    let known = environment.with_prefix("").filter(|(name, _)| NAMES.contains(name));
+    let pairs = known.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    // Every field is an optional string: there is nothing for envy to refuse.
+    let variables = envy::from_iter(pairs).unwrap_or_default();
+    let search = Search { environment, variables };
+
+    let named = match search.url(problems, warnings) {
+        Named::Nothing => search.family(warnings),
+        named => named,
+    };
+    let (database, is_db_host) = match &named {
+        Named::Database(settings) => {
+            (settings.database(problems, warnings), settings.origin() == "DB_HOST")
+        }
+        Named::Unreadable | Named::Nothing => (None, false),
+    };
+    let server = (!is_db_host).then(|| search.server(problems)).flatten();
+    search.warn_of_files(database.as_ref(), warnings);
+    let known = database.iter().flat_map(|database: &Database| &database.hosts);
+    let server = server.filter(|server| !known.clone().any(|known| search.means(server, known)));
+    Found { server: server.map(answering), database }
+}
+
+/// `DB_HOST` stands for a server, whoever may log in there.
+fn answering(host: Host) -> Target {
+    match host {
+        Host::Tcp { host, port } => Target::PostgresServer { host, port },
+        socket @ Host::Unix { .. } => Target::Unix(socket.to_string().into()),
+    }
+}
+
+/// The variables of an environment, and how messages call them.
+struct Search<'a> {
+    environment: &'a Environment,
+    variables: Variables,
+}
+
+impl Search<'_> {
+    /// The first connection string; those of other databases are somebody else's.
+    fn url(&self, problems: &mut Vec<Problem>, warnings: &mut Vec<String>) -> Named {
+        for name in URLS {
+            let Some(text) = self.variables.get(name) else {
+                continue;
+            };
+            let origin = self.environment.called(name);
+            if let Some(scheme) = url::foreign(text) {
+                warnings.push(format!("{origin} is a {scheme} URL, not PostgreSQL's: ignored"));
+                continue;
+            }
+            return match url::parse(text) {
+                Ok(parts) => {
+                    warnings.extend(parts.doubts.iter().map(|doubt| format!("{origin} {doubt}")));
+                    Named::Database(self.completed(Settings::of_url(&origin, parts)))
+                }
+                Err(fault) => {
+                    let what = format!("{fault} ({})", url::redact(text));
+                    problems.push(Problem { name: origin, what });
+                    Named::Unreadable
+                }
+            };
+        }
+        Named::Nothing
+    }
+
+    /// The first family of single variables.
+    fn family(&self, warnings: &mut Vec<String>) -> Named {
+        let has = |name: &&str| self.variables.get(name).is_some();
+        if has(&"POSTGRES_HOST") {
+            let mut settings = self.filled(Settings::new("POSTGRES_HOST"), POSTGRES);
+            if !has(&"PGUSER") {
+                // What the official image calls its role unless it is told otherwise.
+                settings.fill("user", "postgres", "POSTGRES_USER");
+            }
+            return Named::Database(self.completed(settings));
+        }
+        if has(&"DB_HOST") && (has(&"DB_USER") || has(&"DB_NAME")) {
+            let settings = self.filled(Settings::new("DB_HOST"), DB);
+            return Named::Database(self.completed(settings));
+        }
+        if let Some(name) = ["PGHOST", "PGHOSTADDR", "PGDATABASE"].into_iter().find(has) {
+            return Named::Database(self.completed(Settings::new(name)));
+        }
+        if !has(&"DB_HOST") {
+            // Half a family: probably the server's own variables, in a shared env file.
+            let orphans = [(POSTGRES, "POSTGRES_HOST"), (DB, "DB_HOST")].into_iter();
+            let orphan = orphans.flat_map(|(table, host)| {
+                table.iter().map(move |(_, name)| (*name, host)).filter(|(name, _)| has(name))
+            });
+            warnings.extend(orphan.take(1).map(|(name, host)| {
+                format!("{name} is set, but neither {host} nor DATABASE_URL: no database is known")
+            }));
+        }
+        Named::Nothing
+    }
+
+    /// What is not said yet, from libpq's variables, and the user from the operating system.
+    fn completed(&self, mut settings: Settings) -> Settings {
+        if !settings.says("host") && !settings.says("hostaddr") {
+            settings = self.filled(settings, &[("host", "PGHOST"), ("hostaddr", "PGHOSTADDR")]);
+        }
+        // `ssl` is another word for it.
+        if !settings.says("ssl") {
+            settings = self.filled(settings, &[("sslmode", "PGSSLMODE")]);
+        }
+        settings = self.filled(settings, FALLBACKS);
+        if !settings.says("user") {
+            settings.fill("user", &user::own_name().unwrap_or_default(), "USER");
+        }
+        settings
+    }
+
+    fn filled(&self, mut settings: Settings, table: &Table) -> Settings {
+        for (key, name) in table {
+            if let Some(value) = self.variables.get(name) {
+                let value = if *key == "port" { service_port(value) } else { value };
+                settings.fill(key, value, &self.environment.called(name));
+            }
+        }
+        settings
+    }
+
+    /// libpq's files are not read: whoever relies on one is told.
+    fn warn_of_files(&self, database: Option<&Database>, warnings: &mut Vec<String>) {
+        if self.variables.get("PGSERVICE").is_some() {
+            warnings.push("PGSERVICE has no effect: premain reads no service file".to_owned());
+        }
+        let needed = database.is_some_and(|database| database.password.is_none());
+        if needed && self.variables.get("PGPASSFILE").is_some() {
+            let remedy = "premain reads no password file; PGPASSWORD_FILE names a file that \
+                          holds the password alone";
+            warnings.push(format!("PGPASSFILE has no effect: {remedy}"));
+        }
+    }
+
+    /// Where `DB_HOST` is.
+    fn server(&self, problems: &mut Vec<Problem>) -> Option<Host> {
+        self.variables.get("DB_HOST")?;
+        let settings = self.filled(Settings::new("DB_HOST"), &DB[..2]);
+        settings.hosts(problems).into_iter().next()
+    }
+
+    /// Whether `DB_HOST` is this server. Without a port of its own it takes any of that name: there
+    /// is hardly a second PostgreSQL on the host that the database is on.
+    fn means(&self, db_host: &Host, known: &Host) -> bool {
+        let name = |host: &Host| match host {
+            Host::Tcp { host, .. } => host.clone(),
+            Host::Unix { folder, .. } => folder.display().to_string(),
+        };
+        match self.variables.get("DB_PORT") {
+            Some(_) => db_host == known,
+            None => name(db_host) == name(known),
+        }
+    }
+}
+
+/// Kubernetes sets `DB_PORT=tcp://10.0.0.7:5432` for a service called `db`: its port is meant.
+fn service_port(value: &str) -> &str {
+    let address = value.strip_prefix("tcp://").and_then(|address| address.rsplit_once(':'));
+    address.map_or(value, |(_, port)| port)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,404 @@
+//! [`Config::read`]: options over variables, each value judged, every complaint kept.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::time::Duration;
+
+use super::option::{OPTIONS, OptionInfo, PREFIX, Raw};
+use super::{
+    Config, Environment, Format, Init, Launch, LedgerName, Log, Migrate, Problem, Problems, Signal,
+    SignalTarget, SourceChoice, Status, Target, User, Wait, cli, target, url, value,
+};
+
+impl Config {
+    /// Reads everything, and reports everything that is wrong with it in one go.
+    ///
+    /// # Errors
+    /// [`Problems`]; no secret is part of it.
+    pub fn read(
+        arguments: impl IntoIterator<Item = OsString>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Config, Problems> {
+        let line = cli::CommandLine::parse(arguments)?;
+        let mut environment = Environment::new(environment);
+        let mut reader = Reader::new(&line, &environment);
+        let raw = reader.raw();
+
+        let log = reader.log(&raw);
+        let init = reader.init(&raw);
+        let migrate = reader.migrate(&raw);
+        let status = reader.status(&raw);
+        let mut wait = reader.wait(&raw);
+        let user = reader.read("user", raw.user.as_deref(), User::parse);
+        let dropped: Vec<String> =
+            reader.each("drop-env", raw.drop_env.as_deref(), |name| Ok(name.to_owned()));
+        let Reader { mut problems, mut warnings, .. } = reader;
+
+        let found = environment.databases(&mut problems, &mut warnings);
+        wait.targets.extend(found.server);
+
+        if !problems.is_empty() {
+            return Err(Problems::Values(problems));
+        }
+        Ok(Config {
+            command: line.command,
+            log,
+            wait,
+            database: found.database,
+            migrate,
+            init,
+            launch: Launch { user, environment: environment.for_application(&dropped) },
+            status,
+            warnings,
+        })
+    }
+}
+
+/// Judges raw values one by one and keeps every complaint.
+struct Reader<'a> {
+    line: &'a cli::CommandLine,
+    merged: BTreeMap<String, String>,
+    problems: Vec<Problem>,
+    warnings: Vec<String>,
+}
+
+/// The parts of the configuration.
+impl Reader<'_> {
+    fn log(&mut self, raw: &Raw) -> Log {
+        let levels = [
+            ("error", tracing::Level::ERROR),
+            ("warn", tracing::Level::WARN),
+            ("info", tracing::Level::INFO),
+            ("debug", tracing::Level::DEBUG),
+            ("trace", tracing::Level::TRACE),
+        ];
+        let level = self.choice("log", raw.log.as_deref(), &levels);
+        let json = self.choice(
+            "log-format",
+            raw.log_format.as_deref(),
+            &[("text", false), ("json", true)],
+        );
+        Log { level: level.unwrap_or(Log::default().level), json: json.unwrap_or_default() }
+    }
+
+    fn wait(&mut self, raw: &Raw) -> Wait {
+        let timeout = self.read("wait-timeout", raw.wait_timeout.as_deref(), value::limit);
+        let db_optional = self.flag("db-optional", raw.db_optional.as_deref());
+        Wait {
+            timeout: timeout.unwrap_or(Some(Duration::from_mins(1))),
+            targets: self.targets(raw.wait_for.as_deref()),
+            db_optional,
+        }
+    }
+
+    fn targets(&mut self, raw: Option<&str>) -> Vec<Target> {
+        let origin = self.name("wait-for");
+        let mut doubts = Vec::new();
+        let targets = self.each("wait-for", raw, |text| target::target(text, &origin, &mut doubts));
+        self.warnings.append(&mut doubts);
+        targets
+    }
+
+    fn migrate(&mut self, raw: &Raw) -> Migrate {
+        let source = self.read("migrations", raw.migrations.as_deref(), |text| Ok(source(text)));
+        let format =
+            self.choice("format", raw.format.as_deref(), &[("refinery", Format::Refinery)]);
+        let ledger = self.read("ledger", raw.ledger.as_deref(), LedgerName::parse);
+        let lock_timeout = self.read("lock-timeout", raw.lock_timeout.as_deref(), value::limit);
+        let ddl_lock_timeout =
+            self.read("ddl-lock-timeout", raw.ddl_lock_timeout.as_deref(), value::limit);
+        let ddl_retries = self.read("ddl-retries", raw.ddl_retries.as_deref(), value::count);
+        Migrate {
+            source: source.unwrap_or(SourceChoice::Auto),
+            format,
+            ledger,
+            lock_timeout: lock_timeout.unwrap_or(Some(Duration::from_mins(5))),
+            ddl_lock_timeout: ddl_lock_timeout.unwrap_or(Some(Duration::from_secs(5))),
+            ddl_retries: ddl_retries.unwrap_or(10),
+        }
+    }
+
+    fn init(&mut self, raw: &Raw) -> Init {
+        let targets = [("child", SignalTarget::Child), ("group", SignalTarget::Group)];
+        let grace = self.read("grace", raw.grace.as_deref(), value::limit);
+        let signal_target = self.choice("signal-target", raw.signal_target.as_deref(), &targets);
+        let grace = grace.unwrap_or(Some(Duration::from_secs(8)));
+        let term_delay = self.read("term-delay", raw.term_delay.as_deref(), value::duration);
+        if let Some((delay, grace)) = term_delay.zip(grace)
+            && delay >= grace
+        {
+            let given = raw.term_delay.as_deref().unwrap_or_default();
+            let allowed =
+                "shorter than --grace (PREMAIN_GRACE, 8s by default), of which it is a part";
+            self.complain("term-delay", given, allowed);
+        }
+        Init {
+            exec: self.flag("exec", raw.exec.as_deref()),
+            grace,
+            signal_target: signal_target.unwrap_or(SignalTarget::Child),
+            rewrite: self
+                .each("rewrite", raw.rewrite.as_deref(), value::rewrite)
+                .into_iter()
+                .collect(),
+            term_delay: term_delay.unwrap_or_default(),
+            remap_exit: self
+                .each("remap-exit", raw.remap_exit.as_deref(), value::remap)
+                .into_iter()
+                .collect(),
+            pdeathsig: self.read("pdeathsig", raw.pdeathsig.as_deref(), Signal::parse),
+        }
+    }
+
+    fn status(&mut self, raw: &Raw) -> Status {
+        let json =
+            self.choice("output", raw.output.as_deref(), &[("table", false), ("json", true)]);
+        Status {
+            json: json.unwrap_or_default(),
+            exit_code: self.flag("exit-code", raw.exit_code.as_deref()),
+        }
+    }
+}
+
+/// Single values.
+impl<'a> Reader<'a> {
+    fn new(line: &'a cli::CommandLine, environment: &Environment) -> Self {
+        let mut merged = BTreeMap::new();
+        let mut warnings = Vec::new();
+        for (name, value) in environment.with_prefix(PREFIX) {
+            if OPTIONS.iter().any(|option| option.variable() == name) {
+                merged.insert(name.to_owned(), value.to_owned());
+            } else if name != AT_BUILD_TIME {
+                warnings.push(unknown_variable(name));
+            }
+        }
+        for (name, value) in &line.options {
+            if let Some(info) = OptionInfo::find(name) {
+                merged.insert(info.variable(), value.clone());
+            }
+        }
+        Reader { line, merged, problems: Vec::new(), warnings }
+    }
+
+    fn raw(&mut self) -> Raw {
+        // Every field is an optional string: there is nothing for envy to refuse.
+        envy::prefixed(PREFIX).from_iter(std::mem::take(&mut self.merged)).unwrap_or_default()
+    }
+
+    /// How the user named this option: as an option or as a variable.
+    fn name(&self, option: &str) -> String {
+        if self.line.options.contains_key(option) {
+            format!("--{option}")
+        } else {
+            OptionInfo::find(option).map(OptionInfo::variable).unwrap_or_default()
+        }
+    }
+
+    fn complain(&mut self, option: &str, found: &str, allowed: &str) {
+        let what = format!("is '{}', not {allowed}", url::redact(found));
+        self.problems.push(Problem { name: self.name(option), what });
+    }
+
+    fn read<T>(
+        &mut self,
+        option: &str,
+        raw: Option<&str>,
+        parse: impl Fn(&str) -> Result<T, value::Allowed>,
+    ) -> Option<T> {
+        // An option given twice: the last one counts.
+        let text = raw?.lines().last()?.trim();
+        match parse(text) {
+            Ok(value) => Some(value),
+            Err(allowed) => {
+                self.complain(option, text, &allowed);
+                None
+            }
+        }
+    }
+
+    fn choice<T: Copy>(
+        &mut self,
+        option: &str,
+        raw: Option<&str>,
+        choices: &[(&str, T)],
+    ) -> Option<T> {
+        self.read(option, raw, |text| value::choice(text, choices))
+    }
+
+    fn flag(&mut self, option: &str, raw: Option<&str>) -> bool {
+        self.read(option, raw, value::flag).unwrap_or_default()
+    }
+
+    fn each<T>(
+        &mut self,
+        option: &str,
+        raw: Option<&str>,
+        mut parse: impl FnMut(&str) -> Result<T, value::Allowed>,
+    ) -> Vec<T> {
+        let mut values = Vec::new();
+        for word in value::words(raw.unwrap_or_default()) {
+            match parse(word) {
+                Ok(value) => values.push(value),
+                Err(allowed) => self.complain(option, word, &allowed),
+            }
+        }
+        values
+    }
+}
+
+/// The folder to embed when premain is built; an image may carry it on.
+const AT_BUILD_TIME: &str = "PREMAIN_EMBED";
+
+fn unknown_variable(name: &str) -> String {
+    let option = name.trim_start_matches(PREFIX).to_lowercase().replace('_', "-");
+    let hint = cli::nearest(&option, OPTIONS.iter().map(|option| option.name))
+        .and_then(OptionInfo::find)
+        .map(|near| format!("; did you mean {}?", near.variable()))
+        .unwrap_or_default();
+    format!("{name} is no variable of premain's and has no effect{hint}")
+}
+
+fn source(text: &str) -> SourceChoice {
+    match text {
+        "auto" => SourceChoice::Auto,
+        "embedded" => SourceChoice::Embedded,
+        "none" => SourceChoice::None,
+        folder => SourceChoice::Folder(folder.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn read(line: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
+        let pairs = variables.iter().map(|(name, value)| (name.into(), value.into()));
+        Config::read(line.split_whitespace().map(OsString::from), pairs)
+            .map_err(|problems| format!("{}: {problems}", problems.exit().code()))
+    }
+
+    #[test]
+    fn without_options_everything_has_its_default() {
+        let config = read("node server.js", &[]).unwrap();
+        assert_eq!(config.log, Log::default());
+        assert_eq!(config.wait.timeout, Some(Duration::from_mins(1)));
+        assert!(config.wait.targets.is_empty() && !config.wait.db_optional);
+        assert_eq!(config.database, None);
+        assert_eq!(config.migrate.source, SourceChoice::Auto);
+        assert_eq!(config.migrate.lock_timeout, Some(Duration::from_mins(5)));
+        assert_eq!(config.migrate.ddl_lock_timeout, Some(Duration::from_secs(5)));
+        assert_eq!(config.migrate.ddl_retries, 10);
+        assert_eq!(config.init.grace, Some(Duration::from_secs(8)));
+        assert_eq!(config.init.signal_target, SignalTarget::Child);
+        assert_eq!(config.warnings, [""; 0]);
+    }
+
+    #[test]
+    fn every_option_is_a_variable_and_the_option_wins() {
+        let variables = [
+            ("PREMAIN_WAIT_TIMEOUT", "0"),
+            ("PREMAIN_MIGRATIONS", "db/migrations"),
+            ("PREMAIN_REWRITE", "TERM:QUIT HUP:0"),
+            ("PREMAIN_LOG_FORMAT", "json"),
+            ("PREMAIN_DB_OPTIONAL", "yes"),
+        ];
+        let config = read("--migrations none true", &variables).unwrap();
+        assert_eq!(config.wait.timeout, None);
+        assert_eq!(config.migrate.source, SourceChoice::None);
+        assert_eq!(config.init.rewrite.len(), 2);
+        assert!(config.log.json && config.wait.db_optional);
+        let config = read("true", &variables).unwrap();
+        assert_eq!(config.migrate.source, SourceChoice::Folder(PathBuf::from("db/migrations")));
+    }
+
+    #[test]
+    fn an_empty_variable_is_unset() {
+        let config = read("true", &[("PREMAIN_GRACE", ""), ("DATABASE_URL", "")]).unwrap();
+        assert_eq!(config.init.grace, Some(Duration::from_secs(8)));
+        assert_eq!(config.database, None);
+    }
+
+    #[test]
+    fn an_unknown_variable_is_a_warning_that_names_the_nearest() {
+        let config = read("true", &[("PREMAIN_WAIT_TIME", "5"), ("PREMAIN_X", "")]).unwrap();
+        assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+        assert!(config.warnings[0].contains("PREMAIN_WAIT_TIME is no variable"));
+        assert!(config.warnings[0].contains("did you mean PREMAIN_WAIT_TIMEOUT?"));
+    }
+
+    #[test]
+    fn the_variable_of_the_build_is_no_mistake() {
+        assert_eq!(read("true", &[("PREMAIN_EMBED", "db")]).unwrap().warnings, [""; 0]);
+    }
+
+    #[test]
+    fn a_log_file_is_no_option_of_premains() {
+        let config = read("true", &[("PREMAIN_LOG_FILE", "/tmp/log")]).unwrap();
+        assert!(config.warnings[0].starts_with("PREMAIN_LOG_FILE is no variable"));
+    }
+
+    #[test]
+    fn everything_wrong_is_told_in_one_go_and_by_the_name_it_was_given() {
+        let variables = [
+            ("PREMAIN_GRACE", "soon"),
+            ("PREMAIN_LOG", "loud"),
+            ("PREMAIN_WAIT_FOR", "db:5432 tcp://a:1"),
+            ("DATABASE_URL", "postgres://u:hunter2@h:0/d"),
+        ];
+        let said = read("true", &variables).unwrap_err();
+        let mut lines = said.lines();
+        for beginning in [
+            "78: PREMAIN_LOG is 'loud', not one of error, warn",
+            "PREMAIN_GRACE is 'soon', not a duration",
+            "PREMAIN_WAIT_FOR is 'db:5432', not tcp://HOST:PORT",
+            "DATABASE_URL says port=0",
+        ] {
+            let line = lines.next().unwrap();
+            assert!(line.starts_with(beginning), "{line} | {beginning}");
+        }
+        assert_eq!(lines.next(), None);
+        assert!(read("--grace soon true", &variables).unwrap_err().starts_with("64: "));
+    }
+
+    #[test]
+    fn no_value_is_shown_with_its_password() {
+        let url = "postgres://u:hunter2@h:0/d";
+        for name in ["PREMAIN_WAIT_FOR", "PREMAIN_LOG", "PREMAIN_GRACE", "PREMAIN_REWRITE"] {
+            let said = read("true", &[(name, url)]).unwrap_err();
+            assert!(said.contains(name) && !said.contains("hunter2"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_configuration_can_be_printed_without_secrets() {
+        let url = "postgres://u:hunter2@h/d";
+        let line = format!("--wait-for {url} true");
+        let parsed = cli::CommandLine::parse(line.split(' ').map(OsString::from)).unwrap();
+        assert!(!format!("{parsed:?}").contains("hunter2"));
+        let config = read(&line, &[("DATABASE_URL", url), ("PGPASSWORD", "hunter2")]).unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn the_application_gets_what_is_not_premains_alone() {
+        let variables = [
+            ("MIGRATION_DATABASE_URL", "postgres://owner@h/d"),
+            ("TOKEN", "t"),
+            ("KEY", "k"),
+            ("A", "b"),
+        ];
+        let config = read("--drop-env TOKEN --drop-env KEY true", &variables).unwrap();
+        assert_eq!(config.launch.environment, [("A".into(), "b".into())]);
+        assert_eq!(config.database.unwrap().origin, "MIGRATION_DATABASE_URL");
+    }
+
+    #[test]
+    fn targets_come_from_the_option_and_from_db_host() {
+        let config =
+            read("--wait-for file:///a --wait-for file:///b true", &[("DB_HOST", "db")]).unwrap();
+        let server = Target::PostgresServer { host: "db".to_owned(), port: 5432 };
+        let files = ["/a", "/b"].map(|path| Target::File(path.into()));
+        assert_eq!(config.wait.targets, [&files[..], &[server]].concat());
+    }
+}

@@ -1,0 +1,301 @@
+//! From the parts of a connection string, a family of variables and libpq's fallbacks to one
+//! [`Database`]: what each part means, and whether all of it together can work.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+use super::database::{DEFAULT_PORT, Database, Host, SessionTarget, SslMode};
+use super::parameters::{self, Meaning};
+use super::url::Parts;
+use super::{Problem, Secret, value};
+
+const SESSION_TARGETS: [(&str, SessionTarget); 6] = [
+    ("any", SessionTarget::Any),
+    ("read-write", SessionTarget::ReadWrite),
+    ("read-only", SessionTarget::ReadOnly),
+    ("primary", SessionTarget::Primary),
+    ("standby", SessionTarget::Standby),
+    ("prefer-standby", SessionTarget::PreferStandby),
+];
+
+/// Everything that was said about one database, unjudged.
+#[derive(Debug)]
+pub(super) struct Settings {
+    /// The variable that named it, for messages.
+    origin: String,
+    entries: BTreeMap<String, Setting>,
+}
+
+struct Setting {
+    value: String,
+    /// The variable of its own that it stands in; none if it is a part of [`Settings::origin`].
+    variable: Option<String>,
+}
+
+impl std::fmt::Debug for Setting {
+    /// Without the value, which may be a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Setting").field("variable", &self.variable).finish_non_exhaustive()
+    }
+}
+
+impl Settings {
+    /// Nothing yet, found in the variable `origin`.
+    pub(super) fn new(origin: &str) -> Settings {
+        Settings { origin: origin.to_owned(), entries: BTreeMap::new() }
+    }
+
+    /// The parts of the connection string in the variable `origin`.
+    pub(super) fn of_url(origin: &str, parts: Parts) -> Settings {
+        let mut settings = Settings::new(origin);
+        for (key, value) in parts.parameters {
+            if !value.is_empty() {
+                settings.entries.insert(key, Setting { value, variable: None });
+            }
+        }
+        settings
+    }
+
+    /// The variable that named the database.
+    pub(super) fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Whether this was said already.
+    pub(super) fn says(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
+    }
+
+    /// Takes this from `variable`, unless it was said already.
+    pub(super) fn fill(&mut self, key: &str, value: &str, variable: &str) {
+        if !value.is_empty() && !self.says(key) {
+            let setting = Setting { value: value.to_owned(), variable: Some(variable.to_owned()) };
+            self.entries.insert(key.to_owned(), setting);
+        }
+    }
+
+    /// The servers alone.
+    pub(super) fn hosts(&self, problems: &mut Vec<Problem>) -> Vec<Host> {
+        let mut judge = Judge { settings: self, problems, warnings: &mut Vec::new() };
+        judge.hosts(SslMode::default())
+    }
+
+    /// The database that all of this means; `None` if it cannot work, with the reasons in `problems`.
+    pub(super) fn database(
+        &self,
+        problems: &mut Vec<Problem>,
+        warnings: &mut Vec<String>,
+    ) -> Option<Database> {
+        let before = problems.len();
+        let mut judge = Judge { settings: self, problems, warnings };
+        judge.unused();
+        let mode = judge.ssl_mode();
+        let hosts = judge.hosts(mode);
+        let user = judge.user();
+        let database = Database {
+            tls: judge.tls(mode, &hosts),
+            hosts,
+            password: judge.text("password").map(Secret::new),
+            name: judge.text("dbname").unwrap_or(user).to_owned(),
+            user: user.to_owned(),
+            options: judge.options(),
+            application_name: ["application_name", "fallback_application_name"]
+                .into_iter()
+                .find_map(|key| judge.text(key))
+                .map(str::to_owned),
+            session: judge.choice("target_session_attrs", &SESSION_TARGETS).unwrap_or_default(),
+            schema: judge.text("schema").or(judge.text("currentSchema")).map(str::to_owned),
+            connect_timeout: judge.connect_timeout(),
+            origin: self.origin.clone(),
+        };
+        (problems.len() == before).then_some(database)
+    }
+}
+
+/// Judges settings one by one and keeps every complaint.
+pub(super) struct Judge<'a> {
+    pub(super) settings: &'a Settings,
+    problems: &'a mut Vec<Problem>,
+    warnings: &'a mut Vec<String>,
+}
+
+impl<'a> Judge<'a> {
+    pub(super) fn text(&self, key: &str) -> Option<&'a str> {
+        self.settings.entries.get(key).map(|setting| setting.value.as_str())
+    }
+
+    /// The value of `key` is not what is allowed.
+    pub(super) fn complain(&mut self, key: &str, allowed: &str) {
+        let value = self.text(key).unwrap_or_default();
+        self.blame(key, value, &format!("not {allowed}"));
+    }
+
+    /// `DATABASE_URL says sslmode=on, not …`, or `PGSSLMODE is 'on', not …`.
+    pub(super) fn blame(&mut self, key: &str, found: &str, what: &str) {
+        match self.settings.entries.get(key).and_then(|setting| setting.variable.clone()) {
+            None => self.object(&format!("says {key}={found}, {what}")),
+            Some(name) => {
+                self.problems.push(Problem { name, what: format!("is '{found}', {what}") });
+            }
+        }
+    }
+
+    /// A problem of the whole; `what` continues a sentence that begins with the variable.
+    pub(super) fn object(&mut self, what: &str) {
+        let name = self.settings.origin.clone();
+        self.problems.push(Problem { name, what: what.to_owned() });
+    }
+
+    fn warn(&mut self, what: &str) {
+        self.warnings.push(format!("{} {what}", self.settings.origin));
+    }
+
+    /// How messages call this setting: `PGSSLKEY`, or `sslkey in DATABASE_URL`.
+    pub(super) fn called(&self, key: &str) -> String {
+        match self.settings.entries.get(key).and_then(|setting| setting.variable.as_ref()) {
+            Some(name) => name.clone(),
+            None => format!("{key} in {}", self.settings.origin),
+        }
+    }
+
+    pub(super) fn choice<T: Copy>(&mut self, key: &str, choices: &[(&str, T)]) -> Option<T> {
+        match value::choice(self.text(key)?, choices) {
+            Ok(choice) => Some(choice),
+            Err(allowed) => {
+                self.complain(key, &allowed);
+                None
+            }
+        }
+    }
+
+    /// Says which parts have no effect.
+    fn unused(&mut self) {
+        let settings = self.settings;
+        for key in settings.entries.keys() {
+            match parameters::meaning(key) {
+                Meaning::Understood | Meaning::Harmless => {}
+                Meaning::Unsupported => {
+                    self.warn(&format!("asks for {key}, which premain does not support"));
+                }
+                Meaning::Unknown => {
+                    self.warn(&format!("has a parameter '{key}', which premain does not know"));
+                }
+            }
+        }
+        if self.text("service").is_some() {
+            self.object("names a service, and premain reads no service file: write host, user, …");
+        }
+        if self.text("gssencmode") == Some("require") {
+            self.object("says gssencmode=require, and premain encrypts with TLS only");
+        }
+    }
+
+    fn user(&mut self) -> &'a str {
+        self.text("user").unwrap_or_else(|| {
+            self.object("names no user: postgres://USER:PASSWORD@HOST/DATABASE");
+            ""
+        })
+    }
+
+    /// Servers and ports, paired as libpq pairs them.
+    fn hosts(&mut self, mode: SslMode) -> Vec<Host> {
+        let ports = self.ports();
+        let names = self.names(mode);
+        if ports.len() > 1 && ports.len() != names.len() {
+            self.object(&format!("has {} hosts and {} ports", names.len(), ports.len()));
+        }
+        let first = ports.first().copied().unwrap_or(DEFAULT_PORT);
+        let port = |index: usize| ports.get(index).copied().unwrap_or(first);
+        names.iter().enumerate().map(|(index, name)| Host::new(name, port(index))).collect()
+    }
+
+    fn ports(&mut self) -> Vec<u16> {
+        let Some(text) = self.text("port") else {
+            return Vec::new();
+        };
+        let port = |text: &str| match text.trim() {
+            "" => Some(DEFAULT_PORT),
+            number => number.parse().ok().filter(|port| *port != 0),
+        };
+        if let Some(ports) = text.split(',').map(port).collect() {
+            return ports;
+        }
+        let allowed = "a port from 1 to 65535";
+        let numeric = text.chars().all(|c| c.is_ascii_digit() || matches!(c, ',' | '-'));
+        if numeric || self.settings.entries.get("port").is_some_and(|s| s.variable.is_some()) {
+            self.complain("port", allowed);
+        } else {
+            // It may be a password whose host was forgotten: not to be shown.
+            self.object(&format!(
+                "has a ':' that is not followed by {allowed}: if it stands in front of the \
+                 password, the '@HOST' is missing or the password has a '/', '?' or '#' to be \
+                 percent-encoded"
+            ));
+        }
+        Vec::new()
+    }
+
+    fn names(&mut self, mode: SslMode) -> Vec<&'a str> {
+        let names: Vec<_> =
+            self.text("host").map(|list| list.split(',').collect()).unwrap_or_default();
+        let addresses: Vec<_> =
+            self.text("hostaddr").map(|list| list.split(',').collect()).unwrap_or_default();
+        if !addresses.iter().all(|text| text.is_empty() || text.parse::<IpAddr>().is_ok()) {
+            self.complain("hostaddr", "an IP address");
+        }
+        if !names.is_empty() && !addresses.is_empty() && names.len() != addresses.len() {
+            self.object(&format!("has {} hosts and {} hostaddrs", names.len(), addresses.len()));
+        }
+        if !names.iter().all(|name| is_host(name.trim())) {
+            let advice = "a host's name or address; a port stands apart from it";
+            self.complain("host", advice);
+        }
+        if mode == SslMode::VerifyFull && names.is_empty() && !addresses.is_empty() {
+            self.object("says sslmode=verify-full, and has a hostaddr but no host to verify");
+        }
+        // An address saves the look-up, where the name is not needed to verify the server.
+        let count = names.len().max(addresses.len()).max(1);
+        let at = |list: &[&'a str], index: usize| {
+            list.get(index).map(|text| text.trim()).filter(|text| !text.is_empty())
+        };
+        (0..count)
+            .map(|index| match (at(&names, index), at(&addresses, index)) {
+                (Some(name), _) if mode == SslMode::VerifyFull => name,
+                (_, Some(address)) => address,
+                (Some(name), None) => name,
+                (None, None) => "localhost",
+            })
+            .collect()
+    }
+
+    /// `options`, and the search path that Go's drivers take as a parameter of its own.
+    fn options(&self) -> Option<String> {
+        let escaped = |text: &str| text.replace('\\', "\\\\").replace(' ', "\\ ");
+        let search_path =
+            self.text("search_path").map(|p| format!("-c search_path={}", escaped(p)));
+        match (self.text("options"), search_path) {
+            (Some(options), Some(path)) => Some(format!("{options} {path}")),
+            (options, path) => path.or(options.map(str::to_owned)),
+        }
+    }
+
+    fn connect_timeout(&mut self) -> Option<Duration> {
+        let Ok(seconds) = self.text("connect_timeout")?.trim().parse::<i64>() else {
+            self.complain("connect_timeout", "a whole number of seconds");
+            return None;
+        };
+        // libpq: zero and below are for ever.
+        u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs)
+    }
+}
+
+/// A path, an IPv6 address, or something without blanks, colons and slashes.
+fn is_host(text: &str) -> bool {
+    text.starts_with('/')
+        || text.split('%').next().is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
+        || !text.contains(|c: char| c.is_whitespace() || c.is_control() || ":/@?#[]".contains(c))
+}
+
+#[cfg(test)]
+mod tests;

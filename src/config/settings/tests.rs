@@ -1,0 +1,384 @@
+use std::path::PathBuf;
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use proptest::prelude::*;
+
+use super::super::database::{ChannelBinding, RootCertificates, Tls};
+use super::super::url;
+use super::*;
+
+/// What a connection string in `DATABASE_URL` means, with the warnings; else everything that is
+/// wrong with it.
+fn judged(text: &str) -> Result<(Database, Vec<String>), String> {
+    let parts = url::parse(text)?;
+    let mut problems = Vec::new();
+    let mut warnings = Vec::new();
+    let database = Settings::of_url("DATABASE_URL", parts).database(&mut problems, &mut warnings);
+    let reasons: Vec<_> = problems.iter().map(|p| format!("{} {}", p.name, p.what)).collect();
+    assert_eq!(database.is_none(), !problems.is_empty(), "{text}");
+    database.map(|database| (database, warnings)).ok_or_else(|| reasons.join("\n"))
+}
+
+fn database(text: &str) -> Database {
+    let (database, warnings) = judged(text).unwrap_or_else(|reasons| panic!("{text}: {reasons}"));
+    assert_eq!(warnings, [""; 0], "{text}");
+    database
+}
+
+fn problem(text: &str) -> String {
+    judged(text).expect_err(text)
+}
+
+fn tls(query: &str) -> Tls {
+    database(&format!("postgres://u@h/d?{query}")).tls
+}
+
+fn tls_problem(query: &str) -> String {
+    problem(&format!("postgres://u@h/d?{query}"))
+}
+
+#[test]
+fn a_plain_url_means_what_it_says() {
+    let expected = Database {
+        hosts: vec![Host::Tcp { host: "db".to_owned(), port: 5433 }],
+        user: "u".to_owned(),
+        password: Some(Secret::new("p")),
+        name: "d".to_owned(),
+        tls: Tls::default(),
+        options: None,
+        application_name: None,
+        session: SessionTarget::Any,
+        schema: None,
+        connect_timeout: None,
+        origin: "DATABASE_URL".to_owned(),
+    };
+    assert_eq!(database("postgresql://u:p@db:5433/d"), expected);
+    assert_eq!(database("host=db port=5433 user=u password=p dbname=d"), expected);
+}
+
+#[test]
+fn the_database_is_called_as_the_user_unless_it_is_named() {
+    assert_eq!(database("postgres://u@h").name, "u");
+    assert_eq!(database("postgres://u@h").to_string(), "u@h:5432/u");
+}
+
+#[test]
+fn a_user_is_needed() {
+    assert!(problem("postgres://h/d").contains("DATABASE_URL names no user"));
+}
+
+#[test]
+fn hosts_and_ports_pair_as_in_libpq() {
+    for (text, hosts) in [
+        ("postgres://u@/d", "localhost:5432"),
+        ("postgres://u@a,b/d", "a:5432,b:5432"),
+        ("postgres://u@a:1,b/d", "a:1,b:5432"),
+        ("postgres://u@/d?host=a,b&port=1", "a:1,b:1"),
+        ("postgres://u@/d?host=a,b&port=1,2", "a:1,b:2"),
+        ("postgres://u@[::1]:1,[::2]/d", "[::1]:1,[::2]:5432"),
+        ("postgres://u@[fe80::1%25eth0]/d", "[fe80::1%eth0]:5432"),
+        ("postgres://u@%2Frun%2Fpg:6/d", "/run/pg/.s.PGSQL.6"),
+        ("postgres://u@localhost:6/d?host=/run/pg", "/run/pg/.s.PGSQL.6"),
+        (
+            "postgres://u@/d?host=/cloudsql/project:region:name",
+            "/cloudsql/project:region:name/.s.PGSQL.5432",
+        ),
+        ("postgres://u@/d?host=/run/pg,h", "/run/pg/.s.PGSQL.5432,h:5432"),
+        ("postgres://u@/d?hostaddr=10.0.0.7", "10.0.0.7:5432"),
+        ("postgres://u@h/d?hostaddr=10.0.0.7", "10.0.0.7:5432"),
+        ("postgres://u@a,b/d?hostaddr=,10.0.0.7", "a:5432,10.0.0.7:5432"),
+        ("postgres://u@h/d?hostaddr=10.0.0.7&sslmode=verify-full", "h:5432"),
+    ] {
+        assert_eq!(database(text).to_string(), format!("u@{hosts}/d"), "{text}");
+    }
+}
+
+#[test]
+fn hosts_that_cannot_be_are_problems() {
+    for (text, said) in [
+        ("postgres://u@h:99999/d", "says port=99999, not a port from 1 to 65535"),
+        ("postgres://u@h:0/d", "says port=0"),
+        ("postgres://u@h:-1/d", "says port=-1"),
+        ("postgres://u@/d?host=a,b&port=1,2,3", "2 hosts and 3 ports"),
+        ("postgres://u@/d?host=a,b&hostaddr=::1", "2 hosts and 1 hostaddrs"),
+        ("postgres://u@h/d?hostaddr=db", "hostaddr=db, not an IP address"),
+        ("postgres://u@/d?hostaddr=::1&sslmode=verify-full", "no host to verify"),
+        ("postgres://u@h%20h/d", "says host=h h"),
+        ("postgres://u@/d?host=db:5432", "a port stands apart"),
+    ] {
+        assert!(problem(text).contains(said), "{text}: {}", problem(text));
+    }
+}
+
+#[test]
+fn a_password_whose_host_was_forgotten_is_not_shown() {
+    for text in ["postgres://u:hunter2/d", "postgres://u:hunter2"] {
+        let said = problem(text);
+        assert!(said.contains("'@HOST' is missing"), "{said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+}
+
+#[test]
+fn every_sslmode_of_every_driver() {
+    use SslMode::{Disable, NoVerify, Prefer, Require, VerifyCa, VerifyFull};
+    for (query, mode) in [
+        ("", Prefer),
+        ("sslmode=disable", Disable),
+        ("sslmode=allow", Prefer),
+        ("sslmode=prefer", Prefer),
+        ("sslmode=require", Require),
+        ("sslmode=verify-ca", VerifyCa),
+        ("sslmode=verify-full", VerifyFull),
+        ("sslmode=no-verify", NoVerify),
+        ("ssl=true", Require),
+        ("ssl=1", Require),
+        ("ssl=false", Disable),
+        ("ssl=0", Disable),
+        ("ssl=no-verify", NoVerify),
+        ("ssl=require", Require),
+        ("ssl=verify-full", VerifyFull),
+        ("ssl=true&sslmode=verify-full", VerifyFull),
+        ("ssl=false&sslmode=require", Require),
+        ("sslmode=require&sslaccept=strict", VerifyFull),
+        ("sslmode=require&sslaccept=accept_invalid_certs", NoVerify),
+        ("sslaccept=strict", Prefer),
+        ("sslmode=verify-ca&sslaccept=accept_invalid_certs", VerifyCa),
+        ("uselibpqcompat=true&sslmode=require", Require),
+    ] {
+        assert_eq!(tls(query).mode, mode, "{query}");
+    }
+}
+
+#[test]
+fn tls_words_that_do_not_exist_are_problems_that_list_those_that_do() {
+    let modes = "disable, allow, prefer, require, verify-ca, verify-full, no-verify";
+    assert_eq!(
+        tls_problem("sslmode=on"),
+        format!("DATABASE_URL says sslmode=on, not one of {modes}")
+    );
+    assert!(tls_problem("ssl={\"rejectUnauthorized\":false}").contains("no-verify"));
+    assert!(tls_problem("sslaccept=maybe").contains("strict, accept_invalid_certs"));
+    assert!(tls_problem("channel_binding=maybe").contains("disable, prefer, require"));
+    assert!(tls_problem("sslnegotiation=maybe").contains("postgres, direct"));
+}
+
+#[test]
+fn system_roots_mean_full_verification() {
+    let expected =
+        Tls { mode: SslMode::VerifyFull, root: Some(RootCertificates::System), ..Tls::default() };
+    assert_eq!(tls("sslrootcert=system"), expected);
+    assert_eq!(tls("sslrootcert=system&sslmode=verify-full"), expected);
+    assert!(tls_problem("sslrootcert=system&sslmode=require").contains("verify-full"));
+}
+
+/// A folder with a certificate, two keys and something else.
+fn files() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content) in [
+        ("cert.pem", "-----BEGIN CERTIFICATE-----\n"),
+        ("key.pem", "-----BEGIN PRIVATE KEY-----\n"),
+        ("locked.pem", "-----BEGIN ENCRYPTED PRIVATE KEY-----\n"),
+        ("note.txt", "hello"),
+    ] {
+        std::fs::write(folder.path().join(name), content).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn certificates_are_files_that_exist() {
+    let folder = files();
+    let file = |name: &str| folder.path().join(name);
+    let query = format!(
+        "sslmode=verify-ca&sslrootcert={0}/cert.pem&sslcert={0}/cert.pem&sslkey={0}/key.pem",
+        folder.path().display()
+    );
+    let tls = tls(&query);
+    assert_eq!(tls.root, Some(RootCertificates::File(file("cert.pem"))));
+    assert_eq!(tls.client, Some((file("cert.pem"), file("key.pem"))));
+}
+
+#[test]
+fn certificates_that_cannot_work_are_problems_that_name_the_file() {
+    let folder = files();
+    let path = folder.path().display();
+    for (query, said) in [
+        (
+            format!("sslrootcert={path}/none.pem"),
+            format!("{path}/none.pem, which cannot be read: No such file"),
+        ),
+        (format!("sslrootcert={path}"), "cannot be read: Is a directory".to_owned()),
+        (format!("sslrootcert={path}/note.txt"), "without a PEM block of a CERTIFICATE".to_owned()),
+        (format!("sslcert={path}/cert.pem"), "no sslkey to sslcert in DATABASE_URL".to_owned()),
+        (format!("sslkey={path}/key.pem"), "no sslcert to sslkey in DATABASE_URL".to_owned()),
+        (format!("sslcert={path}/cert.pem&sslkey={path}/locked.pem"), "is encrypted".to_owned()),
+        (format!("sslcert={path}/cert.pem&sslkey={path}/cert.pem"), "of a PRIVATE KEY".to_owned()),
+        (format!("sslidentity={path}/x.p12&sslpassword=hunter2"), "PKCS#12".to_owned()),
+    ] {
+        let problem = tls_problem(&query);
+        assert!(problem.contains(&said), "{query}: {problem}");
+        assert!(!problem.contains("hunter2"), "{problem}");
+    }
+}
+
+#[test]
+fn prismas_sslcert_is_the_servers_authority() {
+    let folder = files();
+    let file = folder.path().join("cert.pem");
+    let tls = tls(&format!("sslmode=require&sslaccept=strict&sslcert={}", file.display()));
+    assert_eq!(tls.root, Some(RootCertificates::File(file)));
+    assert_eq!(tls.client, None);
+}
+
+#[test]
+fn without_tls_nobody_looks_at_certificates() {
+    assert_eq!(tls("sslmode=disable&sslrootcert=/none").root, None);
+    let socket = database("postgres://u@/d?host=/run/pg&sslmode=verify-full&sslrootcert=/none");
+    assert_eq!(socket.tls.root, None);
+}
+
+#[test]
+fn channel_binding_takes_tls() {
+    assert_eq!(tls("channel_binding=require").channel_binding, ChannelBinding::Require);
+    assert_eq!(tls("channel_binding=disable").channel_binding, ChannelBinding::Disable);
+    assert!(tls_problem("channel_binding=require&sslmode=disable").contains("takes TLS"));
+    assert!(problem("postgres://u@/d?host=/run&channel_binding=require").contains("takes TLS"));
+}
+
+#[test]
+fn direct_negotiation_takes_certain_tls() {
+    assert!(tls("sslnegotiation=direct&sslmode=require").direct);
+    assert!(!tls("sslnegotiation=postgres").direct);
+    assert!(tls_problem("sslnegotiation=direct").contains("sslmode=require"));
+}
+
+#[test]
+fn sessions_are_as_libpq_calls_them() {
+    use SessionTarget::{Any, PreferStandby, Primary, ReadOnly, ReadWrite, Standby};
+    for (word, session) in [
+        ("any", Any),
+        ("read-write", ReadWrite),
+        ("read-only", ReadOnly),
+        ("primary", Primary),
+        ("standby", Standby),
+        ("prefer-standby", PreferStandby),
+    ] {
+        let text = format!("postgres://u@h/d?target_session_attrs={word}");
+        assert_eq!(database(&text).session, session);
+    }
+    assert!(tls_problem("target_session_attrs=master").contains("read-write"));
+}
+
+#[test]
+fn a_timeout_is_in_seconds_and_zero_is_none() {
+    let timeout =
+        |text| database(&format!("postgres://u@h/d?connect_timeout={text}")).connect_timeout;
+    assert_eq!(timeout("10"), Some(Duration::from_secs(10)));
+    assert_eq!(timeout("0"), None);
+    assert_eq!(timeout("-1"), None);
+    assert!(tls_problem("connect_timeout=5s").contains("connect_timeout=5s, not a whole number"));
+}
+
+#[test]
+fn what_the_session_is_told() {
+    let all = "application_name=a&fallback_application_name=b&options=-c%20x%3Dy&schema=Sales";
+    let database = |query: &str| database(&format!("postgres://u@h/d?{query}"));
+    assert_eq!(database(all).application_name.as_deref(), Some("a"));
+    assert_eq!(database(all).options.as_deref(), Some("-c x=y"));
+    assert_eq!(database(all).schema.as_deref(), Some("Sales"));
+    assert_eq!(database("fallback_application_name=b").application_name.as_deref(), Some("b"));
+}
+
+#[test]
+fn a_search_path_of_its_own_becomes_an_option() {
+    let options = |query: &str| database(&format!("postgres://u@h/d?{query}")).options.unwrap();
+    assert_eq!(options("search_path=a"), "-c search_path=a");
+    assert_eq!(options("search_path=a, b&options=-c x=y"), "-c x=y -c search_path=a,\\ b");
+}
+
+#[test]
+fn the_parameters_of_pools_are_passed_over_in_silence() {
+    database(
+        "postgres://u@h/d?connection_limit=1&pool_timeout=2&pgbouncer=true&socket_timeout=3\
+         &statement_cache_size=0&max=10&min=1&idleTimeoutMillis=5&uselibpqcompat=true&keepalives=1\
+         &keepalives_idle=5&tcp_user_timeout=9&sslsni=1&krbsrvname=x&gssencmode=prefer\
+         &load_balance_hosts=random&client_encoding=utf8&x-migrations-table=m",
+    );
+}
+
+#[test]
+fn an_unknown_parameter_is_a_warning_that_names_it() {
+    let (_, warnings) = judged("postgres://u@h/d?sslmod=require&sslcrl=/x").unwrap();
+    assert_eq!(
+        warnings,
+        [
+            "DATABASE_URL asks for sslcrl, which premain does not support",
+            "DATABASE_URL has a parameter 'sslmod', which premain does not know",
+        ]
+    );
+}
+
+#[test]
+fn what_premain_cannot_do_is_a_problem() {
+    assert!(problem("service=prod user=u").contains("service file"));
+    assert!(tls_problem("gssencmode=require").contains("TLS only"));
+}
+
+#[test]
+fn every_problem_is_told_at_once() {
+    let problems = problem("postgres://h:0/d?sslmode=on&connect_timeout=x&channel_binding=y");
+    for said in ["port", "sslmode", "connect_timeout", "channel_binding", "no user"] {
+        assert!(problems.contains(said), "{said}: {problems}");
+    }
+}
+
+#[test]
+fn a_variable_of_its_own_is_blamed_by_its_name() {
+    let parts = url::parse("postgres://u@h/d").unwrap();
+    let mut settings = Settings::of_url("DATABASE_URL", parts);
+    settings.fill("sslmode", "on", "PGSSLMODE");
+    settings.fill("sslrootcert", "/none.pem", "PGSSLROOTCERT");
+    settings.fill("user", "other", "PGUSER");
+    let mut problems = Vec::new();
+    assert_eq!(settings.database(&mut problems, &mut Vec::new()), None);
+    let names: Vec<_> = problems.iter().map(|problem| problem.name.as_str()).collect();
+    assert_eq!(names, ["PGSSLMODE", "PGSSLROOTCERT"]);
+    assert!(problems[0].what.starts_with("is 'on', not one of"), "{problems:?}");
+    assert!(problems[1].what.starts_with("is '/none.pem', which cannot be read"));
+}
+
+#[test]
+fn settings_do_not_show_passwords() {
+    let settings = Settings::of_url("X", url::parse("postgres://u:hunter2@h/d").unwrap());
+    assert!(!format!("{settings:?}").contains("hunter2"));
+}
+
+proptest! {
+    #[test]
+    fn a_rendered_database_comes_back(
+        user in "[^\0]+", password in "[^\0]+", name in "[^\0]+", port: u16, folder in "(/[a-z]{1,9}){1,3}",
+    ) {
+        prop_assume!(port != 0);
+        let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let text = format!(
+            "postgres://{}:{}@db:{port},{}/{}",
+            encode(&user), encode(&password), encode(&folder), encode(&name),
+        );
+        let database = database(&text);
+        prop_assert_eq!(database.user, user);
+        prop_assert_eq!(database.password, Some(Secret::new(password)));
+        prop_assert_eq!(database.name, name);
+        prop_assert_eq!(database.hosts, [
+            Host::Tcp { host: "db".to_owned(), port },
+            Host::Unix { folder: PathBuf::from(folder), port: 5432 },
+        ]);
+    }
+
+    #[test]
+    fn no_parameters_make_the_judge_panic(
+        query in "((host|port|sslmode|ssl|connect_timeout|hostaddr|options|sslcert)=[a-z0-9,:/.-]{0,12}&){0,5}",
+    ) {
+        let _ = judged(&format!("postgres://u@h/d?{query}"));
+    }
+}

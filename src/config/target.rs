@@ -1,0 +1,205 @@
+//! `--wait-for`: what else to wait for.
+
+use std::fmt;
+
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+
+use super::settings::Settings;
+use super::value::Allowed;
+use super::{HttpUrl, Target, url};
+
+/// Every form of a target.
+const FORMS: &str = "tcp://HOST:PORT, http(s)://HOST[:PORT][/PATH], unix:///PATH, file:///PATH or \
+                     postgres://USER:PASSWORD@HOST:PORT/DATABASE";
+
+/// What cannot stand in a request line, line ends before all.
+const UNPRINTABLE: &AsciiSet = &CONTROLS.add(b' ');
+
+/// A target that stands in `origin`, which is an option or a variable. libpq's variables do not
+/// fill in what its URL leaves out: they are about the application's own database.
+///
+/// # Errors
+/// The forms of a target, or what is wrong with this one; without secrets.
+pub fn target(text: &str, origin: &str, warnings: &mut Vec<String>) -> Result<Target, Allowed> {
+    let forms = || FORMS.to_owned();
+    let (scheme, rest) = text.split_once("://").ok_or_else(forms)?;
+    match scheme.to_ascii_lowercase().as_str() {
+        "tcp" => tcp(rest).ok_or_else(|| "tcp://HOST:PORT".to_owned()),
+        "http" => http(false, rest).ok_or_else(|| "http://HOST[:PORT][/PATH]".to_owned()),
+        "https" => http(true, rest).ok_or_else(|| "https://HOST[:PORT][/PATH]".to_owned()),
+        "unix" => path(rest).map(Target::Unix).ok_or_else(|| "unix:///PATH".to_owned()),
+        "file" => path(rest).map(Target::File).ok_or_else(|| "file:///PATH".to_owned()),
+        _ if url::is_postgres(text) => postgres(text, origin, warnings),
+        _ => Err(forms()),
+    }
+}
+
+impl HttpUrl {
+    /// Host and port as a `Host:` header has them: `[::1]:8080`.
+    pub fn authority(&self) -> String {
+        let HttpUrl { host, port, .. } = self;
+        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        match (self.tls, port) {
+            (false, 80) | (true, 443) => host,
+            _ => format!("{host}:{port}"),
+        }
+    }
+}
+
+impl fmt::Display for HttpUrl {
+    /// Without the query, which may hold a token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "https" } else { "http" };
+        let path = self.path.split('?').next().unwrap_or_default();
+        write!(f, "{scheme}://{}{path}", self.authority())
+    }
+}
+
+fn tcp(rest: &str) -> Option<Target> {
+    let (host, port) = url::split_host(rest.strip_suffix('/').unwrap_or(rest)).ok()?;
+    Some(Target::Tcp { host: host_name(host)?, port: port.parse().ok().filter(|port| *port != 0)? })
+}
+
+fn http(tls: bool, rest: &str) -> Option<Target> {
+    let (rest, _fragment) = rest.split_once('#').unwrap_or((rest, ""));
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let (host, port) = url::split_host(authority).ok()?;
+    let port = match port {
+        "" if tls => 443,
+        "" => 80,
+        port => port.parse().ok().filter(|port| *port != 0)?,
+    };
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    let path = format!("{slash}{}", utf8_percent_encode(path, UNPRINTABLE));
+    Some(Target::Http(HttpUrl { tls, host: host_name(host)?, port, path }))
+}
+
+/// A name that can be looked up; a login in front of it is not supported.
+fn host_name(text: &str) -> Option<String> {
+    let strange = |c: char| c.is_whitespace() || c.is_control() || "/@?#[]".contains(c);
+    (!text.is_empty() && !text.contains(strange)).then(|| text.to_owned())
+}
+
+fn path(rest: &str) -> Option<std::path::PathBuf> {
+    let path = percent_decode_str(rest).decode_utf8().ok()?;
+    (path.len() > 1 && path.starts_with('/') && !path.contains('\0')).then(|| path.as_ref().into())
+}
+
+fn postgres(text: &str, origin: &str, warnings: &mut Vec<String>) -> Result<Target, Allowed> {
+    let allowed = |why: &str| format!("a postgres:// URL that can be used: it {why}");
+    let parts = url::parse(text).map_err(|fault| allowed(&fault))?;
+    warnings.extend(parts.doubts.iter().map(|doubt| format!("{origin} {doubt}")));
+    let mut problems = Vec::new();
+    let database = Settings::of_url(origin, parts).database(&mut problems, warnings);
+    database.map(|database| Target::Postgres(Box::new(database))).ok_or_else(|| {
+        let reasons: Vec<_> = problems.into_iter().map(|problem| problem.what).collect();
+        allowed(&reasons.join(", and "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<Target, Allowed> {
+        target(text, "PREMAIN_WAIT_FOR", &mut Vec::new())
+    }
+
+    fn page(tls: bool, host: &str, port: u16, path: &str) -> Target {
+        Target::Http(HttpUrl { tls, host: host.to_owned(), port, path: path.to_owned() })
+    }
+
+    #[test]
+    fn a_port_is_a_target() {
+        let tcp = |host: &str, port| Ok(Target::Tcp { host: host.to_owned(), port });
+        assert_eq!(read("tcp://redis:6379"), tcp("redis", 6379));
+        assert_eq!(read("TCP://redis:6379/"), tcp("redis", 6379));
+        assert_eq!(read("tcp://[::1]:6379"), tcp("::1", 6379));
+        for wrong in [
+            "tcp://redis",
+            "tcp://redis:0",
+            "tcp://redis:x",
+            "tcp://:6379",
+            "tcp://a:1/b",
+            "tcp://u@a:1",
+        ] {
+            assert_eq!(read(wrong), Err("tcp://HOST:PORT".to_owned()), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_a_target() {
+        assert_eq!(read("http://api"), Ok(page(false, "api", 80, "/")));
+        assert_eq!(read("https://api"), Ok(page(true, "api", 443, "/")));
+        assert_eq!(
+            read("http://api:8080/health?a=b#c"),
+            Ok(page(false, "api", 8080, "/health?a=b"))
+        );
+        assert_eq!(read("http://[::1]:8080?a"), Ok(page(false, "::1", 8080, "/?a")));
+        for wrong in ["http://", "http://:80", "http://api:x", "http://u:p@api/", "https://api:0"] {
+            assert!(read(wrong).unwrap_err().contains("://HOST[:PORT][/PATH]"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_page_cannot_smuggle_lines_into_a_request() {
+        assert_eq!(
+            read("http://api/a\r\nHost: b/é"),
+            Ok(page(false, "api", 80, "/a%0D%0AHost:%20b/%C3%A9"))
+        );
+        assert!(read("http://a\r\nb/").is_err());
+    }
+
+    #[test]
+    fn sockets_and_files_are_targets() {
+        assert_eq!(read("unix:///run/a.sock"), Ok(Target::Unix("/run/a.sock".into())));
+        assert_eq!(read("file:///tmp/a%20b"), Ok(Target::File("/tmp/a b".into())));
+        assert_eq!(read("unix://run/a.sock"), Err("unix:///PATH".to_owned()));
+        assert_eq!(read("file:///"), Err("file:///PATH".to_owned()));
+    }
+
+    #[test]
+    fn a_database_is_a_target() {
+        let Ok(Target::Postgres(database)) = read("postgres://u:p@h/d") else {
+            panic!("no database")
+        };
+        assert_eq!(database.to_string(), "u@h:5432/d");
+        assert_eq!(database.origin, "PREMAIN_WAIT_FOR");
+    }
+
+    #[test]
+    fn a_database_that_cannot_be_used_says_why() {
+        let said = read("postgres://h/d?sslmode=on").unwrap_err();
+        assert!(said.contains("says sslmode=on, not one of"), "{said}");
+        assert!(said.contains("and names no user"), "{said}");
+    }
+
+    #[test]
+    fn a_databases_doubts_are_warnings() {
+        let mut warnings = Vec::new();
+        target("postgres://u:p@s@h/d?nope=1", "--wait-for", &mut warnings).unwrap();
+        assert_eq!(warnings.len(), 2, "{warnings:?}");
+        assert!(warnings.iter().all(|warning| warning.starts_with("--wait-for ")), "{warnings:?}");
+    }
+
+    #[test]
+    fn anything_else_is_told_the_forms() {
+        for wrong in ["", "db:5432", "redis://h", "://", "mysql://h/d"] {
+            let said = read(wrong).unwrap_err();
+            for form in ["tcp://", "http(s)://", "unix:///", "file:///", "postgres://"] {
+                assert!(said.contains(form), "{wrong}: {said}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(
+            scheme in "(tcp|http|https|unix|file|postgres|)(://)?", rest in ".*",
+        ) {
+            let _ = read(&format!("{scheme}{rest}"));
+        }
+    }
+}

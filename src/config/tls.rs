@@ -1,0 +1,162 @@
+//! What connection settings say about encryption, and whether it can work.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::database::{ChannelBinding, Host, RootCertificates, SslMode, Tls};
+use super::settings::Judge;
+use super::value;
+
+/// `sslmode` in the words of libpq and node-postgres.
+const SSL_MODES: [(&str, SslMode); 7] = [
+    ("disable", SslMode::Disable),
+    ("allow", SslMode::Prefer),
+    ("prefer", SslMode::Prefer),
+    ("require", SslMode::Require),
+    ("verify-ca", SslMode::VerifyCa),
+    ("verify-full", SslMode::VerifyFull),
+    ("no-verify", SslMode::NoVerify),
+];
+
+const CHANNEL_BINDINGS: [(&str, ChannelBinding); 3] = [
+    ("disable", ChannelBinding::Disable),
+    ("prefer", ChannelBinding::Prefer),
+    ("require", ChannelBinding::Require),
+];
+
+impl Judge<'_> {
+    pub(super) fn ssl_mode(&mut self) -> SslMode {
+        let said = self.said_ssl_mode();
+        if self.text("sslrootcert") != Some("system") {
+            return self.accepted_certificates(said);
+        }
+        match said {
+            None => SslMode::VerifyFull,
+            Some(SslMode::Prefer | SslMode::Require | SslMode::VerifyCa) => {
+                let system = self.called("sslrootcert");
+                self.object(&format!(
+                    "has a weak sslmode, but {system} is 'system', which takes verify-full"
+                ));
+                SslMode::VerifyFull
+            }
+            Some(mode) => mode,
+        }
+    }
+
+    /// `sslmode`, or what other drivers call `ssl`.
+    fn said_ssl_mode(&mut self) -> Option<SslMode> {
+        if self.settings.says("sslmode") {
+            return self.choice("sslmode", &SSL_MODES);
+        }
+        match self.text("ssl")? {
+            "true" | "1" => Some(SslMode::Require),
+            "false" | "0" => Some(SslMode::Disable),
+            text => {
+                let mode = value::choice(text, &SSL_MODES).ok();
+                if mode.is_none() {
+                    self.complain("ssl", "true, false, no-verify or another of sslmode's words");
+                }
+                mode
+            }
+        }
+    }
+
+    /// Prisma's `sslaccept` changes what `sslmode=require` proves; `prefer` proves nothing, and
+    /// what verifies already is libpq's and stays.
+    fn accepted_certificates(&mut self, said: Option<SslMode>) -> SslMode {
+        let mode = said.unwrap_or_default();
+        let choices =
+            [("strict", SslMode::VerifyFull), ("accept_invalid_certs", SslMode::NoVerify)];
+        match self.choice("sslaccept", &choices) {
+            Some(accepted) if mode == SslMode::Require => accepted,
+            _ => mode,
+        }
+    }
+
+    pub(super) fn tls(&mut self, mode: SslMode, hosts: &[Host]) -> Tls {
+        let channel_binding = self.choice("channel_binding", &CHANNEL_BINDINGS).unwrap_or_default();
+        let direct = self
+            .choice("sslnegotiation", &[("postgres", false), ("direct", true)])
+            .unwrap_or_default();
+        let plain =
+            mode == SslMode::Disable || hosts.iter().all(|host| matches!(host, Host::Unix { .. }));
+        if plain {
+            if channel_binding == ChannelBinding::Require {
+                self.object("requires channel binding, which takes TLS, and has none");
+            }
+            return Tls { mode, channel_binding, ..Tls::default() };
+        }
+        if direct && mode == SslMode::Prefer {
+            self.object("says sslnegotiation=direct, which takes sslmode=require or more");
+        }
+        if self.text("sslidentity").is_some() {
+            self.object(
+                "has an sslidentity, a PKCS#12 file, which premain cannot read: give sslcert and \
+                 sslkey, two PEM files (openssl pkcs12 -in FILE -nodes), in MIGRATION_DATABASE_URL",
+            );
+        }
+        let (root, client) = self.certificates();
+        Tls { mode, root, client, channel_binding, direct }
+    }
+
+    fn certificates(&mut self) -> (Option<RootCertificates>, Option<(PathBuf, PathBuf)>) {
+        let prismas = self.text("sslaccept").is_some() || self.text("sslidentity").is_some();
+        let root = match self.text("sslrootcert") {
+            Some("system") => Some(RootCertificates::System),
+            Some(path) => {
+                self.check_pem("sslrootcert", Path::new(path), "CERTIFICATE-----");
+                Some(RootCertificates::File(path.into()))
+            }
+            None => None,
+        };
+        match (self.text("sslcert"), self.text("sslkey")) {
+            (Some(certificate), Some(key)) => {
+                self.check_pem("sslcert", Path::new(certificate), "CERTIFICATE-----");
+                self.check_pem("sslkey", Path::new(key), "PRIVATE KEY-----");
+                (root, Some((certificate.into(), key.into())))
+            }
+            (Some(certificate), None) if prismas && root.is_none() => {
+                let path = beside_prisma_schema(certificate);
+                self.check_pem("sslcert", &path, "CERTIFICATE-----");
+                (Some(RootCertificates::File(path)), None)
+            }
+            (Some(_), None) => {
+                let named = self.called("sslcert");
+                self.object(&format!(
+                    "has no sslkey to {named}; the server's authority, if that is meant, is \
+                     sslrootcert"
+                ));
+                (root, None)
+            }
+            (None, Some(_)) => {
+                let named = self.called("sslkey");
+                self.object(&format!("has no sslcert to {named}"));
+                (root, None)
+            }
+            (None, None) => (root, None),
+        }
+    }
+
+    /// A file that is there and holds what it should.
+    fn check_pem(&mut self, key: &str, path: &Path, content: &str) {
+        let shown = path.display().to_string();
+        let text = match fs::read(path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) => {
+                return self.blame(key, &shown, &format!("which cannot be read: {error}"));
+            }
+        };
+        if !text.contains(content) {
+            let wanted = content.trim_end_matches('-');
+            self.blame(key, &shown, &format!("a file without a PEM block of a {wanted}"));
+        } else if key == "sslkey" && text.contains("ENCRYPTED") {
+            self.blame(key, &shown, "a key that is encrypted: premain cannot ask for its password");
+        }
+    }
+}
+
+/// Prisma takes a relative path from its schema's folder.
+fn beside_prisma_schema(path: &str) -> PathBuf {
+    let beside = Path::new("prisma").join(path);
+    if !Path::new(path).exists() && beside.exists() { beside } else { path.into() }
+}

@@ -1,0 +1,422 @@
+//! From a [`Database`] to a [`Session`]: one attempt, over every host and address it names.
+
+use std::cell::Cell;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio_postgres::Connection;
+use tokio_postgres::config::{self as pg, SslNegotiation};
+use tokio_postgres::error::DbError;
+use tokio_postgres::tls::{NoTls, TlsStream};
+
+use super::session::{Origin, Session};
+use crate::config::{ChannelBinding, Database, Host, SessionTarget, SslMode};
+use crate::tls::{Connector, TlsError};
+
+/// How long one attempt may take where the URL has no `connect_timeout`.
+const ATTEMPT: Duration = Duration::from_secs(5);
+
+/// A lost peer is noticed after about half a minute. Keepalive alone would not do: it never fires
+/// while unacknowledged data is in flight, which is what `TCP_USER_TIMEOUT` is for.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_RETRIES: u32 = 3;
+const USER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the caller needs the server for, on top of what the URL demands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Demand {
+    /// Any session that logs in.
+    Login,
+    /// One that takes writes.
+    Writes,
+}
+
+/// Why there is no session. [`std::fmt::Display`] says what happened at which host, without secrets.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The name has no address (yet).
+    #[error("the name '{host}' does not resolve")]
+    Resolve {
+        /// As it was asked for.
+        host: String,
+        /// What the resolver said.
+        source: io::Error,
+    },
+    /// Nobody took the connection.
+    #[error("{at}: {}", reason(.source))]
+    Dial {
+        /// Where.
+        at: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// An attempt ran out of time.
+    #[error("{at}: {what} within {}", crate::text::duration(*.limit))]
+    TimedOut {
+        /// Where.
+        at: String,
+        /// What did not happen.
+        what: &'static str,
+        /// The attempt's limit.
+        limit: Duration,
+    },
+    /// The connection broke off before the login was complete.
+    #[error("{at}: the connection broke off during the login ({})", reason(.source))]
+    Broken {
+        /// Where.
+        at: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// TLS cannot be set up, or the server's certificate does not prove what `sslmode` demands.
+    #[error("{at}: {source}")]
+    Tls {
+        /// Where.
+        at: String,
+        /// Why.
+        source: TlsError,
+    },
+    /// The server answered with an error.
+    #[error("{at}: {} ({})", .error.message(), .error.code().code())]
+    Server {
+        /// Where.
+        at: String,
+        /// What it said.
+        error: Box<DbError>,
+    },
+    /// The server is there but is not the kind that is needed.
+    #[error("{at}: {what}")]
+    Unsuitable {
+        /// Where.
+        at: String,
+        /// What it is instead.
+        what: &'static str,
+    },
+    /// The server wants something that the configuration does not have.
+    #[error("{at}: {what}")]
+    Impossible {
+        /// Where.
+        at: String,
+        /// What.
+        what: String,
+    },
+}
+
+/// Tries every host, and every address of each, once; the first session that will do is taken.
+///
+/// # Errors
+/// What the last host said.
+pub async fn connect(database: &Database, demand: Demand) -> Result<Session, ConnectError> {
+    let limit = database.connect_timeout.unwrap_or(ATTEMPT);
+    let mut last = None;
+    for wanted in preferences(database.session) {
+        for host in &database.hosts {
+            match connect_host(database, host, limit).await {
+                Ok(session) => match unsuitable(&session, *wanted, demand).await {
+                    None => return Ok(session),
+                    Some(what) => {
+                        last = Some(ConnectError::Unsuitable { at: host.to_string(), what });
+                        session.close().await;
+                    }
+                },
+                Err(error) => last = Some(error),
+            }
+        }
+    }
+    Err(last.unwrap_or_else(|| ConnectError::Impossible {
+        at: database.origin.clone(),
+        what: "it names no host".to_owned(),
+    }))
+}
+
+/// `prefer-standby` is two rounds; everything else is one.
+fn preferences(target: SessionTarget) -> &'static [SessionTarget] {
+    match target {
+        SessionTarget::Any => &[SessionTarget::Any],
+        SessionTarget::ReadWrite => &[SessionTarget::ReadWrite],
+        SessionTarget::ReadOnly => &[SessionTarget::ReadOnly],
+        SessionTarget::Primary => &[SessionTarget::Primary],
+        SessionTarget::Standby => &[SessionTarget::Standby],
+        SessionTarget::PreferStandby => &[SessionTarget::Standby, SessionTarget::Any],
+    }
+}
+
+/// What this session's server is, where that will not do.
+async fn unsuitable(
+    session: &Session,
+    wanted: SessionTarget,
+    demand: Demand,
+) -> Option<&'static str> {
+    if wanted == SessionTarget::Any && demand == Demand::Login {
+        return None;
+    }
+    let state = session.server_state().await.ok()?;
+    let writes = !state.standby && !state.read_only;
+    match wanted {
+        _ if demand == Demand::Writes && state.standby => {
+            Some("it is a standby, and migrations need the primary")
+        }
+        _ if demand == Demand::Writes && state.read_only => Some("its sessions are read-only"),
+        SessionTarget::ReadWrite if !writes => {
+            Some("it takes no writes (target_session_attrs=read-write)")
+        }
+        SessionTarget::ReadOnly if writes => {
+            Some("it takes writes (target_session_attrs=read-only)")
+        }
+        SessionTarget::Primary if state.standby => {
+            Some("it is a standby (target_session_attrs=primary)")
+        }
+        SessionTarget::Standby if !state.standby => {
+            Some("it is no standby (target_session_attrs=standby)")
+        }
+        _ => None,
+    }
+}
+
+async fn connect_host(
+    database: &Database,
+    host: &Host,
+    limit: Duration,
+) -> Result<Session, ConnectError> {
+    let stage = Cell::new("the name was not resolved");
+    match tokio::time::timeout(limit, connect_addresses(database, host, &stage)).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(ConnectError::TimedOut { at: host.to_string(), what: stage.get(), limit }),
+    }
+}
+
+async fn connect_addresses(
+    database: &Database,
+    host: &Host,
+    stage: &Cell<&'static str>,
+) -> Result<Session, ConnectError> {
+    let addresses = resolve(host).await?;
+    let mut last = None;
+    for address in addresses {
+        stage.set("nobody took the connection");
+        match connect_address(database, host, &address, stage).await {
+            Ok(session) => return Ok(session),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| ConnectError::Resolve {
+        host: host.to_string(),
+        source: io::Error::other("no address"),
+    }))
+}
+
+/// Where a connection goes to: also for the second one that a cancel request needs.
+#[derive(Debug, Clone)]
+pub(super) enum Address {
+    Tcp(SocketAddr),
+    Unix(std::path::PathBuf),
+}
+
+async fn resolve(host: &Host) -> Result<Vec<Address>, ConnectError> {
+    match host {
+        Host::Unix { .. } => Ok(vec![Address::Unix(host.to_string().into())]),
+        Host::Tcp { host: name, port } => lookup_host((name.as_str(), *port))
+            .await
+            .map(|found| found.map(Address::Tcp).collect())
+            .map_err(|source| ConnectError::Resolve { host: name.clone(), source }),
+    }
+}
+
+async fn connect_address(
+    database: &Database,
+    host: &Host,
+    address: &Address,
+    stage: &Cell<&'static str>,
+) -> Result<Session, ConnectError> {
+    let at = host.to_string();
+    let connector = match address {
+        Address::Unix(_) => None,
+        Address::Tcp(_) => Connector::new(&database.tls)
+            .map_err(|source| ConnectError::Tls { at: at.clone(), source })?,
+    };
+    let origin = Origin { address: address.clone(), host: host.clone(), connector };
+    match log_in(database, &origin, stage).await {
+        // libpq's `prefer`: what fails encrypted is tried once more in the clear.
+        Err(ConnectError::Tls { .. }) if database.tls.mode == SslMode::Prefer => {
+            log_in(database, &Origin { connector: None, ..origin }, stage).await
+        }
+        outcome => outcome,
+    }
+}
+
+async fn log_in(
+    database: &Database,
+    origin: &Origin,
+    stage: &Cell<&'static str>,
+) -> Result<Session, ConnectError> {
+    let at = origin.host.to_string();
+    let wire = origin.dial().await?;
+    stage.set("it takes connections but did not answer");
+    let mut config = tokio_postgres::Config::new();
+    config.user(&database.user).dbname(&database.name);
+    config.application_name(database.application_name.as_deref().unwrap_or("premain"));
+    config.channel_binding(match database.tls.channel_binding {
+        ChannelBinding::Disable => pg::ChannelBinding::Disable,
+        ChannelBinding::Prefer => pg::ChannelBinding::Prefer,
+        ChannelBinding::Require => pg::ChannelBinding::Require,
+    });
+    if let Some(password) = &database.password {
+        config.password(password.expose());
+    }
+    if let Some(options) = session_options(database) {
+        config.options(options);
+    }
+    match (wire, &origin.connector) {
+        (Wire::Encrypted(stream), Some(connector)) => {
+            // The request for TLS has been answered already (see `dial`): what is left is the
+            // handshake itself, which is what the crate calls direct negotiation.
+            config.ssl_mode(pg::SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
+            let connected = config.connect_raw(stream, connector.for_host(&origin.host)).await;
+            connected.map(|(client, connection)| session(client, connection, origin))
+        }
+        (Wire::Encrypted(stream) | Wire::Clear(stream), _) => {
+            config.ssl_mode(pg::SslMode::Disable);
+            let connected = config.connect_raw(stream, NoTls).await;
+            connected.map(|(client, connection)| session(client, connection, origin))
+        }
+    }
+    .map_err(|error| refused(at, error))
+}
+
+/// `options` as given, and Prisma's `schema` as the search path.
+fn session_options(database: &Database) -> Option<String> {
+    let path = database.schema.as_ref().map(|schema| {
+        let quoted = format!("\"{}\"", schema.replace('"', "\"\""));
+        // In `options` a backslash keeps the next character from ending the word.
+        let escaped: String = quoted
+            .chars()
+            .flat_map(|c| (c == '\\' || c.is_whitespace()).then_some('\\').into_iter().chain([c]))
+            .collect();
+        format!("-c search_path={escaped}")
+    });
+    match (&database.options, path) {
+        (None, path) => path,
+        (Some(options), None) => Some(options.clone()),
+        (Some(options), Some(path)) => Some(format!("{options} {path}")),
+    }
+}
+
+fn session<S, T>(
+    client: tokio_postgres::Client,
+    connection: Connection<S, T>,
+    origin: &Origin,
+) -> Session
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T: TlsStream + Unpin + Send + 'static,
+{
+    Session::start(client, connection, origin.clone())
+}
+
+/// Sorts what the crate reports into our own kinds.
+fn refused(at: String, error: tokio_postgres::Error) -> ConnectError {
+    if let Some(error) = error.as_db_error() {
+        return ConnectError::Server { at, error: Box::new(error.clone()) };
+    }
+    let text = error.to_string();
+    let closed = error.is_closed();
+    let Some(source) = error.into_source() else {
+        return if closed {
+            ConnectError::Broken { at, source: io::ErrorKind::UnexpectedEof.into() }
+        } else {
+            ConnectError::Impossible { at, what: text }
+        };
+    };
+    match source.downcast::<io::Error>() {
+        Ok(source) => match TlsError::from_io(&source) {
+            Some(tls) => ConnectError::Tls { at, source: tls },
+            None => ConnectError::Broken { at, source: *source },
+        },
+        Err(source) => {
+            let what = match source.to_string().as_str() {
+                "password missing" => {
+                    "the server asks for a password, and none is configured".to_owned()
+                }
+                other => format!("{text}: {other}"),
+            };
+            ConnectError::Impossible { at, what }
+        }
+    }
+}
+
+/// An open connection, before the login.
+pub(super) enum Wire {
+    Clear(Stream),
+    Encrypted(Stream),
+}
+
+/// TCP or unix: nothing above cares.
+pub(super) type Stream = Box<dyn Duplex>;
+
+pub(super) trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
+
+impl Origin {
+    /// Opens a connection and, where TLS is wanted, asks for it.
+    pub(super) async fn dial(&self) -> Result<Wire, ConnectError> {
+        let at = self.host.to_string();
+        let dial = |source| ConnectError::Dial { at: at.clone(), source };
+        let mut stream: Stream = match &self.address {
+            Address::Unix(path) => Box::new(UnixStream::connect(path).await.map_err(dial)?),
+            Address::Tcp(address) => {
+                let stream = TcpStream::connect(address).await.map_err(dial)?;
+                tune(&stream).map_err(dial)?;
+                Box::new(stream)
+            }
+        };
+        let Some(connector) = &self.connector else { return Ok(Wire::Clear(stream)) };
+
+        /// `SSLRequest`: its length, and the protocol number that nobody will ever speak.
+        const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
+        let broken = |source| ConnectError::Broken { at: at.clone(), source };
+        stream.write_all(&SSL_REQUEST).await.map_err(broken)?;
+        let mut answer = [0];
+        stream.read_exact(&mut answer).await.map_err(broken)?;
+        match answer[0] {
+            b'S' => Ok(Wire::Encrypted(stream)),
+            b'N' if !connector.required() => Ok(Wire::Clear(stream)),
+            b'N' => Err(ConnectError::Tls { at, source: TlsError::NotOffered }),
+            _ => Err(ConnectError::Impossible {
+                at,
+                what: "what answers there does not speak PostgreSQL's protocol".to_owned(),
+            }),
+        }
+    }
+}
+
+fn tune(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_IDLE)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_RETRIES);
+    let socket = SockRef::from(stream);
+    socket.set_tcp_keepalive(&keepalive)?;
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))
+}
+
+/// An operating system's error in words, without "(os error 111)".
+pub(crate) fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "the server closed it".to_owned(),
+        _ => {
+            let text = error.to_string();
+            let text = text.split(" (os error").next().unwrap_or_default();
+            let mut letters = text.chars();
+            letters
+                .next()
+                .map(|first| first.to_lowercase().chain(letters).collect())
+                .unwrap_or_default()
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! A session that is logged in: statements in, rows out, cancel, goodbye.
+
+use std::future::poll_fn;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinHandle;
+use tokio_postgres::error::DbError;
+use tokio_postgres::tls::{NoTls, TlsStream};
+use tokio_postgres::{AsyncMessage, Client, Connection, SimpleQueryMessage};
+
+use super::connect::{Address, Wire};
+use crate::config::Host;
+use crate::tls::Connector;
+
+/// One login on one server. Statements are simple queries only: they need no round trip to prepare,
+/// may hold several statements, and pass through every pooler.
+pub struct Session {
+    client: Client,
+    driver: JoinHandle<()>,
+    origin: Origin,
+    reported: Option<ServerState>,
+}
+
+/// Where a session came from, which is where its cancel request must go.
+#[derive(Clone)]
+pub(super) struct Origin {
+    pub(super) address: Address,
+    pub(super) host: Host,
+    pub(super) connector: Option<Connector>,
+}
+
+/// Which writes a server takes.
+#[derive(Debug, Clone, Copy)]
+pub struct ServerState {
+    /// It follows another server.
+    pub standby: bool,
+    /// Its transactions are read-only unless they say otherwise.
+    pub read_only: bool,
+}
+
+/// The rows of one statement: every value is text, `None` is NULL.
+pub type Rows = Vec<Vec<Option<String>>>;
+
+/// Why a statement has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The server refused it.
+    #[error("{} ({})", .0.message(), .0.code().code())]
+    Server(Box<DbError>),
+    /// The connection broke; whether the statement ran is unknown.
+    #[error("the connection was lost: {0}")]
+    Lost(String),
+}
+
+impl QueryError {
+    /// The five characters of the SQLSTATE, if the server gave one.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            QueryError::Server(error) => Some(error.code().code()),
+            QueryError::Lost(_) => None,
+        }
+    }
+}
+
+impl From<tokio_postgres::Error> for QueryError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        match error.as_db_error() {
+            Some(db) => QueryError::Server(Box::new(db.clone())),
+            None => QueryError::Lost(match std::error::Error::source(&error) {
+                Some(source) => source.to_string(),
+                None => error.to_string(),
+            }),
+        }
+    }
+}
+
+impl Session {
+    /// Takes over a connection that is logged in, and reads it from now on.
+    pub(super) fn start<S, T>(
+        client: Client,
+        mut connection: Connection<S, T>,
+        origin: Origin,
+    ) -> Session
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        T: TlsStream + Unpin + Send + 'static,
+    {
+        // PostgreSQL 14 and later say so by themselves at every login.
+        let flag = |name| connection.parameter(name).map(|value| value == "on");
+        let reported = flag("in_hot_standby")
+            .zip(flag("default_transaction_read_only"))
+            .map(|(standby, read_only)| ServerState { standby, read_only });
+        let driver = tokio::spawn(async move {
+            while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await
+            {
+                if let AsyncMessage::Notice(notice) = message {
+                    log_notice(&notice);
+                }
+            }
+        });
+        Session { client, driver, origin, reported }
+    }
+
+    /// `db:5432`
+    pub fn host(&self) -> &Host {
+        &self.origin.host
+    }
+
+    /// Runs statements in one round trip and returns the rows of each.
+    ///
+    /// # Errors
+    /// The first statement's error; the ones behind it did not run.
+    pub async fn query(&self, sql: &str) -> Result<Vec<Rows>, QueryError> {
+        let mut results: Vec<Rows> = vec![Vec::new()];
+        for message in self.client.simple_query(sql).await? {
+            match message {
+                SimpleQueryMessage::Row(row) => {
+                    let row = (0..row.len()).map(|i| row.get(i).map(str::to_owned)).collect();
+                    if let Some(rows) = results.last_mut() {
+                        rows.push(row);
+                    }
+                }
+                SimpleQueryMessage::CommandComplete(_) => results.push(Vec::new()),
+                _ => {}
+            }
+        }
+        results.pop();
+        Ok(results)
+    }
+
+    /// Runs statements in one round trip and drops whatever rows they return.
+    ///
+    /// # Errors
+    /// As [`Session::query`].
+    pub async fn execute(&self, sql: &str) -> Result<(), QueryError> {
+        Ok(self.client.batch_execute(sql).await?)
+    }
+
+    /// Whether the server takes writes: as it reported at the login, else by one query.
+    ///
+    /// # Errors
+    /// As [`Session::query`].
+    pub async fn server_state(&self) -> Result<ServerState, QueryError> {
+        if let Some(state) = self.reported {
+            return Ok(state);
+        }
+        let sql = "SELECT pg_catalog.pg_is_in_recovery(), \
+                   pg_catalog.current_setting('default_transaction_read_only')";
+        let rows = self.query(sql).await?;
+        let value = |column: usize| {
+            rows.first().and_then(|rows| rows.first()?.get(column)?.as_deref()).unwrap_or_default()
+        };
+        Ok(ServerState { standby: value(0) == "t", read_only: value(1) == "on" })
+    }
+
+    /// Says goodbye; the server ends the session, and with it frees its locks.
+    pub async fn close(self) {
+        drop(self.client);
+        let _ = self.driver.await;
+    }
+
+    /// Ends the session although a statement may be running: cancels it, waits until the server
+    /// has rolled it back, and says goodbye. Gives up after `limit`.
+    pub async fn abandon(self, limit: Duration) {
+        /// A cancel request that arrives between two statements does nothing: ask again.
+        const AGAIN: Duration = Duration::from_millis(100);
+        let rolled_back = async {
+            let mut rollback = std::pin::pin!(self.client.batch_execute("ROLLBACK"));
+            loop {
+                tokio::select! {
+                    biased;
+                    _ = &mut rollback => return,
+                    () = self.cancel() => {}
+                }
+                if tokio::time::timeout(AGAIN, &mut rollback).await.is_ok() {
+                    return;
+                }
+            }
+        };
+        let in_time = tokio::time::timeout(limit, rolled_back).await.is_ok();
+        if in_time {
+            self.close().await;
+        }
+    }
+
+    /// Asks the server to cancel what this session runs. Whether it did is not known: the protocol
+    /// has no answer to it.
+    async fn cancel(&self) {
+        let token = self.client.cancel_token();
+        let _ = match (self.origin.dial().await, &self.origin.connector) {
+            (Ok(Wire::Encrypted(stream)), Some(connector)) => {
+                token.cancel_query_raw(stream, connector.for_host(&self.origin.host)).await
+            }
+            (Ok(Wire::Encrypted(stream) | Wire::Clear(stream)), _) => {
+                token.cancel_query_raw(stream, NoTls).await
+            }
+            (Err(_), _) => return,
+        };
+    }
+}
+
+fn log_notice(notice: &DbError) {
+    let code = notice.code().code();
+    match notice.severity() {
+        "WARNING" => tracing::warn!("migration: the server warns: {} ({code})", notice.message()),
+        "DEBUG" | "LOG" => tracing::debug!("migration: {}", notice.message()),
+        _ => tracing::info!("migration: the server notes: {}", notice.message()),
+    }
+}

@@ -1,0 +1,166 @@
+//! Why migrating stopped.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::apply::Failure;
+use super::ledger::Malformed;
+use super::plan::Drift;
+use super::source::SourceError;
+use crate::database::QueryError;
+use crate::exit::Exit;
+use crate::text;
+
+/// Why migrating stopped. [`fmt::Display`] says what, where, why and what to do; the first line
+/// alone tells the story to `grep migration`.
+#[derive(Debug)]
+pub enum Error {
+    /// The migrations themselves cannot be told.
+    Source(SourceError),
+    /// The history table is not what it should be.
+    Ledger(Malformed),
+    /// Folder and history table disagree; never empty.
+    Drift(Vec<Drift>),
+    /// Another session kept the advisory lock.
+    Locked {
+        /// Who.
+        holder: String,
+        /// How long we waited.
+        waited: Duration,
+    },
+    /// A statement of premain's own failed.
+    Refused {
+        /// What it was for: `read the history table public.refinery_schema_history`.
+        what: String,
+        /// What the server said.
+        error: QueryError,
+    },
+    /// One migration failed.
+    Failed {
+        /// `3 add_orders`
+        migration: String,
+        /// Why.
+        failure: Failure,
+        /// The ones that were applied before it, in this run.
+        before: Vec<String>,
+        /// How many were pending.
+        total: usize,
+    },
+}
+
+impl Error {
+    /// For `map_err`: what a statement of premain's own was for.
+    pub(super) fn refused(what: impl Into<String>) -> impl FnOnce(QueryError) -> Error {
+        move |error| Error::Refused { what: what.into(), error }
+    }
+
+    /// What it is worth.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Error::Source(SourceError::Unreadable { .. }) => Exit::Unreadable,
+            Error::Source(
+                SourceError::Malformed { .. }
+                | SourceError::Duplicate { .. }
+                | SourceError::Ambiguous(_)
+                | SourceError::Empty(_)
+                | SourceError::NothingEmbedded,
+            )
+            | Error::Ledger(_)
+            | Error::Drift(_) => Exit::Migrations,
+            Error::Locked { .. } | Error::Refused { error: QueryError::Lost(_), .. } => {
+                Exit::TryAgain
+            }
+            Error::Refused { error: QueryError::Server(error), .. } => of_code(error.code().code()),
+            Error::Failed { failure, .. } => match failure {
+                Failure::Rejected(diagnosis) => of_code(&diagnosis.code),
+                Failure::Blocked { .. } | Failure::Lost(_) => Exit::TryAgain,
+            },
+        }
+    }
+}
+
+/// A missing privilege is the operator's matter; a server that goes down may come back.
+fn of_code(code: &str) -> Exit {
+    match code {
+        "42501" => Exit::Refused,
+        "57P01" | "57P02" | "57P03" => Exit::TryAgain,
+        code if code.starts_with("08") => Exit::TryAgain,
+        _ => Exit::Rejected,
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Source(error) => write!(f, "migrations: {error}"),
+            Error::Ledger(error) => write!(f, "migrations: {error}"),
+            Error::Drift(list) => {
+                let lines: Vec<_> = list.iter().map(ToString::to_string).collect();
+                f.write_str(&lines.join("\n"))
+            }
+            Error::Locked { holder, waited } => write!(
+                f,
+                "the migration lock was not free within {}: it is held by {holder}; \
+                 wait for it, or end that session with pg_terminate_backend",
+                text::duration(*waited)
+            ),
+            Error::Refused { what, error: QueryError::Lost(reason) } => write!(
+                f,
+                "migrations: cannot {what}: the connection was lost ({reason}); run again, which is safe"
+            ),
+            Error::Refused { what, error } => {
+                let remedy = match self.exit() {
+                    Exit::Refused => "; grant this role what it lacks",
+                    _ => "",
+                };
+                write!(f, "migrations: cannot {what}: {error}{remedy}")
+            }
+            Error::Failed { migration, failure, before, total } => {
+                failed(f, migration, failure)?;
+                let applied = match before.len() {
+                    0 => "no migration was applied before it".to_owned(),
+                    n => format!(
+                        "{n} of {total} migrations were applied before it: {}",
+                        before.join(", ")
+                    ),
+                };
+                write!(f, "\n{applied}")
+            }
+        }
+    }
+}
+
+fn failed(f: &mut fmt::Formatter<'_>, migration: &str, failure: &Failure) -> fmt::Result {
+    match failure {
+        Failure::Rejected(diagnosis) => write!(
+            f,
+            "migration {migration} failed at {}: {}\n{diagnosis}\n\
+             nothing of migration {migration} was kept; correct the file and deploy it again",
+            diagnosis.place, diagnosis.message
+        ),
+        Failure::Blocked { reason, attempts } => write!(
+            f,
+            "migration {migration} could not get its table locks in {attempts} attempts: {reason}\n\
+             nothing of it was kept; end the long transaction that is in the way, or raise --ddl-lock-timeout"
+        ),
+        Failure::Lost(reason) => write!(
+            f,
+            "migration {migration} was interrupted, the connection was lost ({reason})\n\
+             whether it was applied stands in the history table; run again, which is safe"
+        ),
+    }
+}
+
+impl From<SourceError> for Error {
+    fn from(error: SourceError) -> Self {
+        Error::Source(error)
+    }
+}
+
+impl From<Malformed> for Error {
+    fn from(error: Malformed) -> Self {
+        Error::Ledger(error)
+    }
+}

@@ -1,0 +1,82 @@
+//! History tables. A ledger is one tool's dialect of them: which SQL reads, creates and extends the
+//! table, and what counts as the same migration. Pure: no dialect ever talks to a server.
+
+mod refinery;
+
+pub use refinery::Refinery;
+
+use crate::config::{Format, LedgerName};
+use crate::database::Rows;
+use crate::migrate::plan::Rules;
+use crate::migrate::source::Migration;
+
+/// One migration as a history table records it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// Its number.
+    pub version: i64,
+    /// Its name.
+    pub name: String,
+    /// The native tool's checksum, as it stands in the table.
+    pub checksum: String,
+    /// When, as it stands in the table.
+    pub applied_on: String,
+}
+
+/// A row, or the whole table, is not what the native tool would have written.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("history table {table}: {why}")]
+pub struct Malformed {
+    /// The history table.
+    pub table: String,
+    /// What is wrong, and what to do.
+    pub why: String,
+}
+
+/// A native tool's history table.
+pub trait Ledger {
+    /// Its name for SQL, quoted where needed; with its schema once it has been read.
+    fn table(&self) -> &str;
+
+    /// The statements whose rows [`Ledger::parse`] understands. They fail with 42P01 or 3F000
+    /// where the table does not exist.
+    fn read(&self) -> String;
+
+    /// Makes sense of the rows, and remembers what they say about the table itself.
+    ///
+    /// # Errors
+    /// [`Malformed`], with the row.
+    fn parse(&mut self, results: &[Rows]) -> Result<Vec<Applied>, Malformed>;
+
+    /// The statement that creates the table unless it is there.
+    fn create(&self) -> String;
+
+    /// The statement that records `migration`; it runs in the migration's own transaction.
+    ///
+    /// # Errors
+    /// [`Malformed`] where the table cannot hold it.
+    fn record(&self, migration: &Migration) -> Result<String, Malformed>;
+
+    /// Whether the migration is still what was applied.
+    fn unchanged(&self, migration: &Migration, applied: &Applied) -> bool;
+
+    /// What the native tool makes of drift.
+    fn rules(&self) -> Rules;
+}
+
+/// The dialect that belongs to a folder's layout.
+pub fn of(format: Format, name: Option<&LedgerName>) -> Box<dyn Ledger> {
+    match format {
+        Format::Refinery => Box::new(Refinery::new(name)),
+    }
+}
+
+/// `"name"`, with quotes inside doubled.
+pub(crate) fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// `'text'`, as a literal under `standard_conforming_strings`.
+pub(crate) fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}

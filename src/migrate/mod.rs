@@ -1,0 +1,19 @@
+//! Applying what is pending, exactly once, in order.
+//!
+//! `Source` (embedded, or a folder) → [`Migration`]s on disk; a [`ledger`] (one history table's
+//! dialect, pure) ↔ [`Applied`] rows; [`plan`] compares the two without any I/O; [`engine`] is the
+//! one loop that applies. Signals are none of this module's business: its caller races it.
+
+mod apply;
+mod diagnose;
+pub mod engine;
+mod error;
+pub mod ledger;
+mod lock;
+pub mod plan;
+pub mod source;
+
+pub use engine::{Outcome, Report, run};
+pub use error::Error;
+pub use ledger::Applied;
+pub use source::{Migration, Source};

@@ -1,0 +1,28 @@
+//! The migrations that were embedded at build time; see build.rs.
+
+use std::path::PathBuf;
+
+use super::{Migration, Order, Source};
+use crate::config::Format;
+
+/// Order, version, name and SQL of each, oldest first.
+const EMBEDDED: &[(Order, i64, &str, &str)] = &include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
+
+/// What this binary carries; `None` where it was built without.
+pub(super) fn load() -> Option<Source> {
+    let migrations: Vec<Migration> = EMBEDDED
+        .iter()
+        .map(|&(order, version, name, sql)| Migration {
+            version,
+            name: name.to_owned(),
+            order,
+            file: PathBuf::from(match order {
+                Order::Strict => format!("V{version}__{name}.sql"),
+                Order::Free => format!("U{version}__{name}.sql"),
+            }),
+            sql: sql.to_owned(),
+        })
+        .collect();
+    let source = Source { folder: None, format: Format::Refinery, migrations };
+    (!source.migrations.is_empty()).then_some(source)
+}

@@ -1,0 +1,181 @@
+//! Where migrations come from: what is embedded, or a folder.
+
+mod embedded;
+mod refinery;
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::config::{self, Format, SourceChoice};
+
+/// One migration on disk, or embedded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Migration {
+    /// Its number, which is its identity in the history table.
+    pub version: i64,
+    /// What it is called: `add_orders`.
+    pub name: String,
+    /// Whether it may be applied behind a newer one.
+    pub order: Order,
+    /// Where it stands, for messages.
+    pub file: PathBuf,
+    /// Its text, as it is on the disk.
+    pub sql: String,
+}
+
+/// Whether a migration may be applied although a newer one is applied already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// No: `V3__name.sql`.
+    Strict,
+    /// Yes: `U3__name.sql`.
+    Free,
+}
+
+impl fmt::Display for Migration {
+    /// `3 add_orders`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.version, self.name)
+    }
+}
+
+/// Every migration there is, oldest first, and where they were found.
+#[derive(Debug)]
+pub struct Source {
+    /// The folder; `None` for what is embedded.
+    pub folder: Option<PathBuf>,
+    /// Its layout, and with it the history table's dialect.
+    pub format: Format,
+    /// Oldest first.
+    pub migrations: Vec<Migration>,
+}
+
+impl fmt::Display for Source {
+    /// `./migrations (refinery, 5 files)`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let format = match self.format {
+            Format::Refinery => "refinery",
+        };
+        let files = crate::text::count(self.migrations.len(), "file");
+        match &self.folder {
+            Some(folder) => write!(f, "{} ({format}, {files})", folder.display()),
+            None => write!(f, "embedded ({format}, {files})"),
+        }
+    }
+}
+
+/// Why the migrations cannot be told.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// A folder or file cannot be read.
+    #[error("{}: {}", .path.display(), crate::database::reason(.source))]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file's name or content makes no migration.
+    #[error("{}: {why}", .path.display())]
+    Malformed {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong, and what would be right.
+        why: String,
+    },
+    /// Two files claim one version.
+    #[error("{} and {} are both version {version}; give one of them another number", .files[0].display(), .files[1].display())]
+    Duplicate {
+        /// The version.
+        version: i64,
+        /// The files.
+        files: Box<[PathBuf; 2]>,
+    },
+    /// Several of the usual folders hold migrations.
+    #[error("{} all hold migrations; choose one with --migrations", list(.0))]
+    Ambiguous(Vec<PathBuf>),
+    /// The folder that was named holds no migration.
+    #[error("{} holds no migration; name one like V1__create_users.sql, or give --migrations none", .0.display())]
+    Empty(PathBuf),
+    /// Embedded migrations were asked for, and there are none.
+    #[error("this binary embeds no migrations; it was built with PREMAIN_EMBED=none")]
+    NothingEmbedded,
+}
+
+fn list(folders: &[PathBuf]) -> String {
+    let names: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
+    names.join(" and ")
+}
+
+/// The folders that `auto` looks into, in the working directory.
+const USUAL_FOLDERS: [&str; 3] = ["./drizzle", "./prisma/migrations", "./migrations"];
+
+impl Source {
+    /// Finds the migrations that `choice` names; `None` where there are none to be had.
+    ///
+    /// # Errors
+    /// [`SourceError`]: an unreadable or malformed folder, or too many of them.
+    pub fn find(config: &config::Migrate) -> Result<Option<Source>, SourceError> {
+        match &config.source {
+            SourceChoice::None => Ok(None),
+            SourceChoice::Embedded => {
+                embedded::load().map(Some).ok_or(SourceError::NothingEmbedded)
+            }
+            SourceChoice::Folder(folder) => match Source::folder(folder)? {
+                source if source.migrations.is_empty() => Err(SourceError::Empty(folder.clone())),
+                source => Ok(Some(source)),
+            },
+            SourceChoice::Auto => {
+                let mut found = Vec::new();
+                for folder in USUAL_FOLDERS.map(Path::new) {
+                    if folder.is_dir() {
+                        let source = Source::folder(folder)?;
+                        found.extend((!source.migrations.is_empty()).then_some(source));
+                    }
+                }
+                match found.len() {
+                    0 => Ok(embedded::load()),
+                    1 => Ok(found.pop()),
+                    _ => Err(SourceError::Ambiguous(
+                        found.into_iter().filter_map(|source| source.folder).collect(),
+                    )),
+                }
+            }
+        }
+    }
+
+    fn folder(folder: &Path) -> Result<Source, SourceError> {
+        let mut migrations = refinery::read(folder)?;
+        migrations.sort_by_key(|migration| migration.version);
+        for pair in migrations.windows(2) {
+            if pair[0].version == pair[1].version {
+                return Err(SourceError::Duplicate {
+                    version: pair[0].version,
+                    files: Box::new([pair[0].file.clone(), pair[1].file.clone()]),
+                });
+            }
+        }
+        Ok(Source { folder: Some(folder.to_owned()), format: Format::Refinery, migrations })
+    }
+}
+
+/// Reads one migration's text: UTF-8 without NUL, because the server takes nothing else.
+fn read_sql(path: &Path) -> Result<String, SourceError> {
+    let bytes = std::fs::read(path)
+        .map_err(|source| SourceError::Unreadable { path: path.to_owned(), source })?;
+    let line = |offset: usize| bytes[..offset].iter().filter(|byte| **byte == b'\n').count() + 1;
+    let malformed = |why| SourceError::Malformed { path: path.to_owned(), why };
+    if let Some(offset) = bytes.iter().position(|byte| *byte == 0) {
+        let line = line(offset);
+        return Err(malformed(format!("line {line} holds a NUL byte, which SQL cannot")));
+    }
+    match std::str::from_utf8(&bytes) {
+        Ok(sql) => Ok(sql.to_owned()),
+        Err(error) => Err(malformed(format!(
+            "line {} is not UTF-8 (byte {}); save the file as UTF-8",
+            line(error.valid_up_to()),
+            error.valid_up_to() + 1
+        ))),
+    }
+}

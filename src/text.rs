@@ -1,0 +1,43 @@
+//! How durations and counts are written for people.
+
+use std::time::Duration;
+
+/// `240ms`, `1.2s`, `45s`, `2m 05s`, `3h 04m`.
+pub fn duration(duration: Duration) -> String {
+    let milliseconds = duration.as_millis();
+    let seconds = duration.as_secs();
+    match seconds {
+        0 => format!("{milliseconds}ms"),
+        1..10 if milliseconds % 1000 >= 100 => {
+            format!("{}.{}s", seconds, milliseconds % 1000 / 100)
+        }
+        1..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h {:02}m", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+/// `1 migration`, `4 migrations`.
+pub fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_two_significant_parts_at_most() {
+        for (milliseconds, text) in [
+            (0, "0ms"),
+            (240, "240ms"),
+            (1000, "1s"),
+            (1249, "1.2s"),
+            (12_900, "12s"),
+            (125_000, "2m 05s"),
+            (11_040_000, "3h 04m"),
+        ] {
+            assert_eq!(duration(Duration::from_millis(milliseconds)), text);
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Waiting until something is ready: the loop, and what it says meanwhile.
+//!
+//! One attempt's failure is a [`Refusal`]; its [`Verdict`] says whether another attempt can help.
+//! What is transient and what is final stands in [`verdict`], how to ask in [`target`].
+
+mod pace;
+mod target;
+mod verdict;
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use futures_util::future::try_join_all;
+
+use crate::config::{self, Database};
+use crate::database::{Demand, Session, connect};
+use crate::exit::Exit;
+use crate::text;
+use pace::Pacer;
+pub use verdict::{Pace, Refusal, Verdict};
+
+/// How long a login may be refused before that is final: a fresh container may still be creating
+/// its roles and databases.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How often to say that we are still waiting, at the least.
+const SUMMARY: Duration = Duration::from_secs(5);
+
+/// When waiting began, and how long it may last; one for everything that is waited for.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline {
+    started: Instant,
+    timeout: Option<Duration>,
+}
+
+impl Deadline {
+    /// From now on; `None` is for ever.
+    pub fn start(timeout: Option<Duration>) -> Self {
+        Deadline { started: Instant::now(), timeout }
+    }
+
+    /// How long it has been.
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn instant(&self) -> Option<tokio::time::Instant> {
+        Some((self.started + self.timeout?).into())
+    }
+}
+
+/// What was waited for is there.
+#[derive(Debug)]
+pub struct Ready<T> {
+    /// What the successful attempt returned.
+    pub value: T,
+    /// How many attempts it took.
+    pub attempts: u32,
+}
+
+/// What was waited for did not come.
+#[derive(Debug)]
+pub struct Error {
+    what: String,
+    refusal: Refusal,
+    attempts: u32,
+    elapsed: Duration,
+    exit: Exit,
+}
+
+impl Error {
+    /// 69 when time ran out, else what the refusal is worth.
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl fmt::Display for Error {
+    /// What, for how long, why, and what to do.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Error { what, refusal, attempts, elapsed, .. } = self;
+        if self.exit == Exit::NotReady {
+            write!(
+                f,
+                "{what} was not ready within {} ({}): {}",
+                text::duration(*elapsed),
+                text::count(*attempts as usize, "attempt"),
+                refusal.reason
+            )?;
+        } else {
+            write!(f, "{what} cannot be used: {}", refusal.reason)?;
+        }
+        if refusal.remedy.is_empty() { Ok(()) } else { write!(f, "; {}", refusal.remedy) }
+    }
+}
+
+/// Waits until `database` takes our login and meets `demand`.
+///
+/// # Errors
+/// [`Error`], once the deadline has passed or as soon as waiting cannot help.
+pub async fn for_database(
+    database: &Database,
+    demand: Demand,
+    deadline: Deadline,
+) -> Result<Ready<Session>, Error> {
+    let what = format!("PostgreSQL ({})", database.origin);
+    until(&what, deadline, async || {
+        connect(database, demand).await.map_err(|error| verdict::of_connect(&error))
+    })
+    .await
+}
+
+/// Waits for all of these at once.
+///
+/// # Errors
+/// [`Error`] for the first that cannot be, or was not ready in time.
+pub async fn for_targets(targets: &[config::Target], deadline: Deadline) -> Result<(), Error> {
+    try_join_all(targets.iter().map(async |target| {
+        until(&target::name(target), deadline, async || target::ask(target).await).await
+    }))
+    .await
+    .map(drop)
+}
+
+/// Asks until the answer is yes, is final, or comes too late.
+async fn until<T>(
+    what: &str,
+    deadline: Deadline,
+    mut attempt: impl AsyncFnMut() -> Result<T, Refusal>,
+) -> Result<Ready<T>, Error> {
+    let mut pacer = Pacer::new();
+    let mut report = Report::new(what, deadline);
+    let mut refused_since: Option<Instant> = None;
+    loop {
+        let outcome = match deadline.instant() {
+            None => attempt().await,
+            Some(end) => match tokio::time::timeout_at(end, attempt()).await {
+                Ok(outcome) => outcome,
+                Err(_) => return Err(report.gave_up(Exit::NotReady)),
+            },
+        };
+        let refusal = match outcome {
+            Ok(value) => return Ok(Ready { value, attempts: report.attempts + 1 }),
+            Err(refusal) => refusal,
+        };
+        let verdict = refusal.verdict;
+        report.refused(refusal);
+        let pace = match verdict {
+            Verdict::Retry(pace) => {
+                refused_since = None;
+                pace
+            }
+            Verdict::Grace(exit) => {
+                if refused_since.get_or_insert_with(Instant::now).elapsed() >= GRACE {
+                    return Err(report.gave_up(exit));
+                }
+                Pace::Gentle
+            }
+            Verdict::Final(exit) => return Err(report.gave_up(exit)),
+        };
+        let pause = pacer.pause(pace, deadline.elapsed());
+        match deadline.instant() {
+            Some(end) if end <= tokio::time::Instant::now() + pause => {
+                tokio::time::sleep_until(end).await;
+                return Err(report.gave_up(Exit::NotReady));
+            }
+            _ => tokio::time::sleep(pause).await,
+        }
+    }
+}
+
+/// What is said while waiting: a line when the reason changes, a summary now and then.
+struct Report<'a> {
+    what: &'a str,
+    deadline: Deadline,
+    attempts: u32,
+    last: Option<Refusal>,
+    spoken: Instant,
+}
+
+impl<'a> Report<'a> {
+    fn new(what: &'a str, deadline: Deadline) -> Self {
+        Report { what, deadline, attempts: 0, last: None, spoken: Instant::now() }
+    }
+
+    fn refused(&mut self, refusal: Refusal) {
+        self.attempts += 1;
+        let what = self.what;
+        let reason = &refusal.reason;
+        let changed = self.last.as_ref().is_none_or(|last| last.reason != *reason);
+        if changed && !matches!(refusal.verdict, Verdict::Final(_)) {
+            tracing::info!("waiting for {what}: {reason}");
+            self.spoken = Instant::now();
+        } else if self.spoken.elapsed() >= SUMMARY {
+            let (elapsed, attempts) = (text::duration(self.deadline.elapsed()), self.attempts);
+            tracing::info!(
+                "still waiting for {what} after {elapsed} ({attempts} attempts): {reason}"
+            );
+            self.spoken = Instant::now();
+        }
+        self.last = Some(refusal);
+    }
+
+    fn gave_up(self, exit: Exit) -> Error {
+        Error {
+            what: self.what.to_owned(),
+            refusal: self.last.unwrap_or_else(Refusal::silence),
+            attempts: self.attempts.max(1),
+            elapsed: self.deadline.elapsed(),
+            exit,
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! How to ask one further target whether it is ready.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+
+use super::verdict::{Pace, Refusal, Verdict, of_connect};
+use crate::config::{Database, Host, HttpUrl, Target};
+use crate::database::{ConnectError, Demand, connect};
+use crate::exit::Exit;
+use crate::tls;
+
+/// One attempt's limit.
+const ATTEMPT: Duration = Duration::from_secs(5);
+
+/// How the target is called in messages.
+pub(super) fn name(target: &Target) -> String {
+    match target {
+        Target::Tcp { host, port } => {
+            format!("tcp://{}", Host::Tcp { host: host.clone(), port: *port })
+        }
+        Target::Http(url) => url.to_string(),
+        Target::Unix(path) => format!("unix://{}", path.display()),
+        Target::File(path) => format!("file://{}", path.display()),
+        Target::Postgres(database) => format!("PostgreSQL ({})", database.origin),
+        Target::PostgresServer { host, port } => {
+            format!("PostgreSQL at {}", Host::Tcp { host: host.clone(), port: *port })
+        }
+    }
+}
+
+/// Asks once.
+pub(super) async fn ask(target: &Target) -> Result<(), Refusal> {
+    let asked = async {
+        match target {
+            Target::Tcp { host, port } => tcp(host, *port).await.map(drop),
+            Target::Http(url) => http(url).await,
+            Target::Unix(path) => {
+                UnixStream::connect(path).await.map(drop).map_err(|error| refused(&error))
+            }
+            Target::File(path) => match std::fs::metadata(path) {
+                Ok(_) => Ok(()),
+                Err(error) => Err(refused(&error)),
+            },
+            Target::Postgres(database) => match connect(database, Demand::Login).await {
+                Ok(session) => {
+                    session.close().await;
+                    Ok(())
+                }
+                Err(error) => Err(of_connect(&error)),
+            },
+            Target::PostgresServer { host, port } => server(host, *port).await,
+        }
+    };
+    match tokio::time::timeout(ATTEMPT, asked).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Refusal::silence()),
+    }
+}
+
+fn refused(error: &std::io::Error) -> Refusal {
+    Refusal::retry(crate::database::reason(error), "is it running, and is its address right?")
+}
+
+async fn tcp(host: &str, port: u16) -> Result<TcpStream, Refusal> {
+    TcpStream::connect((host, port)).await.map_err(|error| refused(&error))
+}
+
+/// Like `pg_isready`: any answer but "starting up" will do, also "who are you?".
+async fn server(host: &str, port: u16) -> Result<(), Refusal> {
+    let nobody = Database::nobody(Host::Tcp { host: host.to_owned(), port });
+    let error = match connect(&nobody, Demand::Login).await {
+        Ok(session) => {
+            session.close().await;
+            return Ok(());
+        }
+        Err(error) => error,
+    };
+    let refusal = of_connect(&error);
+    let answered = match error {
+        ConnectError::Server { .. } => !matches!(refusal.verdict, Verdict::Retry(_)),
+        ConnectError::Impossible { .. } => true,
+        _ => false,
+    };
+    if answered { Ok(()) } else { Err(refusal) }
+}
+
+/// A GET whose answer's first line says 2xx or 3xx.
+async fn http(url: &HttpUrl) -> Result<(), Refusal> {
+    let stream = tcp(&url.host, url.port).await?;
+    let request = format!(
+        "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: premain/{}\r\nAccept: */*\r\nConnection: close\r\n\r\n",
+        url.path,
+        url.authority(),
+        env!("CARGO_PKG_VERSION"),
+    );
+    let first = if url.tls {
+        let stream = tls::https(stream, &url.host).await.map_err(|error| Refusal {
+            reason: error.to_string(),
+            verdict: Verdict::Final(Exit::Config),
+            remedy: "https:// verifies the certificate; use tcp:// to wait for the port alone",
+        })?;
+        exchange(stream, &request).await
+    } else {
+        exchange(stream, &request).await
+    };
+    match status(&first.map_err(|error| refused(&error))?) {
+        Some(200..=399) => Ok(()),
+        Some(code) => Err(Refusal {
+            reason: format!("it answers with status {code}"),
+            verdict: Verdict::Retry(Pace::Gentle),
+            remedy: "2xx or 3xx is needed",
+        }),
+        None => Err(Refusal::retry("what answers there does not speak HTTP", "is the port right?")),
+    }
+}
+
+/// Sends the request and reads the status line, of which the first bytes are enough.
+async fn exchange(
+    mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin,
+    request: &str,
+) -> std::io::Result<Vec<u8>> {
+    stream.write_all(request.as_bytes()).await?;
+    let mut first = Vec::with_capacity(STATUS_LINE);
+    while first.len() < STATUS_LINE && stream.read_buf(&mut first).await? > 0 {}
+    Ok(first)
+}
+
+/// `HTTP/1.1 200`
+const STATUS_LINE: usize = 12;
+
+fn status(line: &[u8]) -> Option<u16> {
+    let line = std::str::from_utf8(line.get(..STATUS_LINE)?).ok()?;
+    line.strip_prefix("HTTP/1.")?.get(2..5)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::status;
+
+    #[test]
+    fn the_status_line_and_nothing_else() {
+        assert_eq!(status(b"HTTP/1.1 200 OK\r\n"), Some(200));
+        assert_eq!(status(b"HTTP/1.0 503 No"), Some(503));
+        for other in [&b"HTTP/1.1 20"[..], b"SSH-2.0-OpenSSH", b"", b"HTTP/1.1 abc "] {
+            assert_eq!(status(other), None);
+        }
+    }
+}

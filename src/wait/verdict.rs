@@ -1,0 +1,119 @@
+//! What is transient and what is final: add a new transient error here.
+
+use std::io;
+
+use tokio_postgres::error::DbError;
+
+use crate::database::ConnectError;
+use crate::exit::Exit;
+
+/// One attempt's "no".
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// What happened, with the host.
+    pub reason: String,
+    /// Whether another attempt can help.
+    pub verdict: Verdict,
+    /// What a person can do about it; may be empty.
+    pub remedy: &'static str,
+}
+
+/// Whether another attempt can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Yes.
+    Retry(Pace),
+    /// For a few seconds, while a fresh server may still be creating roles and databases.
+    Grace(Exit),
+    /// No.
+    Final(Exit),
+}
+
+/// How eagerly to ask again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// Nobody is bothered by the question.
+    Brisk,
+    /// The server is there and busy.
+    Gentle,
+}
+
+impl Refusal {
+    /// Nothing was heard at all.
+    pub(super) fn silence() -> Refusal {
+        Refusal {
+            reason: "no answer".to_owned(),
+            verdict: Verdict::Retry(Pace::Brisk),
+            remedy: "is the host right, and may packets pass?",
+        }
+    }
+
+    pub(super) fn retry(reason: impl Into<String>, remedy: &'static str) -> Refusal {
+        Refusal { reason: reason.into(), verdict: Verdict::Retry(Pace::Brisk), remedy }
+    }
+}
+
+/// Judges a failed attempt to log in.
+pub(super) fn of_connect(error: &ConnectError) -> Refusal {
+    use Pace::{Brisk, Gentle};
+    use Verdict::{Final, Retry};
+    let (verdict, remedy) = match error {
+        ConnectError::Resolve { .. } => {
+            (Retry(Brisk), "is the name spelled right, and is this container on the same network?")
+        }
+        ConnectError::Dial { source, .. } => of_dial(source),
+        ConnectError::TimedOut { .. } => {
+            (Retry(Brisk), "is the host right, and does a firewall stand in between?")
+        }
+        ConnectError::Broken { .. } => {
+            (Retry(Gentle), "the server's own log says why it closes connections")
+        }
+        ConnectError::Tls { .. } => (Final(Exit::Config), ""),
+        ConnectError::Server { error, .. } => of_server(error),
+        ConnectError::Unsuitable { .. } => {
+            (Retry(Gentle), "name the right server, or wait for its promotion")
+        }
+        ConnectError::Impossible { .. } => {
+            (Final(Exit::Config), "correct the variables that name the database")
+        }
+    };
+    Refusal { reason: error.to_string(), verdict, remedy }
+}
+
+fn of_dial(error: &io::Error) -> (Verdict, &'static str) {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => (
+            Verdict::Retry(Pace::Brisk),
+            "may this user reach the socket, and does the firewall let it through?",
+        ),
+        io::ErrorKind::InvalidInput => {
+            (Verdict::Final(Exit::Config), "the path of a unix socket has 107 bytes at the most")
+        }
+        _ => (
+            Verdict::Retry(Pace::Brisk),
+            "is PostgreSQL running there, and are host and port right?",
+        ),
+    }
+}
+
+/// Judges what the server itself said, by its SQLSTATE.
+fn of_server(error: &DbError) -> (Verdict, &'static str) {
+    use Verdict::{Final, Grace, Retry};
+    match error.code().code() {
+        // starting up, shutting down, in recovery
+        "57P03" | "57P01" | "57P02" => (Retry(Pace::Gentle), "the server did not finish starting"),
+        "53300" => (Retry(Pace::Gentle), "raise max_connections, or use fewer connections"),
+        "28P01" | "28000" => (
+            Grace(Exit::Refused),
+            "are user and password right, and does pg_hba.conf let this user in from here?",
+        ),
+        "3D000" => (Grace(Exit::Refused), "create the database, or correct its name"),
+        "42501" => (Final(Exit::Refused), "grant the role what it lacks (CONNECT on the database)"),
+        code if code.starts_with("08") => {
+            (Retry(Pace::Gentle), "a pooler or proxy lost its server")
+        }
+        // out of memory, disk full, other limits: an operator's matter, and it may pass
+        code if code.starts_with("53") => (Retry(Pace::Gentle), "the server is short of resources"),
+        _ => (Final(Exit::Config), "the server will not take this login as it is configured"),
+    }
+}

@@ -1,0 +1,18 @@
+//! premain against real PostgreSQL servers.
+
+#![allow(
+    clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "this is how a test fails"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod migrating;
+mod refinery;
+mod shutdown;
+mod status;
+mod wire;

@@ -1,0 +1,329 @@
+//! Applying refinery migrations: once, in order, all or nothing.
+
+use crate::support::folder;
+use crate::support::postgres::Server;
+use crate::support::premain::premain;
+
+#[test]
+fn what_is_embedded_is_applied_before_the_application_starts() {
+    let database = Server::shared().database();
+    let ended = premain(["--", "echo", "hello"]).database(database.url()).run().code(0);
+    assert_eq!(ended.output, "hello\n");
+    ended
+        .says("migrations: embedded (refinery, 5 files)")
+        .says("migration 1 create_abilities applied in");
+    assert!(database.has_table("abilities"));
+    assert_eq!(database.psql("SELECT count(*) FROM refinery_schema_history"), "5");
+}
+
+#[test]
+fn a_folder_in_the_working_directory_is_preferred_to_what_is_embedded() {
+    let database = Server::shared().database();
+    let place = folder(&[("migrations/V1__one.sql", "CREATE TABLE one (a int)")]);
+    let run = || premain(["migrate"]).database(database.url()).within(place.path()).run().code(0);
+    run().says("./migrations (refinery, 1 file)").says("migrations 1 applied");
+    run().says("none pending (1 applied before)");
+    assert!(database.has_table("one") && !database.has_table("abilities"));
+}
+
+#[test]
+fn none_means_none() {
+    let database = Server::shared().database();
+    premain(["--migrations", "none", "true"]).database(database.url()).run().code(0);
+    assert!(!database.has_table("refinery_schema_history"));
+}
+
+#[test]
+fn a_failing_migration_keeps_nothing_of_itself_and_the_application_is_not_started() {
+    let database = Server::shared().database();
+    let place = folder(&[
+        ("V1__good.sql", "CREATE TABLE good (a int);"),
+        (
+            "V2__bad.sql",
+            "-- größer\r\nCREATE TABLE half (a int);\r\nCREATE TABLE \"ä\" (b intt);\r\n",
+        ),
+        ("V3__never.sql", "CREATE TABLE never (a int);"),
+    ]);
+    let ended = premain(["--migrations"])
+        .with(place.path())
+        .words(["echo", "started"])
+        .database(database.url())
+        .run();
+    let ended = ended.code(76);
+    assert_eq!(ended.output, "", "the application ran");
+    let ended = ended
+        .says("migration 2 bad failed at ")
+        .says("V2__bad.sql:3:21: type \"intt\" does not exist (42704)")
+        .says("^^^^")
+        .says("nothing of migration 2 bad was kept")
+        .says("1 of 3 migrations were applied before it: 1 good");
+    drop(ended);
+    assert!(
+        database.has_table("good") && !database.has_table("half") && !database.has_table("never")
+    );
+    assert_eq!(database.psql("SELECT version FROM refinery_schema_history"), "1");
+}
+
+#[test]
+fn detail_hint_and_constraint_are_shown() {
+    let database = Server::shared().database();
+    let place = folder(&[(
+        "V1__twice.sql",
+        "CREATE TABLE t (a int CONSTRAINT only_once UNIQUE);\nINSERT INTO t VALUES (1), (1);",
+    )]);
+    premain(["--migrations"])
+        .with(place.path())
+        .words(["migrate"])
+        .database(database.url())
+        .run()
+        .code(76)
+        .says("Key (a)=(1) already exists")
+        .says("only_once")
+        .says("23505");
+}
+
+#[test]
+fn twenty_at_once_apply_each_migration_once() {
+    let database = Server::shared().database();
+    let place = folder(&[
+        ("V1__t.sql", "CREATE TABLE t (a int); SELECT pg_sleep(0.05);"),
+        ("V2__row.sql", "INSERT INTO t VALUES (1);"),
+        ("V3__row.sql", "INSERT INTO t VALUES (2);"),
+    ]);
+    let running: Vec<_> = (0..20)
+        .map(|_| {
+            premain(["--migrations"])
+                .with(place.path())
+                .words(["true"])
+                .database(database.url())
+                .start()
+        })
+        .collect();
+    let ended: Vec<_> = running.into_iter().map(|running| running.end().code(0)).collect();
+    let applied = ended.iter().filter(|ended| ended.log.contains("migrations 3 applied")).count();
+    assert_eq!(applied, 1);
+    assert_eq!(database.psql("SELECT count(*), sum(a) FROM t"), "2|3");
+    assert_eq!(database.psql("SELECT count(*) FROM refinery_schema_history"), "3");
+}
+
+#[test]
+fn a_role_that_may_only_read_the_history_table_will_do_when_nothing_is_pending() {
+    let server = Server::shared();
+    let database = server.database();
+    let place = folder(&[("V1__t.sql", "CREATE TABLE t (a int)")]);
+    let migrate = || premain(["--migrations"]).with(place.path()).words(["migrate"]);
+    migrate().database(database.url()).run().code(0);
+    let role = format!("reader_{}", database.name);
+    database.psql(&format!(
+        "CREATE ROLE {role} LOGIN; GRANT SELECT ON refinery_schema_history TO {role}; \
+         ALTER ROLE {role} SET default_transaction_read_only = on"
+    ));
+    let url = database.url().replace("postgres@", &format!("{role}@"));
+    migrate().database(&url).run().code(0).says("none pending");
+}
+
+#[test]
+fn what_one_migration_sets_does_not_leak_into_the_next() {
+    let database = Server::shared().database();
+    let place = folder(&[
+        (
+            "V1__dump.sql",
+            "SELECT pg_catalog.set_config('search_path', '', false); SET default_tablespace = ''; CREATE TABLE public.one (a int);",
+        ),
+        ("V2__plain.sql", "CREATE TABLE two (a int);"),
+    ]);
+    premain(["--migrations"])
+        .with(place.path())
+        .words(["migrate"])
+        .database(database.url())
+        .run()
+        .code(0);
+    assert!(database.has_table("public.one") && database.has_table("public.two"));
+}
+
+#[test]
+fn notices_of_the_server_are_logged() {
+    let database = Server::shared().database();
+    let place = folder(&[(
+        "V1__t.sql",
+        "DO $$ BEGIN RAISE NOTICE 'halfway'; RAISE WARNING 'mind this'; END $$",
+    )]);
+    premain(["--migrations"])
+        .with(place.path())
+        .words(["migrate"])
+        .database(database.url())
+        .run()
+        .code(0)
+        .says("migration: the server notes: halfway")
+        .says("migration: the server warns: mind this");
+}
+
+#[test]
+fn files_as_editors_leave_them() {
+    let database = Server::shared().database();
+    let place = folder(&[
+        ("V1__bom.sql", "\u{feff}CREATE TABLE bom (a int)"),
+        ("V2__comment_at_the_end.sql", "CREATE TABLE comment (a int) -- no semicolon, no line end"),
+        ("V3__empty.sql", ""),
+        ("V4__only_a_comment.sql", "/* nothing /* nested */ */"),
+        (
+            "deep/er/V5__body.sql",
+            "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $f$ BEGIN RETURN 1; END; $f$;\r\n",
+        ),
+    ]);
+    premain(["--migrations"])
+        .with(place.path())
+        .words(["migrate"])
+        .database(database.url())
+        .run()
+        .code(0);
+    assert_eq!(database.psql("SELECT count(*) FROM refinery_schema_history"), "5");
+    assert_eq!(database.psql("SELECT f()"), "1");
+}
+
+#[test]
+fn a_migration_that_cannot_get_its_lock_is_tried_again_and_lets_readers_through() {
+    let database = Server::shared().database();
+    database.psql("CREATE TABLE busy (a int)");
+    let place = folder(&[("V1__alter.sql", "ALTER TABLE busy ADD b int")]);
+    let mut blocker = database.open("BEGIN; SELECT * FROM busy;");
+    let mut running = premain(["--ddl-lock-timeout", "50ms", "--migrations"])
+        .with(place.path())
+        .words(["migrate"])
+        .database(database.url())
+        .start();
+    running.wait_for("could not get its table locks");
+    assert_eq!(database.psql("SELECT count(*) FROM busy"), "0", "a reader got through");
+    blocker.send("COMMIT;");
+    running.end().code(0);
+
+    let place = folder(&[
+        ("V1__alter.sql", "ALTER TABLE busy ADD b int"),
+        ("V2__alter.sql", "ALTER TABLE busy ADD c int"),
+    ]);
+    blocker.send("BEGIN; SELECT * FROM busy;");
+    premain(["--ddl-lock-timeout", "20ms", "--ddl-retries", "1", "--migrations"])
+        .with(place.path())
+        .words(["migrate"])
+        .database(database.url())
+        .run()
+        .code(75)
+        .says("2 attempts");
+}
+
+#[test]
+fn the_lock_s_holder_is_named_and_waiting_for_it_ends() {
+    let database = Server::shared().database();
+    let place = folder(&[("V1__t.sql", "CREATE TABLE t (a int)")]);
+    let _holder = database.open(
+        "SET application_name = 'the other one'; SELECT pg_advisory_lock(31650977343957358);",
+    );
+    premain(["--lock-timeout", "1s", "--migrations"])
+        .with(place.path())
+        .words(["migrate"])
+        .database(database.url())
+        .run()
+        .code(75)
+        .says("waiting for the migration lock, held by pid")
+        .says("the other one, postgres@")
+        .says("pg_terminate_backend");
+    assert!(!database.has_table("t"));
+}
+
+#[test]
+fn drift_stops_except_where_the_database_is_ahead() {
+    let database = Server::shared().database();
+    let files = [
+        ("V1__a.sql", "CREATE TABLE a ()"),
+        ("V2__b.sql", "CREATE TABLE b ()"),
+        ("V3__c.sql", "CREATE TABLE c ()"),
+    ];
+    let migrate = |files: &[(&str, &str)]| {
+        let place = folder(files);
+        premain(["--migrations"])
+            .with(place.path())
+            .words(["migrate"])
+            .database(database.url())
+            .run()
+    };
+    migrate(&files).code(0);
+    migrate(&files[..2]).code(0).says("ahead of this image: migration 3 c");
+    migrate(&[files[0], files[2]]).code(65).says("migration 2 b is applied but has no file");
+    migrate(&[("V1__a.sql", "CREATE TABLE a (x int)"), files[1], files[2]])
+        .code(65)
+        .says("migration 1 a was edited after it was applied");
+    database.psql("DELETE FROM refinery_schema_history WHERE version = 2; DROP TABLE b");
+    migrate(&files).code(65).says("migration 2 b is out of order");
+    migrate(&[files[0], ("U2__b.sql", "CREATE TABLE b ()"), files[2]])
+        .code(0)
+        .says("migration 2 b applied");
+}
+
+#[test]
+fn folders_that_make_no_sense_are_errors_before_anything_is_asked() {
+    type Files = &'static [(&'static str, &'static str)];
+    let cases: [(Files, i32, &str); 5] = [
+        (&[("V1__a.sql", ""), ("sub/V1__b.sql", "")], 65, "are both version 1"),
+        (&[("V1.5__a.sql", "")], 65, "no decimal versions"),
+        (&[("|1__a.sql", "")], 65, "begin it with V or U"),
+        (&[("V1__nul.sql", "SELECT 1;\nSELECT '\0';")], 65, "line 2 holds a NUL byte"),
+        (&[("readme.txt", "")], 65, "holds no migration"),
+    ];
+    for (files, code, text) in cases {
+        let place = folder(files);
+        // Nobody listens there: it must not matter.
+        premain(["--migrations"])
+            .with(place.path())
+            .words(["migrate"])
+            .database("postgres://x@127.0.0.1:1/x")
+            .run()
+            .code(code)
+            .says(text);
+    }
+    premain(["--migrations", "/no/such/folder", "migrate"])
+        .database("postgres://x@127.0.0.1:1/x")
+        .run()
+        .code(66)
+        .says("/no/such/folder");
+    let place = folder(&[]);
+    std::fs::write(place.path().join("V1__latin1.sql"), b"-- ok\nSELECT 'gr\xfc\xdfe'").unwrap();
+    premain(["--migrations"])
+        .with(place.path())
+        .words(["migrate"])
+        .database("postgres://x@127.0.0.1:1/x")
+        .run()
+        .code(65)
+        .says("line 2 is not UTF-8");
+}
+
+#[test]
+fn a_privilege_that_is_missing_is_77() {
+    let database = Server::shared().database();
+    let role = format!("nobody_{}", database.name);
+    database.psql(&format!("CREATE ROLE {role} LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC"));
+    let place = folder(&[("V1__t.sql", "CREATE TABLE t (a int)")]);
+    let url = database.url().replace("postgres@", &format!("{role}@"));
+    premain(["--migrations"])
+        .with(place.path())
+        .words(["migrate"])
+        .database(&url)
+        .run()
+        .code(77)
+        .says("permission denied");
+}
+
+#[test]
+fn another_history_table() {
+    let database = Server::shared().database();
+    database.psql("CREATE SCHEMA \"My Schema\"");
+    let place = folder(&[("V1__t.sql", "CREATE TABLE t (a int)")]);
+    for _ in 0..2 {
+        premain(["--ledger", "\"My Schema\".\"a \"\"table\"", "--migrations"])
+            .with(place.path())
+            .words(["migrate"])
+            .database(database.url())
+            .run()
+            .code(0);
+    }
+    assert_eq!(database.psql("SELECT count(*) FROM \"My Schema\".\"a \"\"table\""), "1");
+}

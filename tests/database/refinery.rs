@@ -1,0 +1,152 @@
+//! refinery_cli and premain take turns on one database, and neither notices.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::support::postgres::{Database, Server};
+use crate::support::premain::premain;
+
+/// What refinery_cli 0.10 was given, and what it made of it.
+fn fixture() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/refinery")
+}
+
+/// The fixture's files up to a version.
+fn up_to(version: i32) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(fixture().join("migrations")).unwrap().flatten() {
+        let name = entry.file_name().into_string().unwrap();
+        let number: i32 = name[1..].split("__").next().unwrap().parse().unwrap();
+        if number <= version {
+            fs::copy(entry.path(), folder.path().join(name)).unwrap();
+        }
+    }
+    folder
+}
+
+fn refinery(database: &Database<'_>, folder: &Path) -> String {
+    let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/bin/refinery");
+    assert!(
+        tool.exists(),
+        "refinery_cli is missing: cargo install refinery_cli --version 0.10.0 --locked \
+         --no-default-features --features postgresql --root target/tools (tests/run does it)"
+    );
+    let output = Command::new(tool)
+        .args(["migrate", "-e", "URL", "-p"])
+        .arg(folder)
+        .env("URL", database.url())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success(), "{text}");
+    text
+}
+
+fn migrate(database: &Database<'_>, folder: &Path) -> String {
+    premain(["--migrations"])
+        .with(folder)
+        .words(["migrate"])
+        .database(database.url())
+        .run()
+        .code(0)
+        .log
+}
+
+/// A dump without the one thing that must differ: when.
+fn dump(database: &Database<'_>) -> String {
+    let lines = database.dump();
+    let lines = lines.lines().map(|line| {
+        let columns: Vec<_> = line.split('\t').collect();
+        match columns.as_slice() {
+            [version, name, applied_on, checksum] if is_timestamp(applied_on) => {
+                format!("{version}\t{name}\t(when)\t{checksum}")
+            }
+            _ => line.to_owned(),
+        }
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// `2026-11-20T22:19:08.427544567Z`: RFC 3339 in UTC, as refinery writes it.
+fn is_timestamp(text: &str) -> bool {
+    text.len() >= 20 && text.as_bytes()[10] == b'T' && text.ends_with('Z')
+}
+
+#[test]
+fn premain_alone_leaves_what_refinery_alone_leaves() {
+    let (ours, theirs) = (Server::shared().database(), Server::shared().database());
+    migrate(&ours, &fixture().join("migrations"));
+    refinery(&theirs, &fixture().join("migrations"));
+    assert_eq!(dump(&ours), dump(&theirs));
+}
+
+#[test]
+fn the_recorded_rows_are_those_of_the_fixture_s_dump() {
+    let database = Server::shared().database();
+    migrate(&database, &fixture().join("migrations"));
+    let ours = database
+        .psql("SELECT version, name, checksum FROM refinery_schema_history ORDER BY version");
+    let native = fs::read_to_string(fixture().join("native-refinery-cli-0.10.0.dump.sql")).unwrap();
+    let rows = native.split("COPY public.refinery_schema_history").nth(1).unwrap();
+    let rows = rows.lines().skip(1).take_while(|line| *line != "\\.").map(|line| {
+        let columns: Vec<_> = line.split('\t').collect();
+        format!("{}|{}|{}", columns[0], columns[1], columns[3])
+    });
+    assert_eq!(ours, rows.collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn refinery_does_half_and_premain_the_rest() {
+    let (shared, alone) = (Server::shared().database(), Server::shared().database());
+    let all = fixture().join("migrations");
+    refinery(&shared, up_to(3).path());
+    assert!(migrate(&shared, &all).contains("migrations 2 applied"));
+    let before = shared.dump();
+    assert!(refinery(&shared, &all).contains("no migrations to apply"));
+    assert_eq!(shared.dump(), before);
+    refinery(&alone, &all);
+    assert_eq!(dump(&shared), dump(&alone));
+}
+
+#[test]
+fn premain_does_half_and_refinery_the_rest() {
+    let (shared, alone) = (Server::shared().database(), Server::shared().database());
+    let all = fixture().join("migrations");
+    migrate(&shared, up_to(3).path());
+    refinery(&shared, &all);
+    let before = shared.dump();
+    assert!(migrate(&shared, &all).contains("none pending (5 applied before)"));
+    assert_eq!(shared.dump(), before);
+    refinery(&alone, &all);
+    assert_eq!(dump(&shared), dump(&alone));
+}
+
+#[test]
+fn a_table_of_refinery_s_int8_feature_is_understood() {
+    let database = Server::shared().database();
+    database.psql(
+        "CREATE TABLE refinery_schema_history(version int8 PRIMARY KEY, name varchar(255), \
+         applied_on varchar(255), checksum varchar(255))",
+    );
+    let folder = crate::support::folder(&[("V20260101120000__t.sql", "CREATE TABLE t (a int)")]);
+    migrate(&database, folder.path());
+    assert!(migrate(&database, folder.path()).contains("none pending"));
+    let row = database.psql("SELECT version, name FROM refinery_schema_history");
+    assert_eq!(row, "20260101120000|t");
+}
+
+#[test]
+fn a_version_too_large_for_the_table_is_refused_and_nothing_is_applied() {
+    let database = Server::shared().database();
+    let folder = crate::support::folder(&[("V20260101120000__t.sql", "CREATE TABLE t (a int)")]);
+    let run = premain(["--migrations"])
+        .with(folder.path())
+        .words(["migrate"])
+        .database(database.url())
+        .run();
+    run.code(65).says("int4").says("int8-versions");
+    assert!(!database.has_table("t"));
+}

@@ -1,0 +1,171 @@
+//! SIGTERM in every phase of the boot: leave at once with 143, and leave nothing behind.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::support::postgres::{Database, Server};
+use crate::support::premain::{Premain, premain};
+use crate::support::{folder, wait_for};
+
+/// Ends when it gets a signal, and tells in a file that it ran.
+fn application(place: &tempfile::TempDir) -> [String; 3] {
+    let marker = place.path().join("started");
+    ["sh".into(), "-c".into(), format!("touch {} && exec sleep 1000", marker.display())]
+}
+
+fn boot(place: &tempfile::TempDir, url: &str) -> Premain {
+    premain(["--migrations"]).with(place.path()).words(application(place)).database(url)
+}
+
+fn started(place: &tempfile::TempDir) -> bool {
+    place.path().join("started").exists()
+}
+
+fn no_session_is_left(database: &Database<'_>) {
+    wait_for("the server ended premain's session", || (database.sessions() == 0).then_some(()));
+}
+
+#[test]
+fn while_waiting_for_the_database() {
+    let place = folder(&[("V1__t.sql", "CREATE TABLE t ()")]);
+    let mut running = boot(&place, "postgres://x@127.0.0.1:1/x").start();
+    running.wait_for("waiting for PostgreSQL");
+    running.signal(Signal::SIGTERM);
+    running.end().code(143).says("stopped by SIGTERM while waiting");
+    assert!(!started(&place));
+}
+
+#[test]
+fn while_waiting_for_the_lock() {
+    let database = Server::shared().database();
+    let place = folder(&[("V1__t.sql", "CREATE TABLE t ()")]);
+    let holder = database.open("SELECT pg_advisory_lock(31650977343957358);");
+    let mut running = boot(&place, &database.url()).start();
+    running.wait_for("waiting for the migration lock");
+    running.signal(Signal::SIGTERM);
+    running.end().code(143);
+    drop(holder);
+    no_session_is_left(&database);
+    assert!(!started(&place) && !database.has_table("t"));
+}
+
+#[test]
+fn in_the_middle_of_a_migration() {
+    let database = Server::shared().database();
+    let place = folder(&[
+        ("V1__kept.sql", "CREATE TABLE kept ()"),
+        ("V2__slow.sql", "CREATE TABLE half (); SELECT pg_sleep(1000);"),
+    ]);
+    let running = boot(&place, &database.url()).start();
+    wait_for("the slow statement runs", || {
+        let active = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
+        (database.psql(active) == "1").then_some(())
+    });
+    running.signal(Signal::SIGTERM);
+    running.end().code(143).says("stopped by SIGTERM while migrating");
+    no_session_is_left(&database);
+    assert!(!started(&place) && database.has_table("kept") && !database.has_table("half"));
+    assert_eq!(database.psql("SELECT version FROM refinery_schema_history"), "1");
+}
+
+#[test]
+fn a_second_signal_waits_for_nothing() {
+    let server = Server::start(&[]);
+    let place = folder(&[("V1__slow.sql", "SELECT pg_sleep(1000)")]);
+    let running = {
+        let database = server.database();
+        let running = boot(&place, &database.url()).start();
+        wait_for("the slow statement runs", || {
+            (database.psql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
+                == "1")
+                .then_some(())
+        });
+        running
+    };
+    // The server no longer answers anything, so the rollback cannot be awaited.
+    server.freeze();
+    running.signal(Signal::SIGTERM);
+    running.signal(Signal::SIGINT);
+    let ended = running.end();
+    server.thaw();
+    // Of two that are pending, the kernel hands out the lower number first.
+    assert!([130, 143].contains(&ended.code), "{}", ended.log);
+}
+
+#[test]
+fn three_hundred_terms_at_random_moments() {
+    const ROUNDS: usize = 300;
+    let server = Server::shared();
+    // How long a whole boot takes here, so that the moments cover all of it.
+    let whole = {
+        let (database, place) = (server.database(), migrations());
+        let began = Instant::now();
+        premain(["--migrations"])
+            .with(place.path())
+            .words(["true"])
+            .database(database.url())
+            .run()
+            .code(0);
+        began.elapsed()
+    };
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let database = server.database();
+                while next.fetch_add(1, Ordering::Relaxed) < ROUNDS {
+                    term_at(&database, whole * 3 / 2 * rand(1000) / 1000);
+                }
+            });
+        }
+    });
+}
+
+fn migrations() -> tempfile::TempDir {
+    folder(&[
+        ("V1__t.sql", "CREATE TABLE t (a int)"),
+        ("V2__rows.sql", "INSERT INTO t SELECT generate_series(1, 100)"),
+        ("V3__u.sql", "CREATE TABLE u (a int)"),
+    ])
+}
+
+/// One boot on a fresh schema, one TERM after `moment`: whatever it hit, the status is 143, the
+/// application ran or it did not, and each migration is there with its record or not at all.
+fn term_at(database: &Database<'_>, moment: Duration) {
+    database.psql("DROP SCHEMA public CASCADE; CREATE SCHEMA public");
+    let place = migrations();
+    let running = boot(&place, &database.url()).start();
+    let began = Instant::now();
+    while began.elapsed() < moment {
+        std::hint::spin_loop();
+    }
+    running.signal(Signal::SIGTERM);
+    let ended = running.end().code(143);
+    assert!(!(ended.log.contains("stopped by") && started(&place)), "{}", ended.log);
+    no_session_is_left(database);
+    let recorded = if database.has_table("refinery_schema_history") {
+        database.psql("SELECT count(*) FROM refinery_schema_history")
+    } else {
+        "0".to_owned()
+    };
+    let found = (
+        database.has_table("t"),
+        database.has_table("t") && database.psql("SELECT count(*) FROM t") == "100",
+        database.has_table("u"),
+    );
+    let expected = match recorded.as_str() {
+        "0" => (false, false, false),
+        "1" => (true, false, false),
+        "2" => (true, true, false),
+        _ => (true, true, true),
+    };
+    assert_eq!(found, expected, "{recorded} recorded\n{}", ended.log);
+}
+
+/// A number below `limit` that no two calls share: good enough for moments.
+fn rand(limit: u32) -> u32 {
+    use std::hash::{BuildHasher as _, RandomState};
+    u32::try_from(RandomState::new().hash_one(0) % u64::from(limit)).unwrap()
+}

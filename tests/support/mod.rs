@@ -1,0 +1,45 @@
+//! What every test needs: real PostgreSQL servers of its own, premain as a process, a database each.
+//!
+//! Nothing is skipped: a missing prerequisite fails the test and says what to install.
+
+#![allow(dead_code, reason = "every test binary uses its own part of it")]
+
+pub mod postgres;
+pub mod premain;
+
+use std::time::{Duration, Instant};
+
+/// No test waits for a time; each waits for a fact, and this is when it gives up on it.
+pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Asks until the fact is there.
+pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(fact) = ask() {
+            return fact;
+        }
+        assert!(started.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+/// A folder with these files.
+pub fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content) in files {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+    folder
+}
+
+/// A program's path, or how to install it.
+pub fn program(name: &str, package: &str) -> std::path::PathBuf {
+    let mut folders: Vec<_> = std::env::split_paths(&std::env::var_os("PATH").unwrap()).collect();
+    folders.extend(["/usr/sbin".into(), "/sbin".into()]);
+    let found = folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
+    found.unwrap_or_else(|| panic!("{name} is missing: apt-get install -y {package}"))
+}

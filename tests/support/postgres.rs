@@ -1,0 +1,355 @@
+//! A private PostgreSQL server: `initdb`, a free loopback port, a unix socket, fsync off.
+
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use super::{program, wait_for};
+
+/// A server that ends with the test process.
+pub struct Server {
+    folder: TempDir,
+    port: u16,
+    child: Option<Child>,
+}
+
+/// One database on a server, dropped with the server.
+pub struct Database<'a> {
+    server: &'a Server,
+    pub name: String,
+}
+
+/// The password of the role `postgres`, wherever one is asked for. It must never be printed.
+pub const PASSWORD: &str = "canary-hunter2";
+
+impl Server {
+    /// The server that most tests share, each with a database of its own.
+    pub fn shared() -> &'static Server {
+        static SHARED: OnceLock<Server> = OnceLock::new();
+        SHARED.get_or_init(|| Server::start(&[]))
+    }
+
+    /// A running server with these settings (`name=value`).
+    pub fn start(settings: &[&str]) -> Server {
+        let mut server = Server::create(settings);
+        server.run();
+        server
+    }
+
+    /// A server that does not run yet, on a port that is already its own.
+    pub fn create(settings: &[&str]) -> Server {
+        let folder = tempfile::Builder::new().prefix("premain-pg-").tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let data = folder.path().join("data");
+        copy_template(&data);
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut file = File::options().append(true).open(data.join("postgresql.conf")).unwrap();
+        let socket = folder.path().display();
+        writeln!(
+            file,
+            "port={port}\nlisten_addresses='127.0.0.1'\nunix_socket_directories='{socket}'"
+        )
+        .unwrap();
+        writeln!(
+            file,
+            "fsync=off\nsynchronous_commit=off\nfull_page_writes=off\nmax_connections=200"
+        )
+        .unwrap();
+        for setting in settings {
+            writeln!(file, "{setting}").unwrap();
+        }
+        own(folder.path());
+        Server { folder, port, child: None }
+    }
+
+    /// Starts it and waits until it takes logins.
+    pub fn run(&mut self) {
+        self.launch();
+        wait_for("PostgreSQL takes logins", || self.try_psql("postgres", "SELECT 1").ok());
+    }
+
+    /// Starts it and waits for nothing.
+    pub fn launch(&mut self) {
+        let log =
+            File::options().create(true).append(true).open(self.folder.path().join("log")).unwrap();
+        let mut command = as_postgres(&bin("postgres"));
+        command.arg("-D").arg(self.data()).stdout(log.try_clone().unwrap()).stderr(log);
+        self.child = Some(spawn(command.stdin(Stdio::null())));
+    }
+
+    /// Stops it at once, as a crash would.
+    pub fn crash(&mut self) {
+        if self.child.is_some() {
+            self.thaw();
+        }
+        if let Some(mut child) = self.child.take() {
+            let mut command = as_postgres(&bin("pg_ctl"));
+            let stopped =
+                command.arg("-D").arg(self.data()).args(["-m", "immediate", "-w", "stop"]);
+            let _ = stopped.stdout(Stdio::null()).stderr(Stdio::null()).status();
+            let _ = child.wait();
+        }
+    }
+
+    /// Stops every process of the server where it stands; connections stay open and silent.
+    pub fn freeze(&self) {
+        self.signal_all(Signal::SIGSTOP);
+    }
+
+    /// Lets them go on.
+    pub fn thaw(&self) {
+        self.signal_all(Signal::SIGCONT);
+    }
+
+    fn signal_all(&self, signal: Signal) {
+        let postmaster = self.child.as_ref().unwrap().id();
+        let children = fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children"));
+        for pid in format!("{postmaster} {}", children.unwrap()).split_whitespace() {
+            let _ = kill(Pid::from_raw(pid.parse().unwrap()), signal);
+        }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// The folder of the unix socket.
+    pub fn socket(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What the server logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// Who may log in how: replaces `pg_hba.conf`; takes effect at the next start or reload.
+    pub fn hba(&self, lines: &str) {
+        fs::write(self.data().join("pg_hba.conf"), lines).unwrap();
+        own(&self.data().join("pg_hba.conf"));
+    }
+
+    /// `postgres://postgres@127.0.0.1:PORT/NAME`
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// A new database.
+    pub fn database(&self) -> Database<'_> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        self.psql("postgres", &format!("CREATE DATABASE {name}"));
+        Database { server: self, name }
+    }
+
+    /// Runs SQL over the unix socket; rows in lines, columns parted by `|`.
+    pub fn psql(&self, database: &str, sql: &str) -> String {
+        self.try_psql(database, sql)
+            .unwrap_or_else(|error| panic!("{sql}: {error}\n{}", self.log()))
+    }
+
+    pub fn try_psql(&self, database: &str, sql: &str) -> Result<String, String> {
+        let output = Command::new(program("psql", "postgresql-client"))
+            .env_clear()
+            .args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-h"])
+            .arg(self.socket())
+            .args(["-p", &self.port.to_string(), "-d", database, "-c", sql])
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
+        if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.crash();
+    }
+}
+
+impl Database<'_> {
+    pub fn url(&self) -> String {
+        self.server.url(&self.name)
+    }
+
+    pub fn psql(&self, sql: &str) -> String {
+        self.server.psql(&self.name, sql)
+    }
+
+    pub fn has_table(&self, name: &str) -> bool {
+        self.psql(&format!("SELECT to_regclass('{name}') IS NOT NULL")) == "t"
+    }
+
+    /// A session that stays open, its first statements done.
+    pub fn open(&self, sql: &str) -> Open {
+        let mut child = Command::new(program("psql", "postgresql-client"))
+            .env_clear()
+            .args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-h"])
+            .arg(self.server.socket())
+            .args(["-p", &self.server.port.to_string(), "-d", &self.name])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let mut open = Open { child, output };
+        open.send(sql);
+        open
+    }
+
+    /// How many sessions there are, psql's own aside.
+    pub fn sessions(&self) -> usize {
+        self.psql(
+            "SELECT count(*) FROM pg_stat_activity \
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        .parse()
+        .unwrap()
+    }
+
+    /// Schema and data as `pg_dump` prints them, without the lines that differ between two runs.
+    pub fn dump(&self) -> String {
+        let output = Command::new(program("pg_dump", "postgresql-client"))
+            .env_clear()
+            .args(["--no-owner", "--no-privileges", "-U", "postgres", "-h"])
+            .arg(self.server.socket())
+            .args(["-p", &self.server.port.to_string(), &self.name])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines()
+            .filter(|line| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict"))
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+}
+
+/// A psql session of the tests' own, to be in the way with.
+pub struct Open {
+    child: Child,
+    output: BufReader<std::process::ChildStdout>,
+}
+
+impl Open {
+    /// Runs statements and waits until they are done.
+    pub fn send(&mut self, sql: &str) {
+        assert!(sql.ends_with(';'), "psql waits for the rest of: {sql}");
+        let input = self.child.stdin.as_mut().unwrap();
+        writeln!(input, "{sql}\n\\echo -done-").unwrap();
+        let mut line = String::new();
+        while line.trim_end() != "-done-" {
+            line.clear();
+            assert!(self.output.read_line(&mut line).unwrap() > 0, "psql ended: {sql}");
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A server program of the newest installed version.
+fn bin(name: &str) -> PathBuf {
+    let mut versions: Vec<_> = fs::read_dir("/usr/lib/postgresql")
+        .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
+        .unwrap_or_default();
+    versions.sort();
+    let found =
+        versions.iter().rev().map(|path| path.join("bin").join(name)).find(|path| path.exists());
+    found.unwrap_or_else(|| panic!("PostgreSQL is missing: apt-get install -y postgresql"))
+}
+
+fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// PostgreSQL refuses root: there the role that Debian's package makes takes over. Whoever runs it,
+/// it dies with the thread that started it, which [`spawn`] keeps alive.
+fn as_postgres(program: &Path) -> Command {
+    let mut command = Command::new(super::program("setpriv", "util-linux"));
+    if is_root() {
+        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]);
+    }
+    command.args(["--pdeathsig=KILL", "--"]).arg(program).env_clear().env("PATH", "/usr/bin:/bin");
+    command.current_dir("/");
+    command
+}
+
+/// From a thread that lives as long as the test process; test threads end with their test.
+fn spawn(command: &mut Command) -> Child {
+    type Order = (Command, mpsc::Sender<Child>);
+    static KEEPER: OnceLock<std::sync::Mutex<mpsc::Sender<Order>>> = OnceLock::new();
+    let keeper = KEEPER.get_or_init(|| {
+        let (orders, inbox) = mpsc::channel::<Order>();
+        std::thread::spawn(move || {
+            for (mut command, reply) in inbox {
+                let _ = reply.send(command.spawn().unwrap());
+            }
+        });
+        std::sync::Mutex::new(orders)
+    });
+    let (reply, child) = mpsc::channel();
+    let command = std::mem::replace(command, Command::new("true"));
+    keeper.lock().unwrap().send((command, reply)).unwrap();
+    child.recv().unwrap()
+}
+
+fn own(path: &Path) {
+    if !is_root() {
+        return;
+    }
+    let user = nix::unistd::User::from_name("postgres").unwrap();
+    let user = user.expect("the role postgres is missing: apt-get install -y postgresql");
+    chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw())).unwrap();
+    if path.is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            own(&entry.unwrap().path());
+        }
+    }
+}
+
+/// `initdb` once, copies from then on.
+fn copy_template(data: &Path) {
+    static TEMPLATE: OnceLock<TempDir> = OnceLock::new();
+    let template = TEMPLATE.get_or_init(|| {
+        let folder = tempfile::Builder::new().prefix("premain-pg-template-").tempdir().unwrap();
+        own(folder.path());
+        let password = folder.path().join("password");
+        fs::write(&password, PASSWORD).unwrap();
+        fs::set_permissions(&password, fs::Permissions::from_mode(0o644)).unwrap();
+        let output = as_postgres(&bin("initdb"))
+            .args(["--no-sync", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"])
+            .arg(format!("--pwfile={}", password.display()))
+            .arg("-D")
+            .arg(folder.path().join("data"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        folder
+    });
+    let copied = Command::new("cp").arg("-a").arg(template.path().join("data")).arg(data).status();
+    assert!(copied.unwrap().success());
+}
+
+/// Whether somebody listens there.
+pub fn listens(port: u16) -> bool {
+    TcpStream::connect(("127.0.0.1", port)).is_ok()
+}

@@ -1,0 +1,151 @@
+//! premain as a process: its arguments and environment, its log line by line, its end.
+
+use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::wait_for;
+
+/// premain, about to be started, with nothing in its environment but a PATH.
+pub struct Premain(Command);
+
+/// premain, running.
+pub struct Running {
+    child: Child,
+    log: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+/// How premain ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit status; 128 + n where signal n killed it.
+    pub code: i32,
+    /// Its standard output.
+    pub output: String,
+    /// Its standard error: its log.
+    pub log: String,
+}
+
+/// premain with these arguments.
+pub fn premain<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Premain {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_premain"));
+    command.args(arguments).env_clear().env("PATH", "/usr/bin:/bin").current_dir("/");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    Premain(command)
+}
+
+impl Premain {
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.0.env(name, value);
+        self
+    }
+
+    /// One more argument.
+    pub fn with(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.0.arg(argument);
+        self
+    }
+
+    /// More arguments.
+    pub fn words<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.0.args(arguments);
+        self
+    }
+
+    pub fn database(self, url: impl AsRef<OsStr>) -> Self {
+        self.env("DATABASE_URL", url)
+    }
+
+    pub fn within(mut self, folder: &Path) -> Self {
+        self.0.current_dir(folder);
+        self
+    }
+
+    pub fn start(mut self) -> Running {
+        let mut child = self.0.spawn().unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let shared = Arc::clone(&log);
+        let reader = std::thread::spawn(move || {
+            let mut line = Vec::new();
+            while stderr.read_until(b'\n', &mut line).unwrap_or(0) > 0 {
+                shared.lock().unwrap().push_str(&String::from_utf8_lossy(&line));
+                line.clear();
+            }
+        });
+        Running { child, log, reader: Some(reader) }
+    }
+
+    pub fn run(self) -> Ended {
+        self.start().end()
+    }
+}
+
+impl Running {
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Waits until the log holds this.
+    pub fn wait_for(&mut self, text: &str) {
+        wait_for(&format!("'{text}' in the log"), || {
+            let log = self.log();
+            assert!(
+                log.contains(text) || self.child.try_wait().unwrap().is_none(),
+                "premain ended before it logged '{text}':\n{log}"
+            );
+            log.contains(text).then_some(())
+        });
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
+    }
+
+    /// Waits for its end.
+    pub fn end(mut self) -> Ended {
+        let mut output = String::new();
+        if let Some(mut stdout) = self.child.stdout.take() {
+            let _ = stdout.read_to_string(&mut output);
+        }
+        let status = self.child.wait().unwrap();
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+        let code = status.code().or(status.signal().map(|signal| 128 + signal)).unwrap();
+        let log = self.log();
+        assert!(!log.contains(super::postgres::PASSWORD), "a secret in the log:\n{log}");
+        Ended { code, output, log }
+    }
+}
+
+impl Ended {
+    /// Fails with the log unless this is the status.
+    #[track_caller]
+    pub fn code(self, expected: i32) -> Self {
+        assert_eq!(self.code, expected, "{}", self.log);
+        self
+    }
+
+    /// Fails with the log unless it holds this.
+    #[track_caller]
+    pub fn says(self, text: &str) -> Self {
+        assert!(self.log.contains(text), "'{text}' is not in:\n{}", self.log);
+        self
+    }
+
+    /// Fails with the log if it holds this.
+    #[track_caller]
+    pub fn says_nothing_of(self, text: &str) -> Self {
+        assert!(!self.log.contains(text), "'{text}' is in:\n{}", self.log);
+        self
+    }
+}
