@@ -23,6 +23,10 @@ const ROLLBACK: Duration = Duration::from_secs(5);
 pub fn run(config: &Config, application: &[OsString], inherited: &Inherited) -> Exit {
     let story = match in_runtime(inherited, async |shutdown| prepare(config, shutdown).await) {
         Ok(story) => story,
+        Err(Error::Wait(error)) if config.wait.db_optional && error.exit() == Exit::NotReady => {
+            tracing::warn!("{error}; going on without it (--db-optional): no migration is applied");
+            Story { skipped: Some("not everything was ready"), ..Story::default() }
+        }
         Err(error) => return report(&error),
     };
     let program = application.first().map(|program| program.to_string_lossy()).unwrap_or_default();
@@ -101,9 +105,10 @@ impl std::fmt::Display for Story {
 pub async fn prepare(config: &Config, shutdown: &Shutdown) -> Result<Story, Error> {
     let deadline = Deadline::start(config.wait.timeout);
     let Some(database) = &config.database else {
-        race(shutdown, "waiting", wait::for_targets(&config.wait.targets, deadline)).await??;
+        let ready = wait::for_targets(&config.wait.targets, deadline);
+        let attempts = race(shutdown, "waiting", ready).await??;
         return Ok(Story {
-            waited: (!config.wait.targets.is_empty()).then(|| (deadline.elapsed(), 1)),
+            waited: (attempts > 0).then(|| (deadline.elapsed(), attempts)),
             skipped: Some("no database is configured"),
             ..Story::default()
         });
@@ -114,17 +119,10 @@ pub async fn prepare(config: &Config, shutdown: &Shutdown) -> Result<Story, Erro
     let everything = async {
         let targets = wait::for_targets(&config.wait.targets, deadline);
         let ready = wait::for_database(database, Demand::Login, deadline);
-        tokio::try_join!(ready, targets).map(|(ready, ())| ready)
+        tokio::try_join!(ready, targets)
     };
-    let ready = match race(shutdown, "waiting", everything).await? {
-        Ok(ready) => ready,
-        Err(error) if config.wait.db_optional && error.exit() == Exit::NotReady => {
-            tracing::warn!("{error}; going on without it (--db-optional): no migration is applied");
-            return Ok(Story { skipped: Some("the database was not ready"), ..Story::default() });
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let waited = Some((deadline.elapsed(), ready.attempts));
+    let (ready, attempts) = race(shutdown, "waiting", everything).await??;
+    let waited = Some((deadline.elapsed(), ready.attempts.max(attempts)));
 
     let Some(source) = source else {
         ready.value.close().await;
@@ -170,6 +168,7 @@ async fn migrate(
 /// Cancels what runs and waits for its rollback; a second signal waits for nothing.
 async fn stop(session: Session, shutdown: &Shutdown) {
     let began = Instant::now();
+    tracing::info!("cancelling the migration, and waiting for its rollback");
     tokio::select! {
         biased;
         _ = shutdown.signal() => {}

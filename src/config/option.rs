@@ -157,7 +157,8 @@ mod tests {
     fn markdown() -> String {
         let mut text = String::new();
         for section in Section::ALL {
-            text += &format!("\n**{}**\n\n| option | variable | |\n|---|---|---|\n", section.title());
+            text +=
+                &format!("\n**{}**\n\n| option | variable | |\n|---|---|---|\n", section.title());
             for option in OPTIONS.iter().filter(|option| option.section == section) {
                 let value = option.value.map(|value| format!(" {value}")).unwrap_or_default();
                 let usage = format!("--{}{value}", option.name).replace('|', "\\|");
