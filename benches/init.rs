@@ -36,11 +36,31 @@ impl Init {
     fn all() -> Vec<Init> {
         let group: &[&str] = &["--signal-target", "group"];
         vec![
-            Init { name: "premain", program: premain().into(), options: &["--grace", "0"], group: Some(group) },
+            Init {
+                name: "premain",
+                program: premain().into(),
+                options: &["--grace", "0"],
+                group: Some(group),
+            },
             // -s: without it tini warns of not being PID 1, which would cost it a write.
-            Init { name: "tini-static", program: debian("tini-static", "tini"), options: &["-s"], group: Some(&["-g"]) },
-            Init { name: "dumb-init", program: debian("dumb-init", "dumb-init"), options: &["-c"], group: Some(&[]) },
-            Init { name: "catatonit", program: debian("catatonit", "catatonit"), options: &[], group: None },
+            Init {
+                name: "tini-static",
+                program: debian("tini-static", "tini"),
+                options: &["-s"],
+                group: Some(&["-g"]),
+            },
+            Init {
+                name: "dumb-init",
+                program: debian("dumb-init", "dumb-init"),
+                options: &["-c"],
+                group: Some(&[]),
+            },
+            Init {
+                name: "catatonit",
+                program: debian("catatonit", "catatonit"),
+                options: &[],
+                group: None,
+            },
         ]
     }
 
@@ -96,7 +116,11 @@ struct Table<'a> {
 impl Table<'_> {
     fn head(&self) {
         let names: Vec<_> = self.inits.iter().map(|init| init.name).collect();
-        println!("| | {} | goal | |\n|---|{}---|---|", names.join(" | "), "---:|".repeat(names.len()));
+        println!(
+            "| | {} | goal | |\n|---|{}---|---|",
+            names.join(" | "),
+            "---:|".repeat(names.len())
+        );
     }
 
     fn row(&mut self, what: &str, figures: &Figures, goal: Goal) {
@@ -116,7 +140,11 @@ impl Table<'_> {
         };
         self.missed += usize::from(!met);
         let figures: Vec<_> = figures.iter().map(number).collect();
-        println!("| {what} | {} | {goal} | {} |", figures.join(" | "), if met { "met" } else { "MISSED" });
+        println!(
+            "| {what} | {} | {goal} | {} |",
+            figures.join(" | "),
+            if met { "met" } else { "MISSED" }
+        );
     }
 }
 
@@ -250,11 +278,13 @@ fn rest(inits: &[Init]) -> [Figures; 3] {
         (executed && status(run.pid(), "State")?.starts_with('S')).then_some(())
     };
     runs.iter().for_each(|run| wait_for("rest", || sleeps(run)));
-    let count = |run: &Run, field: &str| -> f64 { status(run.pid(), field).unwrap().parse().unwrap() };
+    let count =
+        |run: &Run, field: &str| -> f64 { status(run.pid(), field).unwrap().parse().unwrap() };
     let switches = || runs.iter().map(|run| count(run, "voluntary_ctxt_switches"));
     let before: Vec<_> = switches().collect();
     std::thread::sleep(Duration::from_secs(5));
-    let wakeups = before.iter().zip(switches()).map(|(before, after)| Some(after - before)).collect();
+    let wakeups =
+        before.iter().zip(switches()).map(|(before, after)| Some(after - before)).collect();
     let dirty = |run: &Run| {
         let text = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", run.pid())).unwrap();
         let line = text.lines().find(|line| line.starts_with("Private_Dirty:")).unwrap();

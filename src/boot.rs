@@ -23,6 +23,10 @@ const ROLLBACK: Duration = Duration::from_secs(5);
 pub fn run(config: &Config, application: &[OsString], inherited: &Inherited) -> Exit {
     let story = match in_runtime(inherited, async |shutdown| prepare(config, shutdown).await) {
         Ok(story) => story,
+        Err(Error::Wait(error)) if config.wait.db_optional && error.exit() == Exit::NotReady => {
+            tracing::warn!("{error}; going on without it (--db-optional): no migration is applied");
+            Story { waited: None, migrations: Migrations::Skipped("not everything was ready") }
+        }
         Err(error) => return report(&error),
     };
     let program = application.first().map(|program| program.to_string_lossy()).unwrap_or_default();
@@ -69,9 +73,8 @@ pub fn in_runtime<T>(
 /// What happened before the application, for the one summary line.
 #[derive(Debug)]
 pub struct Story {
-    waited: Option<Duration>,
-    /// To log in to the database.
-    attempts: Option<u32>,
+    /// For how long, in how many attempts.
+    waited: Option<(Duration, u32)>,
     migrations: Migrations,
 }
 
@@ -87,12 +90,9 @@ enum Migrations {
 impl std::fmt::Display for Story {
     /// `wait 1.2s (7 attempts), migrations 4 applied in 240ms`
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if let Some(waited) = self.waited {
-            write!(f, "wait {}", text::duration(waited))?;
-            if let Some(attempts) = self.attempts {
-                write!(f, " ({})", text::count(attempts as usize, "attempt"))?;
-            }
-            f.write_str(", ")?;
+        if let Some((elapsed, attempts)) = self.waited {
+            let attempts = text::count(attempts as usize, "attempt");
+            write!(f, "wait {} ({attempts}), ", text::duration(elapsed))?;
         }
         match &self.migrations {
             Migrations::Applied(Report { applied: 0, before, .. }) => {
@@ -114,10 +114,10 @@ impl std::fmt::Display for Story {
 pub async fn prepare(config: &Config, shutdown: &Shutdown) -> Result<Story, Error> {
     let deadline = Deadline::start(config.wait.timeout);
     let Some(database) = &config.database else {
-        race(shutdown, "waiting", wait::for_targets(&config.wait.targets, deadline)).await??;
+        let ready = wait::for_targets(&config.wait.targets, deadline);
+        let attempts = race(shutdown, "waiting", ready).await??;
         return Ok(Story {
-            waited: (!config.wait.targets.is_empty()).then(|| deadline.elapsed()),
-            attempts: None,
+            waited: (attempts > 0).then(|| (deadline.elapsed(), attempts)),
             migrations: Migrations::Skipped("no database is configured"),
         });
     };
@@ -127,21 +127,10 @@ pub async fn prepare(config: &Config, shutdown: &Shutdown) -> Result<Story, Erro
     let everything = async {
         let targets = wait::for_targets(&config.wait.targets, deadline);
         let ready = wait::for_database(database, Demand::Login, deadline);
-        tokio::try_join!(ready, targets).map(|(ready, ())| ready)
+        tokio::try_join!(ready, targets)
     };
-    let ready = match race(shutdown, "waiting", everything).await? {
-        Ok(ready) => ready,
-        Err(error) if config.wait.db_optional && error.exit() == Exit::NotReady => {
-            tracing::warn!("{error}; going on without it (--db-optional): no migration is applied");
-            return Ok(Story {
-                waited: Some(deadline.elapsed()),
-                attempts: None,
-                migrations: Migrations::Skipped("the database was not ready"),
-            });
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let (waited, attempts) = (Some(deadline.elapsed()), Some(ready.attempts));
+    let (ready, attempts) = race(shutdown, "waiting", everything).await??;
+    let waited = Some((deadline.elapsed(), ready.attempts.max(attempts)));
 
     let migrations = match source {
         None => {
@@ -152,7 +141,7 @@ pub async fn prepare(config: &Config, shutdown: &Shutdown) -> Result<Story, Erro
             migrate(config, database, &source, ready.value, deadline, shutdown).await?,
         ),
     };
-    Ok(Story { waited, attempts, migrations })
+    Ok(Story { waited, migrations })
 }
 
 /// Applies what is pending; goes back to waiting where that takes a server that takes writes.
@@ -191,6 +180,7 @@ async fn migrate(
 /// Cancels what runs and waits for its rollback; a second signal waits for nothing.
 async fn stop(session: Session, shutdown: &Shutdown) {
     let began = Instant::now();
+    tracing::info!("cancelling the migration, and waiting for its rollback");
     tokio::select! {
         biased;
         _ = shutdown.signal() => {}

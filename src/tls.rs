@@ -16,8 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
+use tokio_rustls::{Connect, TlsConnector};
 
 use crate::config::{Host, RootCertificates, SslMode, Tls};
 
@@ -83,6 +82,7 @@ fn explain(error: &rustls::Error) -> String {
 #[derive(Clone)]
 pub(crate) struct Connector {
     make: MakeRustlsConnect,
+    direct: bool,
     required: bool,
     verified: bool,
 }
@@ -108,17 +108,26 @@ impl Connector {
             .map_err(TlsError::Handshake)?
             .dangerous()
             .with_custom_certificate_verifier(verifier);
-        let config = match &tls.client {
+        let mut config = match &tls.client {
             None => config.with_no_client_auth(),
             Some((certificate, key)) => config
                 .with_client_auth_cert(certificates(certificate)?, private_key(key)?)
                 .map_err(TlsError::Handshake)?,
         };
+        if tls.direct {
+            config.alpn_protocols = vec![b"postgresql".to_vec()];
+        }
         Ok(Some(Connector {
             make: MakeRustlsConnect::new(config),
+            direct: tls.direct,
             required: tls.mode != SslMode::Prefer,
             verified: verify != Verify::Nothing,
         }))
+    }
+
+    /// Whether the handshake comes first, without a request for it.
+    pub(crate) fn direct(&self) -> bool {
+        self.direct
     }
 
     /// Whether a server without TLS will not do.
@@ -150,8 +159,8 @@ impl Connector {
     }
 }
 
-/// TLS for an `https://` target: always verified, with the system's authorities.
-pub(crate) async fn https(stream: TcpStream, host: &str) -> Result<TlsStream<TcpStream>, TlsError> {
+/// The handshake for an `https://` target: always verified, with the system's authorities.
+pub(crate) fn https(stream: TcpStream, host: &str) -> Result<Connect<TcpStream>, TlsError> {
     let provider = Arc::new(ring::default_provider());
     let verifier = authorities(None, &provider)?;
     let config = ClientConfig::builder_with_provider(provider)
@@ -161,10 +170,7 @@ pub(crate) async fn https(stream: TcpStream, host: &str) -> Result<TlsStream<Tcp
         .with_no_client_auth();
     let name = ServerName::try_from(host.to_owned())
         .map_err(|error| TlsError::Handshake(rustls::Error::General(error.to_string())))?;
-    TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|error| {
-        TlsError::from_io(&error)
-            .unwrap_or_else(|| TlsError::Handshake(rustls::Error::General(error.to_string())))
-    })
+    Ok(TlsConnector::from(Arc::new(config)).connect(name, stream))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -107,31 +107,40 @@ pub enum ConnectError {
     },
 }
 
+impl ConnectError {
+    /// Whether the answer may be another without encryption: `hostnossl` in `pg_hba.conf` makes
+    /// the server refuse an encrypted login with 28000.
+    fn is_about_encryption(&self) -> bool {
+        match self {
+            ConnectError::Tls { .. } => true,
+            ConnectError::Server { error, .. } => error.code().code() == "28000",
+            _ => false,
+        }
+    }
+}
+
 /// Tries every host, and every address of each, once; the first session that will do is taken.
 ///
 /// # Errors
-/// What the last host said.
-pub async fn connect(database: &Database, demand: Demand) -> Result<Session, ConnectError> {
+/// What each host said; never empty.
+pub async fn connect(database: &Database, demand: Demand) -> Result<Session, Vec<ConnectError>> {
     let limit = database.connect_timeout.unwrap_or(ATTEMPT);
-    let mut last = None;
+    let mut errors = Vec::new();
     for wanted in preferences(database.session) {
         for host in &database.hosts {
             match connect_host(database, host, limit).await {
                 Ok(session) => match unsuitable(&session, *wanted, demand).await {
                     None => return Ok(session),
                     Some(what) => {
-                        last = Some(ConnectError::Unsuitable { at: host.to_string(), what });
+                        errors.push(ConnectError::Unsuitable { at: host.to_string(), what });
                         session.close().await;
                     }
                 },
-                Err(error) => last = Some(error),
+                Err(error) => errors.push(error),
             }
         }
     }
-    Err(last.unwrap_or_else(|| ConnectError::Impossible {
-        at: database.origin.clone(),
-        what: "it names no host".to_owned(),
-    }))
+    Err(errors)
 }
 
 /// `prefer-standby` is two rounds; everything else is one.
@@ -242,7 +251,7 @@ async fn connect_address(
     let origin = Origin { address: address.clone(), host: host.clone(), connector };
     match log_in(database, &origin, stage).await {
         // libpq's `prefer`: what fails encrypted is tried once more in the clear.
-        Err(ConnectError::Tls { .. }) if database.tls.mode == SslMode::Prefer => {
+        Err(error) if database.tls.mode == SslMode::Prefer && error.is_about_encryption() => {
             log_in(database, &Origin { connector: None, ..origin }, stage).await
         }
         outcome => outcome,
@@ -255,8 +264,9 @@ async fn log_in(
     stage: &Cell<&'static str>,
 ) -> Result<Session, ConnectError> {
     let at = origin.host.to_string();
-    let wire = origin.dial().await?;
+    let stream = origin.open().await?;
     stage.set("it takes connections but did not answer");
+    let wire = origin.negotiate(stream).await?;
     let mut config = tokio_postgres::Config::new();
     config.user(&database.user).dbname(&database.name);
     config.application_name(database.application_name.as_deref().unwrap_or("premain"));
@@ -273,7 +283,7 @@ async fn log_in(
     }
     match (wire, &origin.connector) {
         (Wire::Encrypted(stream), Some(connector)) => {
-            // The request for TLS has been answered already (see `dial`): what is left is the
+            // The request for TLS has been answered (see `negotiate`): what is left is the
             // handshake itself, which is what the crate calls direct negotiation.
             config.ssl_mode(pg::SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
             let connected = config.connect_raw(stream, connector.for_host(&origin.host)).await;
@@ -362,22 +372,28 @@ pub(super) trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
 
 impl Origin {
-    /// Opens a connection and, where TLS is wanted, asks for it.
-    pub(super) async fn dial(&self) -> Result<Wire, ConnectError> {
-        let at = self.host.to_string();
-        let dial = |source| ConnectError::Dial { at: at.clone(), source };
-        let mut stream: Stream = match &self.address {
+    /// Opens a connection.
+    pub(super) async fn open(&self) -> Result<Stream, ConnectError> {
+        let dial = |source| ConnectError::Dial { at: self.host.to_string(), source };
+        Ok(match &self.address {
             Address::Unix(path) => Box::new(UnixStream::connect(path).await.map_err(dial)?),
             Address::Tcp(address) => {
                 let stream = TcpStream::connect(address).await.map_err(dial)?;
                 tune(&stream).map_err(dial)?;
                 Box::new(stream)
             }
-        };
-        let Some(connector) = &self.connector else { return Ok(Wire::Clear(stream)) };
+        })
+    }
 
+    /// Asks for TLS, where it is wanted.
+    pub(super) async fn negotiate(&self, mut stream: Stream) -> Result<Wire, ConnectError> {
         /// `SSLRequest`: its length, and the protocol number that nobody will ever speak.
         const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
+        let Some(connector) = &self.connector else { return Ok(Wire::Clear(stream)) };
+        if connector.direct() {
+            return Ok(Wire::Encrypted(stream));
+        }
+        let at = self.host.to_string();
         let broken = |source| ConnectError::Broken { at: at.clone(), source };
         stream.write_all(&SSL_REQUEST).await.map_err(broken)?;
         let mut answer = [0];

@@ -188,7 +188,8 @@ impl Session {
     /// has no answer to it.
     async fn cancel(&self) {
         let token = self.client.cancel_token();
-        let _ = match (self.origin.dial().await, &self.origin.connector) {
+        let Ok(stream) = self.origin.open().await else { return };
+        let _ = match (self.origin.negotiate(stream).await, &self.origin.connector) {
             (Ok(Wire::Encrypted(stream)), Some(connector)) => {
                 token.cancel_query_raw(stream, connector.for_host(&self.origin.host)).await
             }

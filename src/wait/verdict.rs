@@ -40,12 +40,8 @@ pub enum Pace {
 
 impl Refusal {
     /// Nothing was heard at all.
-    pub(super) fn silence() -> Refusal {
-        Refusal {
-            reason: "no answer".to_owned(),
-            verdict: Verdict::Retry(Pace::Brisk),
-            remedy: "is the host right, and may packets pass?",
-        }
+    pub(super) fn silence(reason: impl Into<String>) -> Refusal {
+        Refusal::retry(reason, "is the host right, and may packets pass?")
     }
 
     pub(super) fn retry(reason: impl Into<String>, remedy: &'static str) -> Refusal {
@@ -53,8 +49,30 @@ impl Refusal {
     }
 }
 
-/// Judges a failed attempt to log in.
-pub(super) fn of_connect(error: &ConnectError) -> Refusal {
+/// Judges an attempt that failed at every host: as long as one of them may come to let us in, it can
+/// help to ask again.
+pub(super) fn of_attempt(errors: &[ConnectError]) -> Refusal {
+    let hope = |refusal: &Refusal| match refusal.verdict {
+        Verdict::Retry(_) => 0,
+        Verdict::Grace(_) => 1,
+        Verdict::Final(_) => 2,
+    };
+    let refusals: Vec<_> = errors.iter().map(of_connect).collect();
+    let mut reasons: Vec<&str> = Vec::new();
+    for Refusal { reason, .. } in &refusals {
+        if !reasons.contains(&reason.as_str()) {
+            reasons.push(reason);
+        }
+    }
+    let reason = reasons.join(", ");
+    match refusals.iter().min_by_key(|refusal| hope(refusal)) {
+        Some(best) => Refusal { reason, ..*best },
+        None => Refusal::silence("no host to ask"),
+    }
+}
+
+/// Judges what one host said.
+fn of_connect(error: &ConnectError) -> Refusal {
     use Pace::{Brisk, Gentle};
     use Verdict::{Final, Retry};
     let (verdict, remedy) = match error {

@@ -14,5 +14,8 @@ mod support;
 mod migrating;
 mod refinery;
 mod shutdown;
+mod standby;
 mod status;
+mod targets;
+mod waiting;
 mod wire;

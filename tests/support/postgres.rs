@@ -89,16 +89,53 @@ impl Server {
 
     /// Stops it at once, as a crash would.
     pub fn crash(&mut self) {
+        self.end(&["-m", "immediate", "-w", "stop"]);
+    }
+
+    /// Stops it in an orderly way.
+    pub fn stop(&mut self) {
+        self.end(&["-m", "fast", "-w", "stop"]);
+    }
+
+    fn end(&mut self, how: &[&str]) {
         if self.child.is_some() {
             self.thaw();
         }
         if let Some(mut child) = self.child.take() {
-            let mut command = as_postgres(&bin("pg_ctl"));
-            let stopped =
-                command.arg("-D").arg(self.data()).args(["-m", "immediate", "-w", "stop"]);
-            let _ = stopped.stdout(Stdio::null()).stderr(Stdio::null()).status();
+            self.control(how);
             let _ = child.wait();
         }
+    }
+
+    fn control(&self, arguments: &[&str]) {
+        let mut command = as_postgres(&bin("pg_ctl"));
+        command.arg("-D").arg(self.data()).args(arguments);
+        let _ = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    }
+
+    /// Makes it a standby of nobody, from its next start on.
+    pub fn follow(&self) {
+        fs::write(self.data().join("standby.signal"), "").unwrap();
+        own(&self.data());
+    }
+
+    /// Makes a standby the primary, and waits until it takes writes.
+    pub fn promote(&self) {
+        self.control(&["-w", "promote"]);
+    }
+
+    /// One more line of `postgresql.conf`; takes effect at the next start or reload.
+    pub fn set(&self, line: &str) {
+        let file = File::options().append(true).open(self.data().join("postgresql.conf"));
+        writeln!(file.unwrap(), "{line}").unwrap();
+    }
+
+    /// Reads `postgresql.conf` and `pg_hba.conf` again, and waits until that is done.
+    pub fn reload(&self) {
+        let loaded = || self.psql("postgres", "SELECT pg_conf_load_time()");
+        let before = loaded();
+        self.control(&["reload"]);
+        wait_for("the server reads its files again", || (loaded() != before).then_some(()));
     }
 
     /// Stops every process of the server where it stands; connections stay open and silent.
