@@ -21,7 +21,7 @@ const ROLLBACK: Duration = Duration::from_secs(5);
 
 /// Boots and becomes the application; returns only if that could not be.
 pub fn run(config: &Config, application: &[OsString], inherited: &Inherited) -> Exit {
-    let story = match in_runtime(inherited, async |shutdown| prepare(config, shutdown).await) {
+    let story = match in_runtime(inherited, async |shutdown| prepare(config, Goal::Migrated, shutdown).await) {
         Ok(story) => story,
         Err(Error::Wait(error)) if config.wait.db_optional && error.exit() == Exit::NotReady => {
             tracing::warn!("{error}; going on without it (--db-optional): no migration is applied");
@@ -107,11 +107,20 @@ impl std::fmt::Display for Story {
     }
 }
 
+/// How far to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    /// Everything that is waited for is there.
+    Ready,
+    /// And nothing is pending any more.
+    Migrated,
+}
+
 /// Everything before the application: waits for everything, and applies what is pending.
 ///
 /// # Errors
 /// Whatever came first: [`Error::Stopped`] when it was a signal.
-pub async fn prepare(config: &Config, shutdown: &Shutdown) -> Result<Story, Error> {
+pub async fn prepare(config: &Config, goal: Goal, shutdown: &Shutdown) -> Result<Story, Error> {
     let deadline = Deadline::start(config.wait.timeout);
     let Some(database) = &config.database else {
         let ready = wait::for_targets(&config.wait.targets, deadline);
@@ -122,7 +131,10 @@ pub async fn prepare(config: &Config, shutdown: &Shutdown) -> Result<Story, Erro
         });
     };
     // What is wrong with the folder is said before anybody waits.
-    let source = Source::find(&config.migrate).map_err(migrate::Error::from)?;
+    let source = match goal {
+        Goal::Ready => None,
+        Goal::Migrated => Source::find(&config.migrate).map_err(migrate::Error::from)?,
+    };
 
     let everything = async {
         let targets = wait::for_targets(&config.wait.targets, deadline);
