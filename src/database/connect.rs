@@ -402,6 +402,8 @@ impl Origin {
             b'S' => Ok(Wire::Encrypted(stream)),
             b'N' if !connector.required() => Ok(Wire::Clear(stream)),
             b'N' => Err(ConnectError::Tls { at, source: TlsError::NotOffered }),
+            // An error of the days before protocol 3, which the server still sends if it cannot fork.
+            b'E' => Err(broken(io::Error::other("the server could not start a process for it"))),
             _ => Err(ConnectError::Impossible {
                 at,
                 what: "what answers there does not speak PostgreSQL's protocol".to_owned(),

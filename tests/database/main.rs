@@ -17,5 +17,6 @@ mod shutdown;
 mod standby;
 mod status;
 mod targets;
+mod tls;
 mod waiting;
 mod wire;

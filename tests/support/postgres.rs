@@ -14,6 +14,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
+use super::certificates::Authority;
 use super::{program, wait_for};
 
 /// A server that ends with the test process.
@@ -172,6 +173,16 @@ impl Server {
     /// What the server logged.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// Shows this certificate, `NAME.crt` with its `NAME.key`, from the next start or reload on.
+    pub fn certificate(&self, authority: &Authority, name: &str) {
+        for extension in ["crt", "key"] {
+            let path = self.data().join(format!("server.{extension}"));
+            fs::copy(authority.path(&format!("{name}.{extension}")), &path).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            own(&path);
+        }
     }
 
     /// Who may log in how: replaces `pg_hba.conf`; takes effect at the next start or reload.
