@@ -21,7 +21,9 @@ const ROLLBACK: Duration = Duration::from_secs(5);
 
 /// Boots and becomes the application; returns only if that could not be.
 pub fn run(config: &Config, application: &[OsString], inherited: &Inherited) -> Exit {
-    let story = match in_runtime(inherited, async |shutdown| prepare(config, Goal::Migrated, shutdown).await) {
+    let story = match in_runtime(inherited, async |shutdown| {
+        prepare(config, Goal::Migrated, shutdown).await
+    }) {
         Ok(story) => story,
         Err(Error::Wait(error)) if config.wait.db_optional && error.exit() == Exit::NotReady => {
             tracing::warn!("{error}; going on without it (--db-optional): no migration is applied");
