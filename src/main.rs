@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use premain::config::{self, Command, Config};
+use premain::config::{Command, Config};
 use premain::exit::Exit;
 use premain::sys::Inherited;
 use premain::{commands, conceal, init, launch, log};
@@ -22,7 +22,7 @@ fn run(inherited: Inherited) -> Exit {
     let config = match Config::read(std::env::args_os().skip(1), std::env::vars_os()) {
         Ok(config) => config,
         Err(problems) => {
-            log::start(config::Log::default());
+            log::start(problems.log());
             tracing::error!("{problems}");
             return problems.exit();
         }

@@ -287,12 +287,12 @@ async fn log_in(
             // handshake itself, which is what the crate calls direct negotiation.
             config.ssl_mode(pg::SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
             let connected = config.connect_raw(stream, connector.for_host(&origin.host)).await;
-            connected.map(|(client, connection)| session(client, connection, origin))
+            connected.map(|(client, connection)| session(client, connection, origin, database))
         }
         (Wire::Encrypted(stream) | Wire::Clear(stream), _) => {
             config.ssl_mode(pg::SslMode::Disable);
             let connected = config.connect_raw(stream, NoTls).await;
-            connected.map(|(client, connection)| session(client, connection, origin))
+            connected.map(|(client, connection)| session(client, connection, origin, database))
         }
     }
     .map_err(|error| refused(at, error))
@@ -320,12 +320,13 @@ fn session<S, T>(
     client: tokio_postgres::Client,
     connection: Connection<S, T>,
     origin: &Origin,
+    database: &Database,
 ) -> Session
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     T: TlsStream + Unpin + Send + 'static,
 {
-    Session::start(client, connection, origin.clone())
+    Session::start(client, connection, origin.clone(), database.schema.clone())
 }
 
 /// Sorts what the crate reports into our own kinds.

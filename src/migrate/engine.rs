@@ -62,7 +62,10 @@ pub async fn run(
     // Whoever held the lock may have applied them all.
     let recorded = match recorded {
         Some(_) => read(session, ledger.as_mut()).await?.unwrap_or_default(),
-        None => create_and_read(session, ledger.as_mut()).await?,
+        None => {
+            create_schema(session).await?;
+            create_and_read(session, ledger.as_mut()).await?
+        }
     };
     let plan = judge(source, &recorded, ledger.as_ref(), Say::OnlyErrors)?;
     let applied = apply_all(session, &plan, ledger.as_ref(), config).await?;
@@ -139,6 +142,19 @@ async fn read(session: &Session, ledger: &mut dyn Ledger) -> Result<Option<Vec<A
         Err(error) if is_absent(&error) => Ok(None),
         Err(error) => Err(unreadable(error, ledger)),
     }
+}
+
+/// Creates the schema that the URL names, as Prisma does. `IF NOT EXISTS` would take the privilege
+/// to create one even where there is nothing to create.
+async fn create_schema(session: &Session) -> Result<(), Error> {
+    let Some(schema) = session.schema() else { return Ok(()) };
+    let (name, literal) = (schema.replace('"', "\"\""), schema.replace('\'', "''"));
+    let sql = format!("SELECT FROM pg_catalog.pg_namespace WHERE nspname = '{literal}'");
+    if session.query(&sql).await?.first().is_none_or(Vec::is_empty) {
+        session.execute(&format!("CREATE SCHEMA IF NOT EXISTS \"{name}\"")).await?;
+        tracing::info!("migrations: created the schema \"{name}\"");
+    }
+    Ok(())
 }
 
 /// Creates the history table and reads what another replica may have recorded since.

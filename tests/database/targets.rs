@@ -79,17 +79,17 @@ fn a_target_that_never_comes_is_69_and_named() {
     let (other, _) = serve(|_| "\x08 nonsense");
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let mute = format!("http://{}/", mute.local_addr().unwrap());
-    for (target, text) in [
+    let cases = [
         ("tcp://nosuch.invalid:80", "tcp://nosuch.invalid:80 was not ready within"),
         (&format!("http://127.0.0.1:{http}/x"), "it answers with status 404; 2xx or 3xx is needed"),
         (&format!("http://127.0.0.1:{other}/x"), "does not speak HTTP"),
         (&mute, "no answer; is the host right"),
         ("file:///no/such/file", "file:///no/such/file was not ready within"),
-    ] {
-        premain(["--wait-timeout", "300ms", "--wait-for", target, "true"])
-            .run()
-            .code(69)
-            .says(text);
+    ];
+    let running = cases
+        .map(|(target, _)| premain(["--wait-timeout", "2s", "--wait-for", target, "true"]).start());
+    for (running, (_, text)) in running.into_iter().zip(cases) {
+        running.end().code(69).says(text);
     }
 }
 
@@ -139,14 +139,14 @@ fn db_host_beside_a_url_is_one_more_server() {
 #[test]
 fn an_optional_database_that_does_not_come_is_a_warning() {
     let place = folder(&[("V1__t.sql", "CREATE TABLE t ()")]);
-    let boot = |url: &str| {
-        premain(["--db-optional", "--wait-timeout", "200ms", "--migrations"])
+    let boot = |url: &str, timeout| {
+        premain(["--db-optional", "--wait-timeout", timeout, "--migrations"])
             .with(place.path())
             .words(["echo", "started"])
             .database(url)
             .run()
     };
-    let ended = boot("postgres://u@127.0.0.1:1/d")
+    let ended = boot("postgres://u@127.0.0.1:1/d", "200ms")
         .code(0)
         .says("warning: PostgreSQL (DATABASE_URL) was not ready")
         .says("no migration is applied")
@@ -159,7 +159,7 @@ fn an_optional_database_that_does_not_come_is_a_warning() {
         ("postgres://u@h:0/d".to_owned(), 78),
         (server.url("not_there"), 77),
     ] {
-        assert_eq!(boot(&url).code(code).output, "", "the application ran");
+        assert_eq!(boot(&url, "2s").code(code).output, "", "the application ran");
     }
     // Whoever only waits, or only migrates, has nothing to go on with.
     for command in ["wait", "migrate"] {
