@@ -123,13 +123,14 @@ pub async fn prepare(config: &Config, shutdown: &Shutdown) -> Result<Story, Erro
     };
     let (ready, attempts) = race(shutdown, "waiting", everything).await??;
     let waited = Some((deadline.elapsed(), ready.attempts.max(attempts)));
-
-    let Some(source) = source else {
-        ready.value.close().await;
-        return Ok(Story { waited, ..Story::default() });
-    };
-    let report = migrate(config, database, &source, ready.value, deadline, shutdown).await?;
-    Ok(Story { waited, migrated: Some(report), skipped: None })
+    let mut story = Story { waited, ..Story::default() };
+    match source {
+        None => ready.value.close().await,
+        Some(source) => {
+            migrate(config, database, &source, ready.value, deadline, shutdown, &mut story).await?;
+        }
+    }
+    Ok(story)
 }
 
 /// Applies what is pending; goes back to waiting where that takes a server that takes writes.
@@ -140,7 +141,8 @@ async fn migrate(
     mut session: Session,
     deadline: Deadline,
     shutdown: &Shutdown,
-) -> Result<Report, Error> {
+    story: &mut Story,
+) -> Result<(), Error> {
     loop {
         let outcome = tokio::select! {
             biased;
@@ -152,14 +154,20 @@ async fn migrate(
         };
         session.close().await;
         match outcome? {
-            Outcome::Done(report) => return Ok(report),
+            Outcome::Done(report) => {
+                story.migrated = Some(report);
+                return Ok(());
+            }
             Outcome::NeedsWrites(pending) => {
                 let pending = text::count(pending, "migration");
                 tracing::info!(
                     "{pending} pending, and the server takes no writes: waiting for one that does"
                 );
                 let primary = wait::for_database(database, Demand::Writes, deadline);
-                session = race(shutdown, "waiting for the primary", primary).await??.value;
+                let ready = race(shutdown, "waiting for the primary", primary).await??;
+                let attempts = story.waited.map_or(0, |(_, attempts)| attempts);
+                story.waited = Some((deadline.elapsed(), attempts + ready.attempts));
+                session = ready.value;
             }
         }
     }

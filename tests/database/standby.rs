@@ -32,6 +32,8 @@ fn with_something_pending_a_standby_is_waited_for_until_it_is_the_primary() {
     server.promote();
     let ended = running.end().code(0).says("migration 1 t applied");
     assert_eq!(ended.output, "started\n");
+    // Waiting for the primary was waiting, too.
+    ended.says("starting echo").says_nothing_of("(1 attempt)");
 }
 
 #[test]

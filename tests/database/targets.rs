@@ -3,12 +3,14 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::support::folder;
+use crate::support::certificates::{Authority, LOCAL, NOW};
 use crate::support::postgres::{PASSWORD, Server};
 use crate::support::premain::premain;
+use crate::support::{folder, program};
 
 /// Answers every request with what `answer` says to its number, and remembers their first lines.
 fn serve(answer: fn(usize) -> &'static str) -> (u16, Arc<AtomicUsize>) {
@@ -71,6 +73,40 @@ fn every_kind_of_target_is_waited_for_at_once() {
         .says_nothing_of("(1 attempt)");
     assert_eq!(ended.output, "started\n");
     assert_eq!(served.load(Ordering::SeqCst), 4);
+}
+
+#[test]
+fn a_page_behind_tls_is_verified() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    authority.issue("page", "a page", LOCAL, NOW);
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let fetch = |root: &Authority, timeout| {
+        premain(["wait", "--wait-timeout", timeout, "--wait-for"])
+            .with(format!("https://localhost:{port}/"))
+            .env("SSL_CERT_FILE", root.root())
+            .env("SSL_CERT_DIR", "/no/such/folder")
+    };
+    // Whoever hangs up in the middle of the handshake may only just be starting.
+    let starting = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let hangs_up = std::thread::spawn(move || drop(starting.accept()));
+    let mut running = fetch(&authority, "60s").start();
+    running.wait_for("waiting for https://localhost:");
+    hangs_up.join().unwrap();
+    let mut server = Command::new(program("openssl", "openssl"))
+        .args(["s_server", "-quiet", "-www", "-accept", &format!("127.0.0.1:{port}")])
+        .arg("-cert")
+        .arg(authority.path("page.crt"))
+        .arg("-key")
+        .arg(authority.path("page.key"))
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    let ended = running.end();
+    let refused = fetch(&other, "60s").run();
+    server.kill().unwrap();
+    server.wait().unwrap();
+    ended.code(0);
+    refused.code(78).says("was not issued by a known authority").says("use tcp://");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 use crate::support::certificates::{Authority, LOCAL, LONG_AGO, NOT_YET, NOW};
 use crate::support::postgres::{PASSWORD, Server};
 use crate::support::premain::{Ended, Premain, premain};
+use crate::support::{folder, wait_for};
 
 /// A server with TLS that shows this certificate of the authority's.
 fn encrypted(authority: &Authority, name: &str) -> Server {
@@ -284,6 +285,30 @@ fn a_client_certificate_proves_who_logs_in() {
         authority.path("somebody.key").display()
     );
     wait(&server, "localhost", &wrong).run().code(78);
+}
+
+#[test]
+fn a_stopped_migration_is_cancelled_over_tls_too() {
+    let authority = Authority::new();
+    authority.issue("server", "a server", LOCAL, NOW);
+    let server = encrypted(&authority, "server");
+    server.hba("local all all trust\nhostssl all all all scram-sha-256\n");
+    server.reload();
+    let place = folder(&[("V1__slow.sql", "CREATE TABLE half (); SELECT pg_sleep(1000)")]);
+    let parameters = format!("sslmode=verify-full&sslrootcert={}", authority.root().display());
+    let port = server.port();
+    let running = premain(["--migrations"])
+        .with(place.path())
+        .with("true")
+        .database(format!("postgres://postgres:{PASSWORD}@localhost:{port}/postgres?{parameters}"))
+        .start();
+    let active = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    wait_for("the slow statement runs", || (server.psql("postgres", active) == "1").then_some(()));
+    running.signal(Signal::SIGTERM);
+    running.end().code(143);
+    assert_eq!(server.psql("postgres", active), "0");
+    assert!(server.log().contains("canceling statement due to user request"), "{}", server.log());
+    assert_eq!(server.psql("postgres", "SELECT to_regclass('half')"), "");
 }
 
 #[test]
