@@ -145,17 +145,16 @@ pub async fn prepare(config: &Config, goal: Goal, shutdown: &Shutdown) -> Result
     };
     let (ready, attempts) = race(shutdown, "waiting", everything).await??;
     let waited = Some((deadline.elapsed(), ready.attempts.max(attempts)));
-
-    let migrations = match source {
+    let story = Story { waited, migrations: Migrations::None };
+    match source {
         None => {
             ready.value.close().await;
-            Migrations::None
+            Ok(story)
         }
-        Some(source) => Migrations::Applied(
-            migrate(config, database, &source, ready.value, deadline, shutdown).await?,
-        ),
-    };
-    Ok(Story { waited, migrations })
+        Some(source) => {
+            migrate(config, database, &source, ready.value, deadline, shutdown, story).await
+        }
+    }
 }
 
 /// Applies what is pending; goes back to waiting where that takes a server that takes writes.
@@ -166,7 +165,8 @@ async fn migrate(
     mut session: Session,
     deadline: Deadline,
     shutdown: &Shutdown,
-) -> Result<Report, Error> {
+    mut story: Story,
+) -> Result<Story, Error> {
     loop {
         let outcome = tokio::select! {
             biased;
@@ -178,14 +178,19 @@ async fn migrate(
         };
         session.close().await;
         match outcome? {
-            Outcome::Done(report) => return Ok(report),
+            Outcome::Done(report) => {
+                return Ok(Story { migrations: Migrations::Applied(report), ..story });
+            }
             Outcome::NeedsWrites(pending) => {
                 let pending = text::count(pending, "migration");
                 tracing::info!(
                     "{pending} pending, and the server takes no writes: waiting for one that does"
                 );
                 let primary = wait::for_database(database, Demand::Writes, deadline);
-                session = race(shutdown, "waiting for the primary", primary).await??.value;
+                let ready = race(shutdown, "waiting for the primary", primary).await??;
+                let before = story.waited.map_or(0, |(_, attempts)| attempts);
+                story.waited = Some((deadline.elapsed(), before + ready.attempts));
+                session = ready.value;
             }
         }
     }

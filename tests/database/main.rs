@@ -11,6 +11,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod config;
+mod logs;
 mod migrating;
 mod refinery;
 mod shutdown;

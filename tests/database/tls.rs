@@ -4,9 +4,12 @@ use std::io::Read as _;
 use std::net::TcpListener;
 use std::path::Path;
 
+use nix::sys::signal::Signal;
+
 use crate::support::certificates::{Authority, LOCAL, LONG_AGO, NOT_YET, NOW};
 use crate::support::postgres::{PASSWORD, Server};
-use crate::support::premain::{Premain, premain};
+use crate::support::premain::{Ended, Premain, premain};
+use crate::support::{folder, wait_for};
 
 /// A server with TLS that shows this certificate of the authority's.
 fn encrypted(authority: &Authority, name: &str) -> Server {
@@ -16,10 +19,10 @@ fn encrypted(authority: &Authority, name: &str) -> Server {
     server
 }
 
-/// One attempt, as far as the outcome allows; everything it does is logged.
+/// Waits, and logs everything.
 fn wait(server: &Server, host: &str, parameters: &str) -> Premain {
     let port = server.port();
-    premain(["wait", "--log", "trace", "--wait-timeout", "400ms"])
+    premain(["wait", "--log", "trace"])
         .database(format!("postgres://postgres:{PASSWORD}@{host}:{port}/postgres?{parameters}"))
 }
 
@@ -30,6 +33,11 @@ fn check(server: &Server, root: &Path, expected: &[(&str, i32)]) {
         let ended = wait(server, "localhost", &parameters).run();
         assert_eq!(ended.code, *code, "{parameters}: {}", ended.log);
     }
+}
+
+/// A login that stays refused, without the whole grace.
+fn refused(premain: Premain) -> Ended {
+    premain.env("PREMAIN_WAIT_TIMEOUT", "2s").run().code(77)
 }
 
 /// What `verify-full` has to say, or `verify-ca`.
@@ -209,12 +217,12 @@ fn pg_hba_may_demand_tls_or_refuse_it() {
     let root = authority.root();
     let modes = ["", "sslmode=allow", "sslmode=require", "sslmode=verify-full&ROOT"];
     check(&server, &root, &modes.map(|mode| (mode, 0)));
-    wait(&server, "localhost", "sslmode=disable").run().code(77).says("no encryption");
+    refused(wait(&server, "localhost", "sslmode=disable")).says("no encryption");
 
     server.hba(&format!("local all all trust\nhostnossl {login}"));
     server.reload();
     check(&server, &root, &[("", 0), ("sslmode=allow", 0), ("sslmode=disable", 0)]);
-    wait(&server, "localhost", "sslmode=require").run().code(77).says("pg_hba.conf");
+    refused(wait(&server, "localhost", "sslmode=require")).says("pg_hba.conf");
 }
 
 #[test]
@@ -260,17 +268,15 @@ fn a_client_certificate_proves_who_logs_in() {
         let (certificate, key) =
             (authority.path(&format!("{name}.crt")), authority.path(&format!("{name}.key")));
         let files = format!("sslcert={}&sslkey={}", certificate.display(), key.display());
-        wait(&server, "localhost", &format!("sslmode=require&{files}")).run()
+        wait(&server, "localhost", &format!("sslmode=require&{files}"))
     };
     for hba in ["cert", "scram-sha-256 clientcert=verify-full", "trust clientcert=verify-full"] {
         server.hba(&format!("local all all trust\nhostssl all all all {hba}\n"));
         server.reload();
-        shown(&authority, "client").code(0);
-        shown(&authority, "somebody").code(77);
-        shown(&other, "client").code(78).says("sslcert");
-        wait(&server, "localhost", "sslmode=require")
-            .run()
-            .code(77)
+        shown(&authority, "client").run().code(0);
+        refused(shown(&authority, "somebody"));
+        shown(&other, "client").run().code(78).says("sslcert");
+        refused(wait(&server, "localhost", "sslmode=require"))
             .says("connection requires a valid client certificate");
     }
     let wrong = format!(
@@ -282,13 +288,37 @@ fn a_client_certificate_proves_who_logs_in() {
 }
 
 #[test]
+fn a_stopped_migration_is_cancelled_over_tls_too() {
+    let authority = Authority::new();
+    authority.issue("server", "a server", LOCAL, NOW);
+    let server = encrypted(&authority, "server");
+    server.hba("local all all trust\nhostssl all all all scram-sha-256\n");
+    server.reload();
+    let place = folder(&[("V1__slow.sql", "CREATE TABLE half (); SELECT pg_sleep(1000)")]);
+    let parameters = format!("sslmode=verify-full&sslrootcert={}", authority.root().display());
+    let port = server.port();
+    let running = premain(["--migrations"])
+        .with(place.path())
+        .with("true")
+        .database(format!("postgres://postgres:{PASSWORD}@localhost:{port}/postgres?{parameters}"))
+        .start();
+    let active = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    wait_for("the slow statement runs", || (server.psql("postgres", active) == "1").then_some(()));
+    running.signal(Signal::SIGTERM);
+    running.end().code(143);
+    assert_eq!(server.psql("postgres", active), "0");
+    assert!(server.log().contains("canceling statement due to user request"), "{}", server.log());
+    assert_eq!(server.psql("postgres", "SELECT to_regclass('half')"), "");
+}
+
+#[test]
 fn direct_negotiation_begins_with_the_handshake() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!(
         "postgres://u:{PASSWORD}@{}/d?sslmode=require&sslnegotiation=direct",
         listener.local_addr().unwrap()
     );
-    let running = premain(["wait", "--wait-timeout", "300ms"]).database(url).start();
+    let running = premain(["wait"]).database(url).start();
     let mut client = listener.accept().unwrap().0;
     let mut record = [0; 5];
     client.read_exact(&mut record).unwrap();
@@ -296,8 +326,8 @@ fn direct_negotiation_begins_with_the_handshake() {
     let mut hello = vec![0; usize::from(u16::from_be_bytes([record[3], record[4]]))];
     client.read_exact(&mut hello).unwrap();
     assert!(hello.windows(10).any(|bytes| bytes == b"postgresql"), "its ALPN");
-    drop((client, listener));
-    running.end().code(69);
+    running.signal(Signal::SIGTERM);
+    running.end().code(143);
 }
 
 #[test]
@@ -311,7 +341,7 @@ fn what_does_not_speak_the_protocol_is_told_apart_from_what_has_no_room() {
                 let _ = std::io::Write::write_all(&mut client, answer);
             }
         });
-        premain(["wait", "--wait-timeout", "300ms"])
+        premain(["wait", "--wait-timeout", "2s"])
             .database(format!("postgres://u@127.0.0.1:{port}/d"))
             .run()
     };
