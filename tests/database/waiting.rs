@@ -235,3 +235,17 @@ fn wait_only_waits() {
     let ended = premain(["wait"]).database(&url).run().code(0).says_nothing_of("waiting");
     assert_eq!(ended.output, "");
 }
+
+#[test]
+fn a_unix_socket_is_awaited_like_a_port() {
+    let mut server = Server::create(&["listen_addresses=''"]);
+    let (socket, port) = (server.socket().display().to_string(), server.port());
+    let url =
+        |folder: &str| format!("postgres:///postgres?host={folder}&port={port}&user=postgres");
+    let mut running = boot(&url(&socket)).start();
+    running.wait_for(&format!("{socket}/.s.PGSQL.{port}: no such file or directory"));
+    server.run();
+    running.end().code(0);
+    let deep = format!("{socket}/{}", "deep/".repeat(30));
+    boot(&url(&deep)).run().code(78).says("107 bytes at the most");
+}
