@@ -1,4 +1,7 @@
-//! Chooses what is embedded: `migrations/`, or what `PREMAIN_EMBED` says: `none`, or a folder.
+//! Embeds migrations: those of `migrations/`, or what `PREMAIN_EMBED` says: `none`, or a folder.
+//!
+//! refinery itself reads them, here and not in the binary: its macro `embed_migrations!` would have
+//! every start parse the names again, by a regular expression that is a quarter of the binary.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -6,45 +9,37 @@ use std::{env, fs};
 fn main() {
     println!("cargo:rerun-if-env-changed=PREMAIN_EMBED");
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
-    let folder = match env::var("PREMAIN_EMBED") {
-        Ok(choice) if choice == "none" => None,
-        Ok(choice) if !choice.is_empty() => Some(root.join(choice)),
-        _ => Some(root.join("migrations")),
-    };
-    let code = match folder {
-        None => "pub fn embedded() -> Vec<refinery::Migration> { Vec::new() }".to_owned(),
-        Some(folder) => {
-            // Cargo looks into a folder for new files only if it is told to.
-            println!("cargo:rerun-if-changed={}", folder.display());
-            reject_names_that_panic(&folder);
-            let folder = folder.to_string_lossy();
-            format!(
-                "refinery::embed_migrations!({folder:?});
-                 pub fn embedded() -> Vec<refinery::Migration> {{
-                     migrations::runner().get_migrations().clone()
-                 }}"
-            )
-        }
+    let embedded = match env::var("PREMAIN_EMBED").unwrap_or_default().as_str() {
+        "none" => String::new(),
+        "" => literals(&root.join("migrations")),
+        folder => literals(&root.join(folder)),
     };
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("embedded.rs");
-    if let Err(error) = fs::write(&out, code) {
+    if let Err(error) = fs::write(&out, format!("[{embedded}]")) {
         stop(&format!("{}: {error}", out.display()));
     }
 }
 
-/// refinery's macro takes `|1__x.sql` and `V1.5__x.sql` in, and its code panics on them at run time.
-fn reject_names_that_panic(folder: &Path) {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) => stop(&format!("PREMAIN_EMBED: {}: {error}", folder.display())),
+/// `(Order, version, name, sql)` of every migration, oldest first.
+fn literals(folder: &Path) -> String {
+    // Cargo looks into a folder for new and changed files if it is told to.
+    println!("cargo:rerun-if-changed={}", folder.display());
+    let mut migrations = match refinery::load_sql_migrations(folder) {
+        Ok(migrations) => migrations,
+        Err(error) => stop(&format!("{}: {error}", folder.display())),
     };
-    for entry in entries.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let version = name.split("__").next().unwrap_or_default();
-        if name.ends_with(".sql") && (version.starts_with('|') || version.contains('.')) {
-            stop(&format!("{}: name it like V1__create_users.sql", entry.path().display()));
+    migrations.sort_by_key(refinery::Migration::version);
+    for pair in migrations.windows(2) {
+        if pair[0].version() == pair[1].version() {
+            stop(&format!("{} and {} are one version", pair[0], pair[1]));
         }
     }
+    let literal = |migration: &refinery::Migration| {
+        let order = if migration.prefix().to_string() == "U" { "Free" } else { "Strict" };
+        let (version, name) = (migration.version(), migration.name());
+        format!("(Order::{order}, {version}, {name:?}, {:?}),", migration.sql().unwrap_or_default())
+    };
+    migrations.iter().map(literal).collect()
 }
 
 fn stop(why: &str) -> ! {

@@ -21,11 +21,13 @@ const ROLLBACK: Duration = Duration::from_secs(5);
 
 /// Boots and becomes the application; returns only if that could not be.
 pub fn run(config: &Config, application: &[OsString], inherited: &Inherited) -> Exit {
-    let story = match in_runtime(inherited, async |shutdown| prepare(config, shutdown).await) {
+    let story = match in_runtime(inherited, async |shutdown| {
+        prepare(config, Goal::Migrated, shutdown).await
+    }) {
         Ok(story) => story,
         Err(Error::Wait(error)) if config.wait.db_optional && error.exit() == Exit::NotReady => {
             tracing::warn!("{error}; going on without it (--db-optional): no migration is applied");
-            Story { skipped: Some("not everything was ready"), ..Story::default() }
+            Story { waited: None, migrations: Migrations::Skipped("not everything was ready") }
         }
         Err(error) => return report(&error),
     };
@@ -71,11 +73,20 @@ pub fn in_runtime<T>(
 }
 
 /// What happened before the application, for the one summary line.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Story {
+    /// For how long, in how many attempts.
     waited: Option<(Duration, u32)>,
-    migrated: Option<Report>,
-    skipped: Option<&'static str>,
+    migrations: Migrations,
+}
+
+/// What became of the migrations.
+#[derive(Debug)]
+enum Migrations {
+    Applied(Report),
+    /// There are none, or none were wanted.
+    None,
+    Skipped(&'static str),
 }
 
 impl std::fmt::Display for Story {
@@ -85,36 +96,47 @@ impl std::fmt::Display for Story {
             let attempts = text::count(attempts as usize, "attempt");
             write!(f, "wait {} ({attempts}), ", text::duration(elapsed))?;
         }
-        match (&self.migrated, self.skipped) {
-            (Some(Report { applied: 0, before, .. }), _) => {
+        match &self.migrations {
+            Migrations::Applied(Report { applied: 0, before, .. }) => {
                 write!(f, "migrations none pending ({before} applied before)")
             }
-            (Some(Report { applied, elapsed, .. }), _) => {
+            Migrations::Applied(Report { applied, elapsed, .. }) => {
                 write!(f, "migrations {applied} applied in {}", text::duration(*elapsed))
             }
-            (None, Some(why)) => write!(f, "migrations skipped: {why}"),
-            (None, None) => f.write_str("no migrations"),
+            Migrations::None => f.write_str("no migrations"),
+            Migrations::Skipped(why) => write!(f, "migrations skipped: {why}"),
         }
     }
+}
+
+/// How far to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    /// Everything that is waited for is there.
+    Ready,
+    /// And nothing is pending any more.
+    Migrated,
 }
 
 /// Everything before the application: waits for everything, and applies what is pending.
 ///
 /// # Errors
 /// Whatever came first: [`Error::Stopped`] when it was a signal.
-pub async fn prepare(config: &Config, shutdown: &Shutdown) -> Result<Story, Error> {
+pub async fn prepare(config: &Config, goal: Goal, shutdown: &Shutdown) -> Result<Story, Error> {
     let deadline = Deadline::start(config.wait.timeout);
     let Some(database) = &config.database else {
         let ready = wait::for_targets(&config.wait.targets, deadline);
         let attempts = race(shutdown, "waiting", ready).await??;
         return Ok(Story {
             waited: (attempts > 0).then(|| (deadline.elapsed(), attempts)),
-            skipped: Some("no database is configured"),
-            ..Story::default()
+            migrations: Migrations::Skipped("no database is configured"),
         });
     };
     // What is wrong with the folder is said before anybody waits.
-    let source = Source::find(&config.migrate).map_err(migrate::Error::from)?;
+    let source = match goal {
+        Goal::Ready => None,
+        Goal::Migrated => Source::find(&config.migrate).map_err(migrate::Error::from)?,
+    };
 
     let everything = async {
         let targets = wait::for_targets(&config.wait.targets, deadline);
@@ -122,15 +144,21 @@ pub async fn prepare(config: &Config, shutdown: &Shutdown) -> Result<Story, Erro
         tokio::try_join!(ready, targets)
     };
     let (ready, attempts) = race(shutdown, "waiting", everything).await??;
-    let waited = Some((deadline.elapsed(), ready.attempts.max(attempts)));
-    let mut story = Story { waited, ..Story::default() };
-    match source {
-        None => ready.value.close().await,
-        Some(source) => {
-            migrate(config, database, &source, ready.value, deadline, shutdown, &mut story).await?;
+    let mut waited = (deadline.elapsed(), ready.attempts.max(attempts));
+
+    let migrations = match source {
+        None => {
+            ready.value.close().await;
+            Migrations::None
         }
-    }
-    Ok(story)
+        Some(source) => {
+            let session = ready.value;
+            let report =
+                migrate(config, database, &source, session, deadline, shutdown, &mut waited);
+            Migrations::Applied(report.await?)
+        }
+    };
+    Ok(Story { waited: Some(waited), migrations })
 }
 
 /// Applies what is pending; goes back to waiting where that takes a server that takes writes.
@@ -141,8 +169,8 @@ async fn migrate(
     mut session: Session,
     deadline: Deadline,
     shutdown: &Shutdown,
-    story: &mut Story,
-) -> Result<(), Error> {
+    waited: &mut (Duration, u32),
+) -> Result<Report, Error> {
     loop {
         let outcome = tokio::select! {
             biased;
@@ -154,10 +182,7 @@ async fn migrate(
         };
         session.close().await;
         match outcome? {
-            Outcome::Done(report) => {
-                story.migrated = Some(report);
-                return Ok(());
-            }
+            Outcome::Done(report) => return Ok(report),
             Outcome::NeedsWrites(pending) => {
                 let pending = text::count(pending, "migration");
                 tracing::info!(
@@ -165,8 +190,7 @@ async fn migrate(
                 );
                 let primary = wait::for_database(database, Demand::Writes, deadline);
                 let ready = race(shutdown, "waiting for the primary", primary).await??;
-                let attempts = story.waited.map_or(0, |(_, attempts)| attempts);
-                story.waited = Some((deadline.elapsed(), attempts + ready.attempts));
+                *waited = (deadline.elapsed(), waited.1 + ready.attempts);
                 session = ready.value;
             }
         }

@@ -1,25 +1,24 @@
 //! premain: block signals, read the configuration, choose the role, return its exit code.
 
 #![forbid(unsafe_code)]
+#![no_main]
 
-use std::process::ExitCode;
+use std::ffi::OsString;
 
 use premain::config::{Command, Config};
 use premain::exit::Exit;
 use premain::sys::Inherited;
 use premain::{commands, conceal, init, launch, log};
 
-fn main() -> ExitCode {
+premain::entry_point!(run);
+
+fn run(arguments: Vec<OsString>) -> Exit {
     let inherited = Inherited::capture();
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!("{panic}\nthis is a bug in premain; please report it");
         std::process::exit(Exit::Bug.code().into());
     }));
-    run(inherited).into()
-}
-
-fn run(inherited: Inherited) -> Exit {
-    let config = match Config::read(std::env::args_os().skip(1), std::env::vars_os()) {
+    let config = match Config::read(arguments, std::env::vars_os()) {
         Ok(config) => config,
         Err(problems) => {
             log::start(problems.log());
@@ -37,7 +36,7 @@ fn run(inherited: Inherited) -> Exit {
         return error.exit();
     }
     match config.command {
-        Command::Run(_) if !config.init.exec => init::run(config, inherited, commands::run),
+        Command::Run(_) if !config.init.exec => init::run(config, &inherited, commands::run),
         _ => commands::run(&config, &inherited),
     }
 }

@@ -13,19 +13,56 @@
     reason = "system calls have widths and pointers of their own"
 )]
 
-use std::ffi::c_int;
+use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::sys::signalfd::SignalFd;
 use nix::unistd::Pid;
 use tokio::io::unix::AsyncFd;
 
 use crate::config::Signal;
+
+// ---- The entry point ---------------------------------------------------------------------------
+
+/// Has the C library call `$run` with the arguments, its own name aside, and ends the process with
+/// the [`Exit`](crate::exit::Exit) that it returns.
+///
+/// In the place of a `fn main`, before which Rust's runtime would start. That ignores SIGPIPE, which
+/// the application would inherit; aborts where a standard stream is closed and there is no
+/// `/dev/null`; and takes as long as everything else that premain does before its fork.
+#[macro_export]
+macro_rules! entry_point {
+    ($run:path) => {
+        #[unsafe(no_mangle)]
+        extern "C" fn main(count: std::ffi::c_int, words: *const *const std::ffi::c_char) -> ! {
+            // SAFETY: these are what the C library calls `main` with.
+            let arguments = unsafe { $crate::sys::arguments(count, words) };
+            std::process::exit($run(arguments).code().into())
+        }
+    };
+}
+
+/// How many argument strings the kernel gave this process.
+static ARGUMENTS: AtomicUsize = AtomicUsize::new(0);
+
+/// What a `main` in C gets, its own name aside.
+///
+/// # Safety
+/// `words` points to `count` strings that end with a nul.
+pub unsafe fn arguments(count: c_int, words: *const *const c_char) -> Vec<OsString> {
+    let count = usize::try_from(count).unwrap_or(0);
+    ARGUMENTS.store(count, Ordering::Relaxed);
+    // SAFETY: as the caller promised.
+    let word = |index| unsafe { CStr::from_ptr(*words.add(index)) };
+    (1..count).map(|index| OsStr::from_bytes(word(index).to_bytes()).to_owned()).collect()
+}
 
 // ---- What the caller gave us -------------------------------------------------------------------
 
@@ -36,7 +73,6 @@ pub struct Inherited {
     mask: libc::sigset_t,
     child_ended: Disposition,
     broken_pipe: Disposition,
-    launched: Option<SharedFlag>,
 }
 
 /// What a signal does: all that an `execve` passes on.
@@ -46,55 +82,21 @@ enum Disposition {
     Ignored,
 }
 
-/// Whether the caller ignored SIGPIPE. Rust's runtime ignores it before `main`, so it is read in
-/// [`before_main`].
-static BROKEN_PIPE_WAS_IGNORED: AtomicBool = AtomicBool::new(false);
-
-/// The C library calls what stands in this section before it calls `main`; so the functions of a
-/// C program marked `constructor` work, in glibc and in musl, static or not.
-#[used]
-#[unsafe(link_section = ".init_array")]
-static BEFORE_MAIN: extern "C" fn() = before_main;
-
-/// Comes before Rust's runtime, which ignores SIGPIPE and gives every closed one of descriptors 0
-/// to 2 a `/dev/null`, or aborts where there is none, as in a bare chroot. Ours is the root folder,
-/// which is everywhere: reading and writing fail as they would on a closed descriptor, no later
-/// `open` can land on it, and close-on-exec closes it again for the application.
-extern "C" fn before_main() {
-    let ignored = disposition(libc::SIGPIPE) == Disposition::Ignored;
-    BROKEN_PIPE_WAS_IGNORED.store(ignored, Ordering::Relaxed);
-    for fd in 0..=2 {
-        // SAFETY: asks about a number; there is no memory involved.
-        if unsafe { libc::fcntl(fd, libc::F_GETFD) } == -1 {
-            let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
-            // SAFETY: the path is a constant that ends with a nul. The lowest free number is `fd`.
-            unsafe { libc::open(c"/".as_ptr(), flags) };
-        }
-    }
-}
-
 impl Inherited {
-    /// Blocks every signal, so that none is lost from here on, and makes children waitable even
-    /// for a caller that ignored SIGCHLD. To be the first statement of `main`.
+    /// Blocks every signal, so that none is lost from here on, makes children waitable even for a
+    /// caller that ignored SIGCHLD, and puts something in the place of closed standard streams. To
+    /// be the first thing that happens.
     pub fn capture() -> Inherited {
         let mask = set_mask(&every_signal());
         let child_ended = disposition(libc::SIGCHLD);
         set_disposition(libc::SIGCHLD, Disposition::Default);
-        let broken_pipe = match BROKEN_PIPE_WAS_IGNORED.load(Ordering::Relaxed) {
-            true => Disposition::Ignored,
-            false => Disposition::Default,
-        };
-        Inherited { mask, child_ended, broken_pipe, launched: None }
+        hold_closed_streams();
+        Inherited { mask, child_ended, broken_pipe: disposition(libc::SIGPIPE) }
     }
 
     /// Whether the caller ignored this signal, as `nohup` does with SIGHUP.
     pub fn ignores(&self, signal: c_int) -> bool {
         disposition(signal) == Disposition::Ignored
-    }
-
-    /// Lets the parent know when [`Inherited::restored`] hands over to the application.
-    pub fn announce(&mut self, launched: SharedFlag) {
-        self.launched = Some(launched);
     }
 
     /// Puts everything back while `exec` runs, which returns only if it failed.
@@ -107,14 +109,11 @@ impl Inherited {
         set_disposition(libc::SIGPIPE, self.broken_pipe);
         set_disposition(libc::SIGCHLD, self.child_ended);
         set_mask(&self.mask);
-        self.launched.inspect(|flag| flag.set(true));
 
         let failure = exec();
 
-        self.launched.inspect(|flag| flag.set(false));
         set_mask(&every_signal());
         set_disposition(libc::SIGCHLD, Disposition::Default);
-        set_disposition(libc::SIGPIPE, Disposition::Ignored);
         failure
     }
 }
@@ -128,37 +127,18 @@ pub fn watch(descriptor: SignalFd) -> io::Result<AsyncFd<SignalFd>> {
     unsafe { AsyncFd::register(descriptor) }.map_err(io::Error::from)
 }
 
-/// A bit that a process and the child it forks both see, until the child executes another program.
-#[derive(Clone, Copy)]
-pub struct SharedFlag(&'static AtomicBool);
-
-impl SharedFlag {
-    /// A flag that is not set.
-    ///
-    /// # Errors
-    /// There is no memory for it.
-    pub fn new() -> io::Result<SharedFlag> {
-        let access = libc::PROT_READ | libc::PROT_WRITE;
-        let kind = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
-        // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
-        let page =
-            unsafe { libc::mmap(ptr::null_mut(), size_of::<AtomicBool>(), access, kind, -1, 0) };
-        if page == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
+/// Opens the root folder, which is everywhere, in the place of every closed one of descriptors 0
+/// to 2, lest a file or a connection of ours lands there and gets somebody's output. Reading and
+/// writing fail as they would on a closed descriptor, and close-on-exec closes it again for the
+/// application.
+fn hold_closed_streams() {
+    for fd in 0..=2 {
+        // SAFETY: asks about a number; there is no memory involved.
+        if unsafe { libc::fcntl(fd, libc::F_GETFD) } == -1 {
+            let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
+            // SAFETY: the path is a constant that ends with a nul. The lowest free number is `fd`.
+            unsafe { libc::open(c"/".as_ptr(), flags) };
         }
-        // SAFETY: the mapping is aligned to a page, holds zeros, which are a `false`, is never
-        // unmapped, and is only ever used as this atomic, here and in the child.
-        Ok(SharedFlag(unsafe { AtomicBool::from_ptr(page.cast()) }))
-    }
-
-    /// Sets or clears it.
-    pub fn set(self, value: bool) {
-        self.0.store(value, Ordering::Release);
-    }
-
-    /// Whether it is set.
-    pub fn get(self) -> bool {
-        self.0.load(Ordering::Acquire)
     }
 }
 
@@ -215,7 +195,7 @@ pub fn send(signal: Signal, to: Recipient) -> nix::Result<()> {
         Recipient::Everyone => -1,
     };
     // SAFETY: two numbers.
-    nix::errno::Errno::result(unsafe { libc::kill(to, signal.number()) }).map(drop)
+    Errno::result(unsafe { libc::kill(to, signal.number()) }).map(drop)
 }
 
 /// Lets `signal` act on this process as if nobody had blocked or caught it: for one that stops, it
@@ -338,19 +318,33 @@ pub enum Reaped {
     Childless,
 }
 
-/// Asks about one child, without waiting.
-pub fn reap() -> Reaped {
+/// Asks about this child, or about any, without waiting.
+pub fn reap(which: Option<Pid>) -> Reaped {
+    let which = which.map_or(-1, Pid::as_raw);
     let mut status = 0;
     loop {
         // SAFETY: `status` is writable.
-        let pid = unsafe { libc::waitpid(-1, &mut status, libc::WNOHANG | libc::WUNTRACED) };
+        let pid = unsafe { libc::waitpid(which, &mut status, libc::WNOHANG | libc::WUNTRACED) };
         match pid {
             0 => return Reaped::Nothing,
-            -1 if nix::errno::Errno::last() == nix::errno::Errno::EINTR => {}
+            -1 if Errno::last() == Errno::EINTR => {}
             -1 => return Reaped::Childless,
             pid => return Reaped::Child(Pid::from_raw(pid), change(status)),
         }
     }
+}
+
+/// A child that [`reap`] would tell about, still unreaped afterwards.
+pub fn next_to_reap() -> Option<Pid> {
+    let options = libc::WEXITED | libc::WSTOPPED | libc::WNOHANG | libc::WNOWAIT;
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    // SAFETY: `info` is writable; zeros, which it keeps if there is nothing to tell, are a valid
+    // value of it, and `si_pid` is what this call fills.
+    let pid = unsafe {
+        libc::waitid(libc::P_ALL, 0, info.as_mut_ptr(), options);
+        info.assume_init_ref().si_pid()
+    };
+    (pid > 0).then(|| Pid::from_raw(pid))
 }
 
 fn change(status: c_int) -> Change {
@@ -367,7 +361,7 @@ fn change(status: c_int) -> Change {
 // ---- This process ------------------------------------------------------------------------------
 
 /// Standard input, output and error.
-// SAFETY: all three are open from `before_main` on, and nothing in premain closes one.
+// SAFETY: all three are open from `Inherited::capture` on, and nothing in premain closes one.
 pub const STANDARD_STREAMS: [BorrowedFd<'static>; 3] =
     unsafe { [BorrowedFd::borrow_raw(0), BorrowedFd::borrow_raw(1), BorrowedFd::borrow_raw(2)] };
 
@@ -409,9 +403,9 @@ pub fn trim_memory() {
 /// is still needed of them has been copied.
 pub fn edit_visible_strings(argument: impl Fn(&mut [u8]), variable: impl Fn(&mut [u8])) {
     unsafe extern "C" {
-        static environ: *mut *mut libc::c_char;
+        static environ: *mut *mut c_char;
     }
-    let arguments = std::env::args_os().len();
+    let arguments = ARGUMENTS.load(Ordering::Relaxed);
     // SAFETY: at the start of a process `environ` points to the array that the kernel has put
     // behind the one of the arguments (System V ABI: the arguments, a null, the variables, a null),
     // and premain never sets a variable of its own, which would move it. The strings are in
@@ -434,7 +428,7 @@ pub fn edit_visible_strings(argument: impl Fn(&mut [u8]), variable: impl Fn(&mut
 
 /// # Safety
 /// `text` is null, or a string that ends with a nul, may be written to, and is nobody else's.
-unsafe fn edit_string(text: *mut libc::c_char, edit: impl Fn(&mut [u8])) {
+unsafe fn edit_string(text: *mut c_char, edit: impl Fn(&mut [u8])) {
     if !text.is_null() {
         // SAFETY: as the caller promised; the nul itself is left out.
         edit(unsafe { std::slice::from_raw_parts_mut(text.cast(), libc::strlen(text)) });
@@ -451,5 +445,5 @@ pub fn write_without_waiting(fd: BorrowedFd, bytes: &[u8]) -> nix::Result<usize>
     // SAFETY: one part that points to readable bytes, which writing leaves alone; offset -1 stands
     // for "where the file is".
     let written = unsafe { libc::pwritev2(fd.as_raw_fd(), &part, 1, -1, libc::RWF_NOWAIT) };
-    nix::errno::Errno::result(written).map(isize::unsigned_abs)
+    Errno::result(written).map(isize::unsigned_abs)
 }

@@ -288,8 +288,7 @@ impl fmt::Display for Problems {
 }
 
 impl LedgerName {
-    /// `table`, `schema.table`, `"My schema"."my table"`. Unquoted parts keep their case, as every
-    /// migration tool's own setting does.
+    /// `table`, `schema.table`, `"My schema"."my table"`: as in SQL, what is not quoted is lower case.
     ///
     /// # Errors
     /// What a table name looks like.
@@ -307,7 +306,10 @@ impl LedgerName {
                 '"' => quoted = !quoted,
                 '.' if !quoted => parts.push(String::new()),
                 '\0' => return Err(allowed()),
-                other => parts.last_mut().ok_or_else(allowed)?.push(other),
+                other => parts.last_mut().ok_or_else(allowed)?.push(match quoted {
+                    true => other,
+                    false => other.to_ascii_lowercase(),
+                }),
             }
         }
         if quoted || parts.iter().any(String::is_empty) {
@@ -330,10 +332,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_ledger_has_a_table_and_perhaps_a_schema() {
+    fn a_ledger_is_named_as_in_sql() {
         for (text, schema, table) in [
             ("history", None, "history"),
-            ("app.History", Some("app"), "History"),
+            ("app.History", Some("app"), "history"),
             ("\"my app\".\"a.b\"", Some("my app"), "a.b"),
             ("\"say \"\"hi\"\"\"", None, "say \"hi\""),
         ] {

@@ -93,7 +93,7 @@ options! {
         format "format" = "FORMAT":
             "The folder's layout where it cannot be told from its files: refinery.";
         ledger "ledger" = "[SCHEMA.]TABLE":
-            "The history table, if it is not the one that the native tool uses; each part may be quoted.";
+            "The history table, if it is not the one that the native tool uses. As in SQL, a name with capitals takes double quotes.";
         lock_timeout "lock-timeout" = "DURATION":
             "How long to wait while another replica migrates; 0 = for ever. Default 5m.";
         ddl_lock_timeout "ddl-lock-timeout" = "DURATION":
@@ -135,6 +135,8 @@ options! {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     /// The README's table of settings is this table; `UPDATE_README=1` writes it.
@@ -157,13 +159,14 @@ mod tests {
     fn markdown() -> String {
         let mut text = String::new();
         for section in Section::ALL {
-            text +=
-                &format!("\n**{}**\n\n| option | variable | |\n|---|---|---|\n", section.title());
+            let title = section.title();
+            write!(text, "\n**{title}**\n\n| option | variable | |\n|---|---|---|\n").unwrap();
             for option in OPTIONS.iter().filter(|option| option.section == section) {
                 let value = option.value.map(|value| format!(" {value}")).unwrap_or_default();
                 let usage = format!("--{}{value}", option.name).replace('|', "\\|");
                 let help = option.help.replace('|', "\\|");
-                text += &format!("| `{usage}` | `{}` | {help} |\n", option.variable());
+                let variable = option.variable();
+                writeln!(text, "| `{usage}` | `{variable}` | {help} |").unwrap();
             }
         }
         text + "\n"

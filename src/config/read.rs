@@ -122,10 +122,19 @@ impl Reader<'_> {
         let targets = [("child", SignalTarget::Child), ("group", SignalTarget::Group)];
         let grace = self.read("grace", raw.grace.as_deref(), value::limit);
         let signal_target = self.choice("signal-target", raw.signal_target.as_deref(), &targets);
+        let grace = grace.unwrap_or(Some(Duration::from_secs(8)));
         let term_delay = self.read("term-delay", raw.term_delay.as_deref(), value::duration);
+        if let Some((delay, grace)) = term_delay.zip(grace)
+            && delay >= grace
+        {
+            let given = raw.term_delay.as_deref().unwrap_or_default();
+            let allowed =
+                "shorter than --grace (PREMAIN_GRACE, 8s by default), of which it is a part";
+            self.complain("term-delay", given, allowed);
+        }
         Init {
             exec: self.flag("exec", raw.exec.as_deref()),
-            grace: grace.unwrap_or(Some(Duration::from_secs(8))),
+            grace,
             signal_target: signal_target.unwrap_or(SignalTarget::Child),
             rewrite: self
                 .each("rewrite", raw.rewrite.as_deref(), value::rewrite)

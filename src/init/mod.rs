@@ -19,7 +19,7 @@ use nix::unistd::{Pid, setpgid};
 use crate::config::{self, Config, Signal, SignalTarget};
 use crate::exit::Exit;
 use crate::log;
-use crate::sys::{self, Change, Forked, Inherited, Reaped, Received, Recipient, SharedFlag};
+use crate::sys::{self, Change, Forked, Inherited, Reaped, Received, Recipient};
 use supervisor::{Action, Event, Supervisor};
 use terminal::Terminal;
 
@@ -27,7 +27,7 @@ use terminal::Terminal;
 /// returns what the application ended with.
 pub fn run(
     config: Config,
-    mut inherited: Inherited,
+    inherited: &Inherited,
     boot: impl FnOnce(&Config, &Inherited) -> Exit,
 ) -> Exit {
     adopt_orphans();
@@ -35,25 +35,21 @@ pub fn run(
         sys::set_parent_death_signal(signal);
     }
     let terminal = Terminal::find();
-    let forked = SharedFlag::new().and_then(|launched| {
-        inherited.announce(launched);
-        Ok((launched, sys::fork()?))
-    });
-    match forked {
+    match sys::fork() {
         Err(error) => {
             tracing::error!("cannot start a process for the application: {error}");
             Exit::System
         }
-        Ok((_, Forked::Child)) => {
-            step_forward(Pid::this(), terminal.as_ref());
-            boot(&config, &inherited)
+        Ok(Forked::Child) => {
+            step_forward(Pid::this(), terminal);
+            boot(&config, inherited)
         }
-        Ok((launched, Forked::Parent(child))) => {
+        Ok(Forked::Parent(child)) => {
             // Whoever of the two comes first: the group is there before a signal is forwarded.
             let _ = setpgid(child, child);
             let rules = settle(config);
             let supervisor = Supervisor::new(&rules);
-            Init { rules: &rules, child, launched, terminal, supervisor, killed: false }.supervise()
+            Init { rules: &rules, child, terminal, supervisor, killed: false }.supervise()
         }
     }
 }
@@ -69,7 +65,7 @@ fn adopt_orphans() {
 
 /// Gives the application a group of its own, and that group the terminal if it is our turn there.
 /// This is up to the child: as soon as it boots it may want to read.
-fn step_forward(child: Pid, terminal: Option<&Terminal>) {
+fn step_forward(child: Pid, terminal: Option<Terminal>) {
     // A child of a fork leads neither group nor session, so this can only fail as unnecessary.
     let _ = setpgid(child, child);
     terminal.inspect(|terminal| terminal.give(child));
@@ -90,7 +86,6 @@ fn settle(config: Config) -> config::Init {
 struct Init<'a> {
     rules: &'a config::Init,
     child: Pid,
-    launched: SharedFlag,
     terminal: Option<Terminal>,
     supervisor: Supervisor<'a>,
     /// Whether we have killed anybody, so that a SIGKILL needs no explanation.
@@ -117,14 +112,31 @@ impl Init<'_> {
             Signal::CHLD => self.reap(),
             // A log line hit a closed pipe; that is nothing to bother the application with.
             Signal::PIPE if own => None,
-            signal => self.tell(Event::Arrived(signal)),
+            signal => {
+                if self.supervisor.is_booting() {
+                    self.look();
+                }
+                self.tell(Event::Arrived(signal))
+            }
         }
     }
 
     /// Many may have ended for one SIGCHLD: reaps until there is nobody left to reap.
     fn reap(&mut self) -> Option<Exit> {
         loop {
-            match sys::reap() {
+            // While it boots, look before you reap: once it is gone nobody knows what it had been.
+            let which = if self.supervisor.is_booting() {
+                let Some(next) = sys::next_to_reap() else {
+                    return self.tell(Event::Reaped { left: true });
+                };
+                if next == self.child {
+                    self.look();
+                }
+                Some(next)
+            } else {
+                None
+            };
+            match sys::reap(which) {
                 Reaped::Child(pid, change) if pid == self.child => self.application(change),
                 Reaped::Child(pid, Change::Killed(Signal::KILL)) if !self.killed => {
                     tracing::warn!(pid = pid.as_raw(), "a process was killed{}", oom::hint());
@@ -133,6 +145,15 @@ impl Init<'_> {
                 Reaped::Nothing => return self.tell(Event::Reaped { left: true }),
                 Reaped::Childless => return self.tell(Event::Reaped { left: false }),
             }
+        }
+    }
+
+    /// Finds out whether the boot has become the application. The kernel knows: it lets nobody
+    /// change the group of a child that has executed another program (setpgid(2), EACCES), and to
+    /// the group that the child is in already it can be changed as often as one likes.
+    fn look(&mut self) {
+        if setpgid(self.child, self.child).is_err() {
+            self.supervisor.launched();
         }
     }
 
@@ -160,9 +181,6 @@ impl Init<'_> {
 
     /// Lets the supervisor decide, and does what it says.
     fn tell(&mut self, event: Event) -> Option<Exit> {
-        if self.launched.get() {
-            self.supervisor.launched();
-        }
         match self.supervisor.on(event, Instant::now())? {
             Action::Forward { signal, wake } => {
                 self.send(signal);

@@ -7,7 +7,7 @@ use crate::exit::Exit;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Event {
+pub enum Event {
     /// Somebody sent a signal.
     Arrived(Signal),
     /// The application was stopped, by ^Z for example.
@@ -25,7 +25,7 @@ pub(super) enum Event {
 
 /// What is to be done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Action {
+pub enum Action {
     /// Send a signal to the application.
     Forward {
         /// Which one.
@@ -53,7 +53,7 @@ const LEFTOVERS_GRACE: Duration = Duration::from_secs(4);
 
 /// An application's life as its init sees it.
 #[derive(Debug)]
-pub(super) struct Supervisor<'a> {
+pub struct Supervisor<'a> {
     rules: &'a config::Init,
     stage: Stage,
     /// The application was stopped and nobody has continued it since.
@@ -84,7 +84,7 @@ enum Stage {
 
 impl<'a> Supervisor<'a> {
     /// For a child that has just begun to boot.
-    pub(super) fn new(rules: &'a config::Init) -> Self {
+    pub fn new(rules: &'a config::Init) -> Self {
         let stage = Stage::Booting;
         Supervisor {
             rules,
@@ -98,19 +98,24 @@ impl<'a> Supervisor<'a> {
     }
 
     /// The boot is over: from here on the child is the application.
-    pub(super) fn launched(&mut self) {
+    pub fn launched(&mut self) {
         if self.stage == Stage::Booting {
             self.stage = Stage::Running;
         }
     }
 
+    /// Whether the child is, as far as is known, still premain itself.
+    pub fn is_booting(&self) -> bool {
+        self.stage == Stage::Booting
+    }
+
     /// When [`Event::Elapsed`] is due; `None` for never.
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    pub fn deadline(&self) -> Option<Instant> {
         self.delayed.into_iter().chain(self.kill_at).min()
     }
 
     /// The one place where it is decided what an event means.
-    pub(super) fn on(&mut self, event: Event, now: Instant) -> Option<Action> {
+    pub fn on(&mut self, event: Event, now: Instant) -> Option<Action> {
         match (&self.stage, event) {
             (Stage::Booting | Stage::Running, Event::Arrived(signal)) => self.arrived(signal, now),
             (Stage::Booting | Stage::Running, Event::Stopped) => Some(self.stopped()),
@@ -247,7 +252,7 @@ mod tests {
         supervisor
     }
 
-    #[allow(clippy::unnecessary_wraps, reason = "what `on` returns")]
+    #[allow(clippy::unnecessary_wraps, reason = "it is what `on` returns")]
     fn forward(signal: Signal) -> Option<Action> {
         Some(Action::Forward { signal, wake: false })
     }

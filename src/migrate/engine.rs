@@ -53,7 +53,10 @@ pub async fn run(
     if plan.pending.is_empty() {
         return Ok(Outcome::Done(Report { before: plan.applied, ..Report::default() }));
     }
-    let state = session.server_state().await.map_err(Error::Query)?;
+    let state = session
+        .server_state()
+        .await
+        .map_err(Error::refused("ask whether the server takes writes"))?;
     if state.standby || state.read_only {
         return Ok(Outcome::NeedsWrites(plan.pending.len()));
     }
@@ -150,8 +153,10 @@ async fn create_schema(session: &Session) -> Result<(), Error> {
     let Some(schema) = session.schema() else { return Ok(()) };
     let (name, literal) = (schema.replace('"', "\"\""), schema.replace('\'', "''"));
     let sql = format!("SELECT FROM pg_catalog.pg_namespace WHERE nspname = '{literal}'");
-    if session.query(&sql).await?.first().is_none_or(Vec::is_empty) {
-        session.execute(&format!("CREATE SCHEMA IF NOT EXISTS \"{name}\"")).await?;
+    let refused = |error| Error::refused(format!("create the schema \"{name}\""))(error);
+    if session.query(&sql).await.map_err(refused)?.first().is_none_or(Vec::is_empty) {
+        let sql = format!("CREATE SCHEMA IF NOT EXISTS \"{name}\"");
+        session.execute(&sql).await.map_err(refused)?;
         tracing::info!("migrations: created the schema \"{name}\"");
     }
     Ok(())
@@ -165,7 +170,10 @@ async fn create_and_read(
     // Another replica's table is no news to anybody.
     let quietly = "SET LOCAL client_min_messages = warning";
     let sql = format!("{quietly}; {}; {}", ledger.create(), ledger.read());
-    let results = session.query(&sql).await.map_err(|error| unreadable(error, ledger))?;
+    let results = session
+        .query(&sql)
+        .await
+        .map_err(Error::refused(format!("create the history table {}", ledger.table())))?;
     // The first two results are those of SET and CREATE TABLE.
     Ok(ledger.parse(results.get(2..).unwrap_or_default())?)
 }
@@ -182,6 +190,6 @@ fn unreadable(error: QueryError, ledger: &dyn Ledger) -> Error {
             table: ledger.table().to_owned(),
             why: format!("{error}: this is another tool's table; name the right one with --ledger"),
         }),
-        _ => Error::Query(error),
+        _ => Error::refused(format!("read the history table {}", ledger.table()))(error),
     }
 }

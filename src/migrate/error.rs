@@ -29,7 +29,12 @@ pub enum Error {
         waited: Duration,
     },
     /// A statement of premain's own failed.
-    Query(QueryError),
+    Refused {
+        /// What it was for: `read the history table public.refinery_schema_history`.
+        what: String,
+        /// What the server said.
+        error: QueryError,
+    },
     /// One migration failed.
     Failed {
         /// `3 add_orders`
@@ -44,6 +49,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// For `map_err`: what a statement of premain's own was for.
+    pub(super) fn refused(what: impl Into<String>) -> impl FnOnce(QueryError) -> Error {
+        move |error| Error::Refused { what: what.into(), error }
+    }
+
     /// What it is worth.
     pub fn exit(&self) -> Exit {
         match self {
@@ -57,8 +67,10 @@ impl Error {
             )
             | Error::Ledger(_)
             | Error::Drift(_) => Exit::Migrations,
-            Error::Locked { .. } | Error::Query(QueryError::Lost(_)) => Exit::TryAgain,
-            Error::Query(QueryError::Server(error)) => of_code(error.code().code()),
+            Error::Locked { .. } | Error::Refused { error: QueryError::Lost(_), .. } => {
+                Exit::TryAgain
+            }
+            Error::Refused { error: QueryError::Server(error), .. } => of_code(error.code().code()),
             Error::Failed { failure, .. } => match failure {
                 Failure::Rejected(diagnosis) => of_code(&diagnosis.code),
                 Failure::Blocked { .. } | Failure::Lost(_) => Exit::TryAgain,
@@ -94,12 +106,16 @@ impl fmt::Display for Error {
                  wait for it, or end that session with pg_terminate_backend",
                 text::duration(*waited)
             ),
-            Error::Query(QueryError::Lost(reason)) => write!(
+            Error::Refused { what, error: QueryError::Lost(reason) } => write!(
                 f,
-                "migrations: the connection was lost ({reason}); run again, which is safe"
+                "migrations: cannot {what}: the connection was lost ({reason}); run again, which is safe"
             ),
-            Error::Query(error) => {
-                write!(f, "migrations: the server refused to tell or lock: {error}")
+            Error::Refused { what, error } => {
+                let remedy = match self.exit() {
+                    Exit::Refused => "; grant this role what it lacks",
+                    _ => "",
+                };
+                write!(f, "migrations: cannot {what}: {error}{remedy}")
             }
             Error::Failed { migration, failure, before, total } => {
                 failed(f, migration, failure)?;
@@ -146,11 +162,5 @@ impl From<SourceError> for Error {
 impl From<Malformed> for Error {
     fn from(error: Malformed) -> Self {
         Error::Ledger(error)
-    }
-}
-
-impl From<QueryError> for Error {
-    fn from(error: QueryError) -> Self {
-        Error::Query(error)
     }
 }

@@ -48,7 +48,10 @@ pub(super) async fn acquire(session: &Session, timeout: Option<Duration>) -> Res
 }
 
 async fn try_lock(session: &Session) -> Result<bool, Error> {
-    let rows = session.query(&format!("SELECT pg_catalog.pg_try_advisory_lock({KEY})")).await?;
+    let rows = session
+        .query(&format!("SELECT pg_catalog.pg_try_advisory_lock({KEY})"))
+        .await
+        .map_err(Error::refused("take the migration lock"))?;
     let value = rows.first().and_then(|rows| rows.first()?.first()?.as_deref());
     Ok(value == Some("t"))
 }
@@ -64,7 +67,8 @@ async fn holder(session: &Session) -> Result<String, Error> {
            AND l.classid = {high} AND l.objid = {low} \
            AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())"
     );
-    let rows = session.query(&sql).await?;
+    let rows =
+        session.query(&sql).await.map_err(Error::refused("ask who holds the migration lock"))?;
     let Some(row) = rows.first().and_then(|rows| rows.first()) else {
         return Ok("nobody any more".to_owned());
     };

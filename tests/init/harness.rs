@@ -111,7 +111,7 @@ impl Setup {
     }
 
     /// Not as root.
-    pub fn with_user(self, uid: u32, gid: u32, groups: &'static [u32]) -> Setup {
+    pub fn run_by(self, uid: u32, gid: u32, groups: &'static [u32]) -> Setup {
         self.before_exec(move || {
             // SAFETY: as many groups as it says.
             unsafe { libc::setgroups(groups.len(), groups.as_ptr()) };

@@ -146,7 +146,7 @@ const CASES: &[Case] = &[
     ("passed sockets work: LISTEN_PID is the application's", |init| {
         let end = init.probe(&["report"]).env("LISTEN_PID", "1").env("LISTEN_FDS", "1").end();
         let report = reported(end);
-        report["env"]["LISTEN_PID"] == report["pid"].to_string().as_str()
+        report["env"]["LISTEN_PID"].as_str() == Some(&report["pid"].to_string())
     }),
     ("no wake-up in three idle seconds", |init| {
         let script = "echo begin; sleep 3; echo end; read line";

@@ -77,7 +77,7 @@ fn whoever_is_that_user_already_has_nothing_to_do() {
     for user in ["app", "4242", "4242:4343"] {
         let report = with_etc(PASSWD, GROUP, &["--user", user], &[&probe(), "report"])
             .env("HOME", "/elsewhere")
-            .with_user(4242, 4343, &[7, 4343])
+            .run_by(4242, 4343, &[7, 4343])
             .end()
             .report();
         assert_eq!((&report["uid"], &report["groups"]), (&json!(4242), &json!([7, 4343])));
@@ -89,7 +89,7 @@ fn whoever_is_that_user_already_has_nothing_to_do() {
 fn what_is_not_allowed_is_refused_before_anything_else_happens() {
     for options in [&["--user", "4242"][..], &["--exec", "--user", "0:0"]] {
         let end = Setup::new(Place::Pid1, options, &["/bin/echo", "started"])
-            .with_user(1234, 1234, &[])
+            .run_by(1234, 1234, &[])
             .end();
         assert_eq!((end.code, end.lines.len()), (Some(78), 0), "{end:?}");
         assert!(end.stderr.contains("capabilities SETUID and SETGID"), "{end:?}");
@@ -104,7 +104,7 @@ fn any_number_runs_without_an_entry_privileges_or_home() {
                 .with(|command| {
                     command.env_remove("HOME");
                 })
-                .with_user(1_000_650_000, 0, &[])
+                .run_by(1_000_650_000, 0, &[])
                 .before_exec(|| {
                     // SAFETY: numbers.
                     unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
@@ -146,7 +146,7 @@ fn the_migration_url_is_nowhere_to_be_found() {
     let script = "cat /proc/1/environ && echo readable || echo denied; cat /proc/self/environ | tr '\\0' '\\n' | grep -cx A=b";
     let end = Setup::new(Place::Pid1, &[], &["/bin/sh", "-c", script])
         .env("A", "b")
-        .with_user(4242, 4242, &[])
+        .run_by(4242, 4242, &[])
         .end();
     assert_eq!(end.lines, ["denied", "1"], "{end:?}");
 }

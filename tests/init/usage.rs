@@ -54,6 +54,7 @@ fn a_wrong_value_says_what_is_allowed_and_starts_nothing() {
         ("signal-target", "everyone", "child, group"),
         ("grace", "soon", "5s"),
         ("term-delay", "-1", "5s"),
+        ("term-delay", "8s", "shorter than --grace"),
         ("user", "nobody-by-that-name", "/etc/passwd"),
         ("user", "root:no-such-group", "/etc/group"),
         ("log", "loud", "error, warn"),

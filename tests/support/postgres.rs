@@ -294,14 +294,19 @@ pub struct Open {
 }
 
 impl Open {
-    /// Runs statements and waits until they are done.
-    pub fn send(&mut self, sql: &str) {
+    /// Runs statements, waits until they are done, and returns their rows in lines.
+    pub fn send(&mut self, sql: &str) -> String {
+        assert!(sql.ends_with(';'), "psql waits for the rest of: {sql}");
         let input = self.child.stdin.as_mut().unwrap();
-        writeln!(input, "{sql}\n;\\echo -done-").unwrap();
-        let mut line = String::new();
-        while line.trim_end() != "-done-" {
-            line.clear();
-            assert!(self.output.read_line(&mut line).unwrap() > 0, "psql ended: {sql}");
+        writeln!(input, "{sql}\n\\echo -done-").unwrap();
+        let mut rows = String::new();
+        loop {
+            let begin = rows.len();
+            assert!(self.output.read_line(&mut rows).unwrap() > 0, "psql ended: {sql}");
+            if &rows[begin..] == "-done-\n" {
+                rows.truncate(begin);
+                return rows.trim_end().to_owned();
+            }
         }
     }
 }
