@@ -1,5 +1,6 @@
 //! Waiting for a database: what is retried, what is final, what is said meanwhile.
 
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
 use nix::sys::signal::Signal;
@@ -124,6 +125,26 @@ fn a_server_without_a_free_connection_is_awaited() {
     running.wait_for("(53300)");
     drop(taken);
     running.end().code(0).says("sorry, too many clients already");
+}
+
+#[test]
+fn reasons_that_take_turns_are_told_once_each() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://u@{}/d?sslmode=disable", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for (number, client) in listener.incoming().flatten().enumerate() {
+            let message = format!("M{}\0", ["no room", "no slot"][number % 2]);
+            let fields = ["SFATAL\0", "C53300\0", message.as_str(), "\0"].concat();
+            let length = u32::try_from(fields.len() + 4).unwrap().to_be_bytes();
+            let _ = (&client).read(&mut [0; 1000]);
+            let _ = (&client).write_all(&[b"E", &length[..], fields.as_bytes()].concat());
+        }
+    });
+    let ended = boot(&url).env("PREMAIN_WAIT_TIMEOUT", "3s").run().code(69);
+    for reason in ["no room (53300)", "no slot (53300)"] {
+        let told = ended.lines_with(reason) - ended.lines_with(&format!("{reason};"));
+        assert_eq!(told, 1, "{}", ended.log);
+    }
 }
 
 #[test]
