@@ -144,21 +144,17 @@ pub async fn prepare(config: &Config, goal: Goal, shutdown: &Shutdown) -> Result
         tokio::try_join!(ready, targets)
     };
     let (ready, attempts) = race(shutdown, "waiting", everything).await??;
-    let mut waited = (deadline.elapsed(), ready.attempts.max(attempts));
-
-    let migrations = match source {
+    let waited = Some((deadline.elapsed(), ready.attempts.max(attempts)));
+    let story = Story { waited, migrations: Migrations::None };
+    match source {
         None => {
             ready.value.close().await;
-            Migrations::None
+            Ok(story)
         }
         Some(source) => {
-            let session = ready.value;
-            let report =
-                migrate(config, database, &source, session, deadline, shutdown, &mut waited);
-            Migrations::Applied(report.await?)
+            migrate(config, database, &source, ready.value, deadline, shutdown, story).await
         }
-    };
-    Ok(Story { waited: Some(waited), migrations })
+    }
 }
 
 /// Applies what is pending; goes back to waiting where that takes a server that takes writes.
@@ -169,8 +165,8 @@ async fn migrate(
     mut session: Session,
     deadline: Deadline,
     shutdown: &Shutdown,
-    waited: &mut (Duration, u32),
-) -> Result<Report, Error> {
+    mut story: Story,
+) -> Result<Story, Error> {
     loop {
         let outcome = tokio::select! {
             biased;
@@ -182,7 +178,9 @@ async fn migrate(
         };
         session.close().await;
         match outcome? {
-            Outcome::Done(report) => return Ok(report),
+            Outcome::Done(report) => {
+                return Ok(Story { migrations: Migrations::Applied(report), ..story });
+            }
             Outcome::NeedsWrites(pending) => {
                 let pending = text::count(pending, "migration");
                 tracing::info!(
@@ -190,7 +188,8 @@ async fn migrate(
                 );
                 let primary = wait::for_database(database, Demand::Writes, deadline);
                 let ready = race(shutdown, "waiting for the primary", primary).await??;
-                *waited = (deadline.elapsed(), waited.1 + ready.attempts);
+                let before = story.waited.map_or(0, |(_, attempts)| attempts);
+                story.waited = Some((deadline.elapsed(), before + ready.attempts));
                 session = ready.value;
             }
         }

@@ -151,13 +151,17 @@ async fn read(session: &Session, ledger: &mut dyn Ledger) -> Result<Option<Vec<A
 /// to create one even where there is nothing to create.
 async fn create_schema(session: &Session) -> Result<(), Error> {
     let Some(schema) = session.schema() else { return Ok(()) };
-    let (name, literal) = (schema.replace('"', "\"\""), schema.replace('\'', "''"));
-    let sql = format!("SELECT FROM pg_catalog.pg_namespace WHERE nspname = '{literal}'");
-    let refused = |error| Error::refused(format!("create the schema \"{name}\""))(error);
-    if session.query(&sql).await.map_err(refused)?.first().is_none_or(Vec::is_empty) {
-        let sql = format!("CREATE SCHEMA IF NOT EXISTS \"{name}\"");
-        session.execute(&sql).await.map_err(refused)?;
-        tracing::info!("migrations: created the schema \"{name}\"");
+    let name = ledger::quote(schema);
+    let literal = ledger::literal(schema);
+    let sql = format!("SELECT FROM pg_catalog.pg_namespace WHERE nspname = {literal}");
+    let found =
+        session.query(&sql).await.map_err(Error::refused(format!("look for schema {name}")));
+    if found?.first().is_none_or(Vec::is_empty) {
+        session
+            .execute(&format!("CREATE SCHEMA IF NOT EXISTS {name}"))
+            .await
+            .map_err(Error::refused(format!("create the schema {name} that the URL names")))?;
+        tracing::info!("migrations: created the schema {name}");
     }
     Ok(())
 }
