@@ -3,7 +3,19 @@
 //!
 //! `cargo bench --bench init` as root; ends with 1 if a goal is missed.
 
-#[allow(dead_code)]
+#![allow(
+    clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a measurement that cannot be made has to say so and end"
+)]
+#![allow(
+    unsafe_code,
+    clippy::undocumented_unsafe_blocks,
+    reason = "the applications of this comparison are made of system calls"
+)]
+
+#[allow(dead_code, reason = "the tests use what this does not")]
 #[path = "../tests/init/harness.rs"]
 mod harness;
 
@@ -36,11 +48,31 @@ impl Init {
     fn all() -> Vec<Init> {
         let group: &[&str] = &["--signal-target", "group"];
         vec![
-            Init { name: "premain", program: premain().into(), options: &["--grace", "0"], group: Some(group) },
+            Init {
+                name: "premain",
+                program: premain().into(),
+                options: &["--grace", "0"],
+                group: Some(group),
+            },
             // -s: without it tini warns of not being PID 1, which would cost it a write.
-            Init { name: "tini-static", program: debian("tini-static", "tini"), options: &["-s"], group: Some(&["-g"]) },
-            Init { name: "dumb-init", program: debian("dumb-init", "dumb-init"), options: &["-c"], group: Some(&[]) },
-            Init { name: "catatonit", program: debian("catatonit", "catatonit"), options: &[], group: None },
+            Init {
+                name: "tini-static",
+                program: debian("tini-static", "tini"),
+                options: &["-s"],
+                group: Some(&["-g"]),
+            },
+            Init {
+                name: "dumb-init",
+                program: debian("dumb-init", "dumb-init"),
+                options: &["-c"],
+                group: Some(&[]),
+            },
+            Init {
+                name: "catatonit",
+                program: debian("catatonit", "catatonit"),
+                options: &[],
+                group: None,
+            },
         ]
     }
 
@@ -96,7 +128,11 @@ struct Table<'a> {
 impl Table<'_> {
     fn head(&self) {
         let names: Vec<_> = self.inits.iter().map(|init| init.name).collect();
-        println!("| | {} | goal | |\n|---|{}---|---|", names.join(" | "), "---:|".repeat(names.len()));
+        println!(
+            "| | {} | goal | |\n|---|{}---|---|",
+            names.join(" | "),
+            "---:|".repeat(names.len())
+        );
     }
 
     fn row(&mut self, what: &str, figures: &Figures, goal: Goal) {
@@ -116,7 +152,11 @@ impl Table<'_> {
         };
         self.missed += usize::from(!met);
         let figures: Vec<_> = figures.iter().map(number).collect();
-        println!("| {what} | {} | {goal} | {} |", figures.join(" | "), if met { "met" } else { "MISSED" });
+        println!(
+            "| {what} | {} | {goal} | {} |",
+            figures.join(" | "),
+            if met { "met" } else { "MISSED" }
+        );
     }
 }
 
@@ -174,7 +214,7 @@ fn lost(inits: &[Init], group: bool) -> Figures {
             let own = if group && init.name == "dumb-init" { &[][..] } else { init.options };
             let words = [own, options, &["--", "/bin/sleep", "1000"]].concat();
             let run = Setup::program(Place::Pid1, &init.program, &words).start();
-            while children_of(run.pid()).is_empty() {}
+            run.has_child();
             run.signal(libc::SIGTERM);
             let began = Instant::now();
             while lives(run.pid()) && began.elapsed() < Duration::from_millis(500) {
@@ -250,11 +290,13 @@ fn rest(inits: &[Init]) -> [Figures; 3] {
         (executed && status(run.pid(), "State")?.starts_with('S')).then_some(())
     };
     runs.iter().for_each(|run| wait_for("rest", || sleeps(run)));
-    let count = |run: &Run, field: &str| -> f64 { status(run.pid(), field).unwrap().parse().unwrap() };
+    let count =
+        |run: &Run, field: &str| -> f64 { status(run.pid(), field).unwrap().parse().unwrap() };
     let switches = || runs.iter().map(|run| count(run, "voluntary_ctxt_switches"));
     let before: Vec<_> = switches().collect();
     std::thread::sleep(Duration::from_secs(5));
-    let wakeups = before.iter().zip(switches()).map(|(before, after)| Some(after - before)).collect();
+    let wakeups =
+        before.iter().zip(switches()).map(|(before, after)| Some(after - before)).collect();
     let dirty = |run: &Run| {
         let text = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", run.pid())).unwrap();
         let line = text.lines().find(|line| line.starts_with("Private_Dirty:")).unwrap();

@@ -21,7 +21,12 @@ const ROLLBACK: Duration = Duration::from_secs(5);
 
 /// Boots and becomes the application; returns only if that could not be.
 pub fn run(config: &Config, application: &[OsString], inherited: &Inherited) -> Exit {
-    let story = match in_runtime(inherited, async |shutdown| prepare(config, shutdown).await) {
+    let prepared = match config.boots() {
+        true => in_runtime(inherited, async |shutdown| prepare(config, shutdown).await),
+        // A runtime would be a fifth of what such a start takes.
+        false => Ok(Story::WITHOUT_DATABASE),
+    };
+    let story = match prepared {
         Ok(story) => story,
         Err(error) => return report(&error),
     };
@@ -46,6 +51,8 @@ pub fn report(error: &Error) -> Exit {
 ///
 /// # Errors
 /// The work's own, or [`Error::System`].
+// Not a part of its callers, whose stack would then have the room for it where there is no work.
+#[inline(never)]
 pub fn in_runtime<T>(
     inherited: &Inherited,
     work: impl AsyncFnOnce(&Shutdown) -> Result<T, Error>,
@@ -73,6 +80,14 @@ pub struct Story {
     /// To log in to the database.
     attempts: Option<u32>,
     migrations: Migrations,
+}
+
+impl Story {
+    const WITHOUT_DATABASE: Story = Story {
+        waited: None,
+        attempts: None,
+        migrations: Migrations::Skipped("no database is configured"),
+    };
 }
 
 /// What became of the migrations.
@@ -117,8 +132,7 @@ pub async fn prepare(config: &Config, shutdown: &Shutdown) -> Result<Story, Erro
         race(shutdown, "waiting", wait::for_targets(&config.wait.targets, deadline)).await??;
         return Ok(Story {
             waited: (!config.wait.targets.is_empty()).then(|| deadline.elapsed()),
-            attempts: None,
-            migrations: Migrations::Skipped("no database is configured"),
+            ..Story::WITHOUT_DATABASE
         });
     };
     // What is wrong with the folder is said before anybody waits.
