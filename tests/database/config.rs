@@ -94,6 +94,37 @@ fn urls_as_people_write_them_log_in() {
 }
 
 #[test]
+fn every_password_method_takes_every_password() {
+    let server = Server::start(&[]);
+    let hard = "p@ss:w/o?r#d% 'é\\";
+    let encoded = "p%40ss%3Aw%2Fo%3Fr%23d%25%20%27%C3%A9%5C";
+    let sql = hard.replace('\'', "''");
+    for (kind, encryption) in [("scram", "scram-sha-256"), ("md5", "md5")] {
+        let set = format!("SET password_encryption = '{encryption}'");
+        server.psql("postgres", &format!("{set}; CREATE ROLE {kind} LOGIN PASSWORD '{sql}'"));
+    }
+    for (method, roles) in [
+        ("scram-sha-256", &["scram"][..]),
+        ("md5", &["scram", "md5"]),
+        ("password", &["scram", "md5"]),
+    ] {
+        server.hba(&format!("local all all trust\nhost all all all {method}\n"));
+        server.reload();
+        for role in roles {
+            let port = server.port();
+            let url = format!("postgres://{role}:{encoded}@127.0.0.1:{port}/postgres");
+            premain(["wait"]).database(url).run().code(0).says_nothing_of("p@ss");
+        }
+    }
+    let nobody = format!("postgres://scram@127.0.0.1:{}/postgres", server.port());
+    premain(["wait"])
+        .database(nobody)
+        .run()
+        .code(78)
+        .says("the server asks for a password, and none is configured");
+}
+
+#[test]
 fn a_file_holds_what_its_variable_would_and_the_application_gets_the_value() {
     let server = strict();
     let (database, other) = (server.database(), server.database());
