@@ -3,7 +3,19 @@
 //!
 //! `cargo bench --bench init` as root; ends with 1 if a goal is missed.
 
-#[allow(dead_code)]
+#![allow(
+    clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a measurement that cannot be made has to say so and end"
+)]
+#![allow(
+    unsafe_code,
+    clippy::undocumented_unsafe_blocks,
+    reason = "the applications of this comparison are made of system calls"
+)]
+
+#[allow(dead_code, reason = "the tests use what this does not")]
 #[path = "../tests/init/harness.rs"]
 mod harness;
 
@@ -202,7 +214,7 @@ fn lost(inits: &[Init], group: bool) -> Figures {
             let own = if group && init.name == "dumb-init" { &[][..] } else { init.options };
             let words = [own, options, &["--", "/bin/sleep", "1000"]].concat();
             let run = Setup::program(Place::Pid1, &init.program, &words).start();
-            while children_of(run.pid()).is_empty() {}
+            run.has_child();
             run.signal(libc::SIGTERM);
             let began = Instant::now();
             while lives(run.pid()) && began.elapsed() < Duration::from_millis(500) {

@@ -21,9 +21,14 @@ const ROLLBACK: Duration = Duration::from_secs(5);
 
 /// Boots and becomes the application; returns only if that could not be.
 pub fn run(config: &Config, application: &[OsString], inherited: &Inherited) -> Exit {
-    let story = match in_runtime(inherited, async |shutdown| {
-        prepare(config, Goal::Migrated, shutdown).await
-    }) {
+    let prepared = match config.boots() {
+        true => {
+            in_runtime(inherited, async |shutdown| prepare(config, Goal::Migrated, shutdown).await)
+        }
+        // A runtime would be a fifth of what such a start takes.
+        false => Ok(Story::WITHOUT_DATABASE),
+    };
+    let story = match prepared {
         Ok(story) => story,
         Err(Error::Wait(error)) if config.wait.db_optional && error.exit() == Exit::NotReady => {
             tracing::warn!("{error}; going on without it (--db-optional): no migration is applied");
@@ -52,6 +57,8 @@ pub fn report(error: &Error) -> Exit {
 ///
 /// # Errors
 /// The work's own, or [`Error::System`].
+// Not a part of its callers, whose stack would then have the room for it where there is no work.
+#[inline(never)]
 pub fn in_runtime<T>(
     inherited: &Inherited,
     work: impl AsyncFnOnce(&Shutdown) -> Result<T, Error>,
@@ -78,6 +85,11 @@ pub struct Story {
     /// For how long, in how many attempts.
     waited: Option<(Duration, u32)>,
     migrations: Migrations,
+}
+
+impl Story {
+    const WITHOUT_DATABASE: Story =
+        Story { waited: None, migrations: Migrations::Skipped("no database is configured") };
 }
 
 /// What became of the migrations.
@@ -129,7 +141,7 @@ pub async fn prepare(config: &Config, goal: Goal, shutdown: &Shutdown) -> Result
         let attempts = race(shutdown, "waiting", ready).await??;
         return Ok(Story {
             waited: (attempts > 0).then(|| (deadline.elapsed(), attempts)),
-            migrations: Migrations::Skipped("no database is configured"),
+            ..Story::WITHOUT_DATABASE
         });
     };
     // What is wrong with the folder is said before anybody waits.

@@ -58,6 +58,13 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
+impl Config {
+    /// Whether there is anything to do before the application is launched.
+    pub fn boots(&self) -> bool {
+        self.database.is_some() || !self.wait.targets.is_empty()
+    }
+}
+
 /// How premain logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Log {

@@ -180,6 +180,10 @@ impl<'a> Reader<'a> {
     }
 
     fn raw(&mut self) -> Raw {
+        if self.merged.is_empty() {
+            // The usual case, and serde would be the dearest part of the start.
+            return Raw::default();
+        }
         // Every field is an optional string: there is nothing for envy to refuse.
         envy::prefixed(PREFIX).from_iter(std::mem::take(&mut self.merged)).unwrap_or_default()
     }
