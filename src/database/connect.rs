@@ -244,8 +244,14 @@ async fn connect_address(
     let origin = Origin { address: address.clone(), host: host.clone(), connector };
     match log_in(database, &origin, stage).await {
         // libpq's `prefer`: what fails encrypted is tried once more in the clear.
-        Err(error) if database.tls.mode == SslMode::Prefer && error.is_about_encryption() => {
-            log_in(database, &Origin { connector: None, ..origin }, stage).await
+        Err(encrypted)
+            if database.tls.mode == SslMode::Prefer && encrypted.is_about_encryption() =>
+        {
+            match log_in(database, &Origin { connector: None, ..origin }, stage).await {
+                // That it is in the clear may be all that is wrong with the second one.
+                Err(clear) if clear.is_about_encryption() => Err(encrypted),
+                outcome => outcome,
+            }
         }
         outcome => outcome,
     }

@@ -1,8 +1,8 @@
 //! Standbys, primaries and several hosts: which server will do.
 
-use crate::support::folder;
 use crate::support::postgres::Server;
 use crate::support::premain::{Premain, premain};
+use crate::support::{folder, wait_for};
 
 /// A server that is a standby of nobody: it takes logins and no writes until it is promoted.
 fn standby() -> Server {
@@ -62,6 +62,27 @@ fn of_several_hosts_the_one_that_takes_writes_is_migrated() {
     let place = folder(&[("V1__t.sql", "CREATE TABLE t ()")]);
     migrate(&place, &either([&standby, &primary], "")).run().code(0).says("migration 1 t applied");
     assert_eq!(primary.psql("postgres", "SELECT count(*) FROM t"), "0");
+}
+
+#[test]
+fn a_failover_is_followed_to_the_new_primary() {
+    let mut primary = Server::start(&[]);
+    let replica = primary.replica();
+    let place = folder(&[("V1__t.sql", "CREATE TABLE t ()")]);
+    migrate(&place, &either([&replica, &primary], "")).run().code(0).says("1 applied");
+    let there = "SELECT count(*) FROM refinery_schema_history";
+    wait_for("the replica has it too", || {
+        replica.try_psql("postgres", there).is_ok_and(|rows| rows == "1").then_some(())
+    });
+    // With nothing pending the replica alone will do; with something it takes the promoted one.
+    primary.crash();
+    migrate(&place, &either([&primary, &replica], "")).run().code(0).says("none pending");
+    let more = folder(&[("V1__t.sql", "CREATE TABLE t ()"), ("V2__u.sql", "CREATE TABLE u ()")]);
+    let mut running = migrate(&more, &either([&primary, &replica], "")).start();
+    running.wait_for("connection refused, 127.0.0.1:");
+    replica.promote();
+    running.end().code(0).says("migration 2 u applied");
+    assert_eq!(replica.psql("postgres", there), "2");
 }
 
 #[test]

@@ -219,6 +219,11 @@ fn pg_hba_may_demand_tls_or_refuse_it() {
     check(&server, &root, &modes.map(|mode| (mode, 0)));
     refused(wait(&server, "localhost", "sslmode=disable")).says("no encryption");
 
+    // What `prefer` hears in the clear afterwards is not what is wrong.
+    server.psql("postgres", "CREATE ROLE idle NOLOGIN PASSWORD 'canary-hunter2'");
+    let idle = format!("postgres://idle:{PASSWORD}@localhost:{}/postgres", server.port());
+    refused(premain(["wait"]).database(idle)).says("is not permitted to log in");
+
     server.hba(&format!("local all all trust\nhostnossl {login}"));
     server.reload();
     check(&server, &root, &[("", 0), ("sslmode=allow", 0), ("sslmode=disable", 0)]);
