@@ -71,7 +71,7 @@ impl Init {
                 name: "catatonit",
                 program: debian("catatonit", "catatonit"),
                 options: &[],
-                group: None,
+                group: Some(&["-g"]),
             },
         ]
     }
@@ -178,7 +178,11 @@ fn start_up(inits: &[Init]) -> Figures {
             let which = (turn + round) % inits.len();
             let init = &inits[which];
             let mut command = Command::new(&init.program);
-            command.args(init.words(&["/bin/true"])).stdin(Stdio::null());
+            command.args(init.words(&["/bin/true"]));
+            command.stdin(Stdio::null()).stderr(Stdio::null());
+            // What there is in a container whose image sets nothing.
+            command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin");
+            command.env("HOME", "/root").env("HOSTNAME", "container");
             let began = Instant::now();
             assert!(command.status().unwrap().success());
             times[which].push(microseconds(began.elapsed()));
@@ -259,8 +263,10 @@ fn orphans(inits: &[Init]) -> (Figures, Figures) {
 /// From the end of 4,000 at one moment to the last one's reaping.
 fn drain(inits: &[Init]) -> Figures {
     let mut times = vec![Vec::new(); inits.len()];
-    for _ in 0..9 {
-        for (init, times) in inits.iter().zip(&mut times) {
+    for round in 0..20 {
+        for turn in 0..inits.len() {
+            let which = (turn + round) % inits.len();
+            let (init, times) = (&inits[which], &mut times[which]);
             let mut run = init.start(&["herd", "4000"]);
             run.expect("ready");
             wait_for("4,000 orphans", || (children_of(run.pid()).len() == 4001).then_some(()));
