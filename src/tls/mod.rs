@@ -1,29 +1,23 @@
 //! What `sslmode` means, in rustls's terms.
 
+mod verify;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
-use rustls::crypto::{CryptoProvider, ring, verify_tls13_signature_with_raw_key};
+use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{
-    CertificateDer, PrivateKeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime,
-};
-use rustls::server::ParsedCertificate;
-use rustls::{
-    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore,
-    SignatureScheme,
-};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{AlertDescription, CertificateError, ClientConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_rustls::{Connect, TlsConnector};
-use x509_cert::der::{Decode, Encode};
 
-use crate::config::{Host, RootCertificates, SslMode, Tls};
+use crate::config::{Host, SslMode, Tls};
+use verify::{Proof, Verifier};
 
 /// Why a connection cannot be encrypted as demanded. None of these goes away by waiting.
 #[derive(Debug, thiserror::Error)]
@@ -142,25 +136,19 @@ impl Connector {
     /// `None` where `sslmode` is `disable`.
     pub(crate) fn new(tls: &Tls) -> Result<Option<Connector>, TlsError> {
         let provider = Arc::new(ring::default_provider());
-        let verify = match (tls.mode, &tls.root) {
+        let proof = match (tls.mode, &tls.root) {
             (SslMode::Disable, _) => return Ok(None),
             // libpq's rule: a root certificate turns `require` into `verify-ca`.
-            (SslMode::Require, Some(_)) | (SslMode::VerifyCa, _) => Verify::Authority,
-            (SslMode::VerifyFull, _) => Verify::AuthorityAndName,
-            (SslMode::Prefer | SslMode::Require | SslMode::NoVerify, _) => Verify::Nothing,
+            (SslMode::Require, Some(_)) | (SslMode::VerifyCa, _) => Some(Proof::Authority),
+            (SslMode::VerifyFull, _) => Some(Proof::AuthorityAndName),
+            (SslMode::Prefer | SslMode::Require | SslMode::NoVerify, _) => None,
         };
-        let verifier: Arc<dyn ServerCertVerifier> = match verify {
-            Verify::Nothing => Arc::new(Unverified(provider.clone())),
-            Verify::Authority | Verify::AuthorityAndName => {
-                let (roots, webpki) = authorities(tls.root.as_ref(), &provider)?;
-                Arc::new(Verified { roots, webpki, verify })
-            }
-        };
+        let verifier = Verifier::new(proof, tls.root.as_ref(), provider.clone())?;
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(TlsError::Handshake)?
             .dangerous()
-            .with_custom_certificate_verifier(verifier);
+            .with_custom_certificate_verifier(Arc::new(verifier));
         let mut config = match &tls.client {
             None => config.with_no_client_auth(),
             Some((certificate, key)) => config
@@ -174,7 +162,7 @@ impl Connector {
             make: MakeRustlsConnect::new(config),
             direct: tls.direct,
             required: tls.mode != SslMode::Prefer,
-            verified: verify != Verify::Nothing,
+            verified: proof.is_some(),
         }))
     }
 
@@ -215,55 +203,16 @@ impl Connector {
 /// The handshake for an `https://` target: always verified, with the system's authorities.
 pub(crate) fn https(stream: TcpStream, host: &str) -> Result<Connect<TcpStream>, TlsError> {
     let provider = Arc::new(ring::default_provider());
-    let (_, verifier) = authorities(None, &provider)?;
+    let verifier = Verifier::new(Some(Proof::AuthorityAndName), None, provider.clone())?;
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Handshake)?
-        .with_webpki_verifier(verifier)
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
     let name = ServerName::try_from(host.to_owned())
         .map_err(|error| TlsError::Handshake(rustls::Error::General(error.to_string())))?;
     Ok(TlsConnector::from(Arc::new(config)).connect(name, stream))
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verify {
-    Nothing,
-    Authority,
-    AuthorityAndName,
-}
-
-/// Whom to trust: a file's certificates, or the operating system's.
-fn authorities(
-    named: Option<&RootCertificates>,
-    provider: &Arc<CryptoProvider>,
-) -> Result<(Vec<CertificateDer<'static>>, Arc<WebPkiServerVerifier>), TlsError> {
-    let mut store = RootCertStore::empty();
-    let roots = match named {
-        Some(RootCertificates::File(path)) => {
-            let roots = certificates(path)?;
-            for root in roots.clone() {
-                store.add(root).map_err(|error| TlsError::File {
-                    path: path.clone(),
-                    what: "root certificate",
-                    why: error.to_string(),
-                })?;
-            }
-            roots
-        }
-        Some(RootCertificates::System) | None => {
-            let roots = rustls_native_certs::load_native_certs().certs;
-            store.add_parsable_certificates(roots.iter().cloned());
-            roots
-        }
-    };
-    if store.is_empty() {
-        return Err(TlsError::NoAuthorities);
-    }
-    let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider.clone())
-        .build()
-        .map_err(|error| TlsError::Handshake(rustls::Error::General(error.to_string())))?;
-    Ok((roots, webpki))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
@@ -284,131 +233,4 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
         what: "private key",
         why: error.to_string(),
     })
-}
-
-/// Encrypts and believes: what libpq does below `verify-ca`. It still checks that the peer holds
-/// the key of the certificate it shows, which SCRAM's channel binding relies on.
-#[derive(Debug)]
-struct Unverified(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Unverified {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(
-            message,
-            cert,
-            dss,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        match rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms) {
-            // `openssl x509 -req` makes those unless it is told otherwise; their key is as good.
-            Err(rustls::Error::InvalidCertificate(why))
-                if matches!(webpki_error(&why), Some(webpki::Error::UnsupportedCertVersion)) =>
-            {
-                let key = public_key(cert).ok_or(CertificateError::BadEncoding)?;
-                verify_tls13_signature_with_raw_key(message, &key, dss, algorithms)
-            }
-            verified => verified,
-        }
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-fn public_key(certificate: &CertificateDer<'_>) -> Option<SubjectPublicKeyInfoDer<'static>> {
-    let certificate = x509_cert::Certificate::from_der(certificate).ok()?;
-    certificate.tbs_certificate.subject_public_key_info.to_der().ok().map(Into::into)
-}
-
-/// `verify-ca` and `verify-full`: a known authority, and in the latter case the right name.
-#[derive(Debug)]
-struct Verified {
-    roots: Vec<CertificateDer<'static>>,
-    webpki: Arc<WebPkiServerVerifier>,
-    verify: Verify,
-}
-
-impl ServerCertVerifier for Verified {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let any_name = self.verify != Verify::AuthorityAndName;
-        let verified = self.webpki.verify_server_cert(
-            end_entity,
-            intermediates,
-            server_name,
-            ocsp_response,
-            now,
-        );
-        match verified {
-            // The name is checked last: with this error everything else was in order.
-            Err(rustls::Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) if any_name => Ok(ServerCertVerified::assertion()),
-            // As libpq has it, a certificate that vouches for itself is trusted where it is named.
-            Err(rustls::Error::InvalidCertificate(ref why))
-                if matches!(webpki_error(why), Some(webpki::Error::CaUsedAsEndEntity))
-                    && self.roots.contains(end_entity) =>
-            {
-                if !any_name {
-                    verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
-                }
-                Ok(ServerCertVerified::assertion())
-            }
-            verified => verified,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.webpki.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.webpki.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.webpki.supported_verify_schemes()
-    }
 }
