@@ -183,7 +183,11 @@ fn environment(launch: &Launch, user: Option<&User>) -> Result<Vec<CString>, Err
 }
 
 fn entry(name: &OsStr, value: &OsStr) -> Result<CString, Error> {
-    c_string(&OsString::from_vec([name.as_bytes(), b"=", value.as_bytes()].concat()))
+    let mut text = OsString::with_capacity(name.len() + value.len() + "=\0".len());
+    text.push(name);
+    text.push("=");
+    text.push(value);
+    CString::new(text.into_vec()).map_err(|_| Error::Nul(name.to_owned()))
 }
 
 fn c_string(text: &OsStr) -> Result<CString, Error> {
