@@ -120,8 +120,8 @@ fn judge<'a>(
     ledger: &dyn Ledger,
     say: Say,
 ) -> Result<Plan<'a>, Error> {
-    let plan = plan(&source.migrations, recorded, |file, row| ledger.unchanged(file, row));
     let rules = ledger.rules();
+    let plan = plan(&source.migrations, recorded, &rules, |file, row| ledger.unchanged(file, row));
     let (fatal, tolerable): (Vec<&Drift>, Vec<&Drift>) =
         plan.drift.iter().partition(|drift| rules.policy(drift) == Policy::Fail);
     if !fatal.is_empty() {
@@ -151,13 +151,14 @@ async fn create_and_read(
 ) -> Result<Vec<Applied>, Error> {
     // Another replica's table is no news to anybody.
     let quietly = "SET LOCAL client_min_messages = warning";
-    let sql = format!("{quietly}; {}; {}", ledger.create(), ledger.read());
+    let create = ledger.create();
+    let sql = format!("{quietly}; {}; {}", create.join("; "), ledger.read());
     let results = session
         .query(&sql)
         .await
         .map_err(Error::refused(format!("create the history table {}", ledger.table())))?;
-    // The first two results are those of SET and CREATE TABLE.
-    Ok(ledger.parse(results.get(2..).unwrap_or_default())?)
+    // The results of SET and CREATE come first.
+    Ok(ledger.parse(results.get(1 + create.len()..).unwrap_or_default())?)
 }
 
 /// No such table, or no such schema.

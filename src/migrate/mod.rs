@@ -8,6 +8,7 @@ mod apply;
 mod diagnose;
 pub mod engine;
 mod error;
+mod key;
 pub mod ledger;
 mod lock;
 pub mod plan;
@@ -15,5 +16,6 @@ pub mod source;
 
 pub use engine::{Outcome, Report, run};
 pub use error::Error;
+pub use key::{Key, Name};
 pub use ledger::Applied;
 pub use source::{Migration, Source};

@@ -5,22 +5,32 @@ mod refinery;
 
 pub use refinery::Refinery;
 
+use std::fmt;
+
 use crate::config::{Format, LedgerName};
 use crate::database::Rows;
+use crate::migrate::Key;
 use crate::migrate::plan::Rules;
 use crate::migrate::source::Migration;
 
 /// One migration as a history table records it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
-    /// Its number.
-    pub version: i64,
+    /// What the table knows it by.
+    pub key: Key,
     /// Its name.
     pub name: String,
     /// The native tool's checksum, as it stands in the table.
     pub checksum: String,
-    /// When, as it stands in the table.
-    pub applied_on: String,
+    /// When, as it stands in the table, if it does.
+    pub applied_on: Option<String>,
+}
+
+impl fmt::Display for Applied {
+    /// `3 add_orders`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.key.title(&self.name))
+    }
 }
 
 /// A row, or the whole table, is not what the native tool would have written.
@@ -48,8 +58,8 @@ pub trait Ledger {
     /// [`Malformed`], with the row.
     fn parse(&mut self, results: &[Rows]) -> Result<Vec<Applied>, Malformed>;
 
-    /// The statement that creates the table unless it is there.
-    fn create(&self) -> String;
+    /// The statements that create the table, and its schema, unless they are there.
+    fn create(&self) -> Vec<String>;
 
     /// The statement that records `migration`; it runs in the migration's own transaction.
     ///

@@ -9,7 +9,8 @@ use time::format_description::well_known::Rfc3339;
 use super::{Applied, Ledger, Malformed, literal, quote};
 use crate::config::LedgerName;
 use crate::database::Rows;
-use crate::migrate::plan::{Policy, Rules};
+use crate::migrate::Key;
+use crate::migrate::plan::{OutOfOrder, Policy, Rules};
 use crate::migrate::source::Migration;
 
 /// `(version int4 PRIMARY KEY, name varchar(255), applied_on varchar(255), checksum varchar(255))`;
@@ -55,11 +56,11 @@ impl Refinery {
         };
         let version = column(0, "version")?;
         Ok(Applied {
-            version: version.parse().map_err(|_| {
+            key: Key::Number(version.parse().map_err(|_| {
                 self.malformed(format!("'{version}' is no version; refinery writes whole numbers"))
-            })?,
+            })?),
             name: column(1, "name")?,
-            applied_on: column(2, "applied_on")?,
+            applied_on: Some(column(2, "applied_on")?),
             checksum: column(3, "checksum")?,
         })
     }
@@ -94,57 +95,60 @@ impl Ledger for Refinery {
         rows.iter().map(|row| self.applied(row)).collect()
     }
 
-    fn create(&self) -> String {
+    fn create(&self) -> Vec<String> {
         // refinery's own statement, white space aside.
-        format!(
+        vec![format!(
             "CREATE TABLE IF NOT EXISTS {}(version INT4 PRIMARY KEY, name VARCHAR(255), \
              applied_on VARCHAR(255), checksum VARCHAR(255))",
             self.table
-        )
+        )]
     }
 
     fn record(&self, migration: &Migration) -> Result<String, Malformed> {
-        if self.width == Width::Int4 && i32::try_from(migration.version).is_err() {
+        let Some(version) = migration.key.number() else {
+            return Err(self.malformed(format!("{} has no number", migration.file.display())));
+        };
+        if self.width == Width::Int4 && i32::try_from(version).is_err() {
             return Err(self.malformed(format!(
-                "its version column is an int4, which cannot hold {}; number the file {} lower, or widen the column to int8 as refinery's int8-versions does",
-                migration.version,
+                "its version column is an int4, which cannot hold {version}; number the file {} lower, or widen the column to int8 as refinery's int8-versions does",
                 migration.file.display()
             )));
         }
         let now = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
         Ok(format!(
-            "INSERT INTO {} (version, name, applied_on, checksum) VALUES ({}, {}, {}, '{}')",
+            "INSERT INTO {} (version, name, applied_on, checksum) VALUES ({version}, {}, {}, '{}')",
             self.table,
-            migration.version,
             literal(&migration.name),
             literal(&now),
-            checksum(migration, self.width)
+            checksum(migration, version, self.width)
         ))
     }
 
     fn unchanged(&self, migration: &Migration, applied: &Applied) -> bool {
         migration.name == applied.name
-            && applied.checksum == checksum(migration, self.width).to_string()
+            && migration.key.number().is_some_and(|version| {
+                applied.checksum == checksum(migration, version, self.width).to_string()
+            })
     }
 
     fn rules(&self) -> Rules {
         Rules {
             edited: Policy::Fail,
             missing: Policy::Fail,
-            out_of_order: Policy::Fail,
+            out_of_order: OutOfOrder::Fail,
             ahead: Policy::Warn,
         }
     }
 }
 
 /// SipHash-1-3 with zero keys over what Rust's `Hash` feeds it for `(name, version, sql)`.
-fn checksum(migration: &Migration, width: Width) -> u64 {
+fn checksum(migration: &Migration, version: i64, width: Width) -> u64 {
     let mut hasher = SipHasher13::new();
     hasher.write(migration.name.as_bytes());
     hasher.write_u8(0xff);
-    match (width, i32::try_from(migration.version)) {
+    match (width, i32::try_from(version)) {
         (Width::Int4, Ok(version)) => hasher.write(&version.to_le_bytes()),
-        _ => hasher.write(&migration.version.to_le_bytes()),
+        _ => hasher.write(&version.to_le_bytes()),
     }
     hasher.write(migration.sql.as_bytes());
     hasher.write_u8(0xff);
@@ -162,7 +166,7 @@ mod tests {
 
     fn migration(version: i64, name: &str, sql: &str) -> Migration {
         Migration {
-            version,
+            key: Key::Number(version),
             name: name.to_owned(),
             order: Order::Strict,
             file: PathBuf::from("x.sql"),
@@ -174,7 +178,7 @@ mod tests {
         #[test]
         fn the_checksum_is_refinery_s_own(version in 0..i32::MAX, name in "\\w{1,20}", sql in "\\PC*\r?\n?") {
             let native = refinery::Migration::unapplied(&format!("V{version}__{name}"), &sql).unwrap();
-            prop_assert_eq!(checksum(&migration(version.into(), &name, &sql), Width::Int4), native.checksum());
+            prop_assert_eq!(checksum(&migration(version.into(), &name, &sql), version.into(), Width::Int4), native.checksum());
         }
 
         #[test]
@@ -187,7 +191,7 @@ mod tests {
                 vec![vec![Some(version.to_string()), Some(name.clone()), Some("2026".to_owned()), Some(checksum.to_string())]],
             ];
             let width = if wide { Width::Int8 } else { Width::Int4 };
-            let applied = ledger.parse(&row(checksum(&migration, width))).unwrap();
+            let applied = ledger.parse(&row(checksum(&migration, version, width))).unwrap();
             prop_assert!(ledger.unchanged(&migration, &applied[0]));
             migration.sql.push(' ');
             prop_assert!(!ledger.unchanged(&migration, &applied[0]));

@@ -7,13 +7,14 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::Key;
 use crate::config::{self, Format, SourceChoice};
 
 /// One migration on disk, or embedded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Migration {
-    /// Its number, which is its identity in the history table.
-    pub version: i64,
+    /// What its history table knows it by.
+    pub key: Key,
     /// What it is called: `add_orders`.
     pub name: String,
     /// Whether it may be applied behind a newer one.
@@ -36,7 +37,7 @@ pub enum Order {
 impl fmt::Display for Migration {
     /// `3 add_orders`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.version, self.name)
+        f.write_str(&self.key.title(&self.name))
     }
 }
 
@@ -88,7 +89,7 @@ pub enum SourceError {
     #[error("{} and {} are both version {version}; give one of them another number", .files[0].display(), .files[1].display())]
     Duplicate {
         /// The version.
-        version: i64,
+        version: Key,
         /// The files.
         files: Box<[PathBuf; 2]>,
     },
@@ -147,11 +148,11 @@ impl Source {
 
     fn folder(folder: &Path) -> Result<Source, SourceError> {
         let mut migrations = refinery::read(folder)?;
-        migrations.sort_by_key(|migration| migration.version);
+        migrations.sort_by(|one, other| one.key.cmp(&other.key));
         for pair in migrations.windows(2) {
-            if pair[0].version == pair[1].version {
+            if pair[0].key == pair[1].key {
                 return Err(SourceError::Duplicate {
-                    version: pair[0].version,
+                    version: pair[0].key.clone(),
                     files: Box::new([pair[0].file.clone(), pair[1].file.clone()]),
                 });
             }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use walkdir::WalkDir;
 
-use super::{Migration, Order, SourceError, read_sql};
+use super::{Key, Migration, Order, SourceError, read_sql};
 
 /// Every migration below `folder`, in no particular order.
 pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
@@ -32,7 +32,7 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
                 entry.path().display()
             ),
             Some(Name { order, version, title }) => migrations.push(Migration {
-                version,
+                key: Key::Number(version),
                 name: title,
                 order,
                 file: entry.path().to_owned(),
