@@ -159,6 +159,21 @@ pub enum SourceChoice {
 pub enum Format {
     /// `V1__name.sql`, `refinery_schema_history`.
     Refinery,
+    /// Drizzle before 1.0: `0000_name.sql` named by `meta/_journal.json`, `__drizzle_migrations`.
+    Drizzle,
+}
+
+impl Format {
+    /// Every format by the name that `--format` takes.
+    pub const ALL: &[(&str, Format)] =
+        &[("refinery", Format::Refinery), ("drizzle", Format::Drizzle)];
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Format::ALL.iter().find(|(_, format)| format == self);
+        f.write_str(name.map_or("", |(name, _)| name))
+    }
 }
 
 /// A history table as the user named it: quotes taken off, case kept.

@@ -101,8 +101,7 @@ impl Reader<'_> {
 
     fn migrate(&mut self, raw: &Raw) -> Migrate {
         let source = self.read("migrations", raw.migrations.as_deref(), |text| Ok(source(text)));
-        let format =
-            self.choice("format", raw.format.as_deref(), &[("refinery", Format::Refinery)]);
+        let format = self.choice("format", raw.format.as_deref(), Format::ALL);
         let ledger = self.read("ledger", raw.ledger.as_deref(), LedgerName::parse);
         let lock_timeout = self.read("lock-timeout", raw.lock_timeout.as_deref(), value::limit);
         let ddl_lock_timeout =

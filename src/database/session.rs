@@ -204,6 +204,10 @@ impl Session {
 fn log_notice(notice: &DbError) {
     let code = notice.code().code();
     match notice.severity() {
+        // A migration begins or ends a transaction although premain did; that is allowed.
+        "WARNING" if matches!(code, "25001" | "25P01") => {
+            tracing::debug!("migration: the server warns: {} ({code})", notice.message());
+        }
         "WARNING" => tracing::warn!("migration: the server warns: {} ({code})", notice.message()),
         "DEBUG" | "LOG" => tracing::debug!("migration: {}", notice.message()),
         _ => tracing::info!("migration: the server notes: {}", notice.message()),

@@ -7,6 +7,7 @@ use super::error::Error;
 use super::ledger::{self, Applied, Ledger};
 use super::lock;
 use super::plan::{Drift, Plan, Policy, plan};
+use super::script::Entry;
 use super::source::Source;
 use crate::config;
 use crate::database::{QueryError, Session};
@@ -92,16 +93,23 @@ async fn apply_all(
     if total > 0 {
         tracing::info!("migrations: {total} of {} pending", total + plan.applied);
     }
-    for (done, migration) in plan.pending.iter().enumerate() {
+    let mut done = 0;
+    for step in plan.steps(ledger.rules()) {
         let began = Instant::now();
-        let record = ledger.record(migration)?;
-        applier.apply(migration, &record).await.map_err(|failure| Error::Failed {
+        let mut entries = Vec::new();
+        for migration in step {
+            entries.push(Entry { migration, record: ledger.record(migration)? });
+        }
+        applier.apply(&entries).await.map_err(|(migration, failure)| Error::Failed {
             migration: migration.to_string(),
             failure,
             before: plan.pending[..done].iter().map(ToString::to_string).collect(),
             total,
         })?;
-        tracing::info!("migration {migration} applied in {}", text::duration(began.elapsed()));
+        done += step.len();
+        for migration in step {
+            tracing::info!("migration {migration} applied in {}", text::duration(began.elapsed()));
+        }
     }
     Ok(Report { applied: total, before: plan.applied, elapsed: started.elapsed() })
 }

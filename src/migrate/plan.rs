@@ -144,6 +144,33 @@ impl Rules {
     }
 }
 
+impl<'a> Plan<'a> {
+    /// What is pending in steps that must be all or nothing: one migration each, as a rule. Where
+    /// an older one behind a newer one would be skipped for ever once the newer one is recorded,
+    /// they are one step.
+    pub fn steps(&self, rules: Rules) -> Vec<&[&'a Migration]> {
+        let mut steps = Vec::new();
+        let mut rest = self.pending.as_slice();
+        while let Some(first) = rest.first() {
+            let mut length = 1;
+            if rules.out_of_order == OutOfOrder::Skip {
+                let mut newest = &first.key;
+                for (at, migration) in rest.iter().enumerate() {
+                    if migration.key <= *newest {
+                        length = at + 1;
+                        newest =
+                            rest[..length].iter().map(|file| &file.key).max().unwrap_or(newest);
+                    }
+                }
+            }
+            let (step, behind) = rest.split_at(length);
+            steps.push(step);
+            rest = behind;
+        }
+        steps
+    }
+}
+
 /// Compares `on_disk`, in the order of application, with `recorded`, in any; `unchanged` tells
 /// whether a file still is what was applied.
 pub fn plan<'a>(
@@ -237,6 +264,7 @@ mod tests {
             order: Order::Strict,
             file: PathBuf::from(format!("V{key}__m{key}.sql")),
             sql: String::new(),
+            breakpoint: None,
             key,
         }
     }
@@ -380,6 +408,20 @@ mod tests {
                 Drift::Edited { .. } | Drift::OutOfOrder { .. } => 0,
             });
             prop_assert_eq!(without_file.sum::<usize>(), rows.difference(&files).count());
+        }
+
+        #[test]
+        fn a_run_that_stops_between_two_steps_goes_on_where_it_stopped(times in prop::collection::vec(0..12_u8, 0..12), before in 0..5_usize, stop: usize, rules in rules()) {
+            let on_disk: Vec<_> = times.iter().map(|when| file(Key::When((*when).into()))).collect();
+            let before = before.min(on_disk.len());
+            let mut recorded: Vec<_> = on_disk[..before].iter().map(|file| row(file.key.clone())).collect();
+            let whole = plan(&on_disk, &recorded, &rules, |_, _| true);
+            let steps = whole.steps(rules);
+            prop_assert_eq!(steps.concat(), whole.pending.clone());
+            let (done, left) = steps.split_at(stop % (steps.len() + 1));
+            recorded.extend(done.concat().iter().map(|file| row(file.key.clone())));
+            let again = plan(&on_disk, &recorded, &rules, |_, _| true);
+            prop_assert_eq!(pending(&again), left.concat().iter().map(|file| file.key.clone()).collect::<Vec<_>>());
         }
 
         #[test]

@@ -11,6 +11,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod drizzle;
 mod migrating;
 mod refinery;
 mod shutdown;

@@ -1,11 +1,15 @@
 //! History tables. A ledger is one tool's dialect of them: which SQL reads, creates and extends the
 //! table, and what counts as the same migration. Pure: no dialect ever talks to a server.
 
+mod drizzle;
 mod refinery;
 
+pub use drizzle::Drizzle;
 pub use refinery::Refinery;
 
-use std::fmt;
+use std::fmt::{self, Write as _};
+
+use sha2::{Digest as _, Sha256};
 
 use crate::config::{Format, LedgerName};
 use crate::database::Rows;
@@ -78,7 +82,28 @@ pub trait Ledger {
 pub fn of(format: Format, name: Option<&LedgerName>) -> Box<dyn Ledger> {
     match format {
         Format::Refinery => Box::new(Refinery::new(name)),
+        Format::Drizzle => Box::new(Drizzle::new(name)),
     }
+}
+
+/// Lower-case hexadecimal SHA-256, as most tools record it.
+fn sha256(text: &str) -> String {
+    let mut hexadecimal = String::new();
+    for byte in Sha256::digest(text.as_bytes()) {
+        let _ = write!(hexadecimal, "{byte:02x}");
+    }
+    hexadecimal
+}
+
+/// Unlike `CREATE SCHEMA IF NOT EXISTS`, this asks for no privilege where the schema is there.
+fn create_schema(schema: &str) -> String {
+    let statement = format!("CREATE SCHEMA {}", quote(schema));
+    format!(
+        "DO $premain$ BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = {}) \
+         THEN EXECUTE {}; END IF; END $premain$",
+        literal(schema),
+        literal(&statement)
+    )
 }
 
 /// `"name"`, with quotes inside doubled.

@@ -171,6 +171,7 @@ mod tests {
             order: Order::Strict,
             file: PathBuf::from("x.sql"),
             sql: sql.to_owned(),
+            breakpoint: None,
         }
     }
 

@@ -21,6 +21,7 @@ pub(super) fn load() -> Option<Source> {
                 Order::Free => format!("U{version}__{name}.sql"),
             }),
             sql: sql.to_owned(),
+            breakpoint: None,
         })
         .collect();
     let source = Source { folder: None, format: Format::Refinery, migrations };

@@ -1,5 +1,7 @@
 //! Where migrations come from: what is embedded, or a folder.
 
+mod detect;
+mod drizzle;
 mod embedded;
 mod refinery;
 
@@ -23,6 +25,24 @@ pub struct Migration {
     pub file: PathBuf,
     /// Its text, as it is on the disk.
     pub sql: String,
+    /// What parts its statements, in a format that has a marker for it.
+    pub breakpoint: Option<&'static str>,
+}
+
+impl Migration {
+    /// Its text for the server. Editors on Windows begin a file with a byte order mark, which the
+    /// server takes for a syntax error.
+    pub(super) fn without_bom(&self) -> &str {
+        self.sql.strip_prefix('\u{feff}').unwrap_or(&self.sql)
+    }
+
+    /// Its text for the server, between the breakpoints.
+    pub(super) fn parts(&self) -> Vec<&str> {
+        match self.breakpoint {
+            Some(breakpoint) => self.without_bom().split(breakpoint).collect(),
+            None => vec![self.without_bom()],
+        }
+    }
 }
 
 /// Whether a migration may be applied although a newer one is applied already.
@@ -55,9 +75,7 @@ pub struct Source {
 impl fmt::Display for Source {
     /// `./migrations (refinery, 5 files)`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let format = match self.format {
-            Format::Refinery => "refinery",
-        };
+        let format = self.format;
         let files = crate::text::count(self.migrations.len(), "file");
         match &self.folder {
             Some(folder) => write!(f, "{} ({format}, {files})", folder.display()),
@@ -123,7 +141,7 @@ impl Source {
             SourceChoice::Embedded => {
                 embedded::load().map(Some).ok_or(SourceError::NothingEmbedded)
             }
-            SourceChoice::Folder(folder) => match Source::folder(folder)? {
+            SourceChoice::Folder(folder) => match Source::folder(folder, config.format)? {
                 source if source.migrations.is_empty() => Err(SourceError::Empty(folder.clone())),
                 source => Ok(Some(source)),
             },
@@ -131,7 +149,7 @@ impl Source {
                 let mut found = Vec::new();
                 for folder in USUAL_FOLDERS.map(Path::new) {
                     if folder.is_dir() {
-                        let source = Source::folder(folder)?;
+                        let source = Source::folder(folder, config.format)?;
                         found.extend((!source.migrations.is_empty()).then_some(source));
                     }
                 }
@@ -146,8 +164,19 @@ impl Source {
         }
     }
 
-    fn folder(folder: &Path) -> Result<Source, SourceError> {
-        let mut migrations = refinery::read(folder)?;
+    fn folder(folder: &Path, format: Option<Format>) -> Result<Source, SourceError> {
+        let format = match format {
+            Some(format) => format,
+            None => detect::format(folder),
+        };
+        let mut migrations = match format {
+            // Drizzle's order is that of its journal.
+            Format::Drizzle => {
+                let migrations = drizzle::read(folder)?;
+                return Ok(Source { folder: Some(folder.to_owned()), format, migrations });
+            }
+            Format::Refinery => refinery::read(folder)?,
+        };
         migrations.sort_by(|one, other| one.key.cmp(&other.key));
         for pair in migrations.windows(2) {
             if pair[0].key == pair[1].key {
@@ -157,7 +186,7 @@ impl Source {
                 });
             }
         }
-        Ok(Source { folder: Some(folder.to_owned()), format: Format::Refinery, migrations })
+        Ok(Source { folder: Some(folder.to_owned()), format, migrations })
     }
 }
 

@@ -37,6 +37,7 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
                 order,
                 file: entry.path().to_owned(),
                 sql: read_sql(entry.path())?,
+                breakpoint: None,
             }),
         }
     }
