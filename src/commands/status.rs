@@ -44,6 +44,7 @@ enum State {
     Missing,
     OutOfOrder,
     Ahead,
+    Failed,
 }
 
 impl State {
@@ -55,6 +56,7 @@ impl State {
             State::Missing => "missing",
             State::OutOfOrder => "out of order",
             State::Ahead => "ahead",
+            State::Failed => "failed",
         }
     }
 }
@@ -68,8 +70,8 @@ pub(super) async fn run(config: &Config, shutdown: &Shutdown) -> Result<Exit, Er
             "no migrations here: no folder holds any, and none are embedded\n",
         ));
     };
-    let mut ledger = ledger::of(source.format, config.migrate.ledger.as_ref());
-    let recorded = engine::recorded(&session, ledger.as_mut()).await?;
+    let mut ledger = ledger::of(source.format, &config.migrate);
+    let recorded = engine::recorded(&session, &source, ledger.as_mut()).await?;
     session.close().await;
 
     let rules = ledger.rules();
@@ -112,7 +114,11 @@ fn rows(source: &Source, recorded: &[Applied], plan: &Plan<'_>) -> Vec<Row> {
         key: row.key.clone(),
         version: row.key.number(),
         name: row.name.clone(),
-        state: if Some(&row.key) > newest { State::Ahead } else { State::Missing },
+        state: match row.failure {
+            Some(_) => State::Failed,
+            None if Some(&row.key) > newest => State::Ahead,
+            None => State::Missing,
+        },
         applied_on: row.applied_on.clone(),
     }));
     rows.sort_by(|one, other| one.key.cmp(&other.key));
@@ -123,6 +129,7 @@ fn state(title: &str, plan: &Plan<'_>, file: &Migration) -> State {
     let drifted = plan.drift.iter().find_map(|drift| match drift {
         Drift::Edited { migration, .. } if migration == title => Some(State::Edited),
         Drift::OutOfOrder { migration, .. } if migration == title => Some(State::OutOfOrder),
+        Drift::Failed { migration, .. } if migration == title => Some(State::Failed),
         _ => None,
     });
     let pending = plan.pending.iter().any(|pending| **pending == *file);

@@ -133,6 +133,8 @@ pub struct Migrate {
     pub format: Option<Format>,
     /// The history table, where it was named.
     pub ledger: Option<LedgerName>,
+    /// The schema that the connection string names, as Prisma's do.
+    pub schema: Option<String>,
     /// How long to wait for the advisory lock; `None` for ever.
     pub lock_timeout: Option<Duration>,
     /// How long a statement may queue for a table lock; `None` for ever.
@@ -161,12 +163,14 @@ pub enum Format {
     Refinery,
     /// Drizzle before 1.0: `0000_name.sql` named by `meta/_journal.json`, `__drizzle_migrations`.
     Drizzle,
+    /// A folder with `migration.sql` for each migration, `_prisma_migrations`.
+    Prisma,
 }
 
 impl Format {
     /// Every format by the name that `--format` takes.
     pub const ALL: &[(&str, Format)] =
-        &[("refinery", Format::Refinery), ("drizzle", Format::Drizzle)];
+        &[("refinery", Format::Refinery), ("drizzle", Format::Drizzle), ("prisma", Format::Prisma)];
 }
 
 impl fmt::Display for Format {

@@ -45,10 +45,10 @@ pub async fn run(
     source: &Source,
     config: &config::Migrate,
 ) -> Result<Outcome, Error> {
-    let mut ledger = ledger::of(source.format, config.ledger.as_ref());
+    let mut ledger = ledger::of(source.format, config);
     tracing::info!("migrations: {source}, history table {}", ledger.table());
 
-    let recorded = read(session, ledger.as_mut()).await?;
+    let recorded = read(session, source, ledger.as_mut()).await?;
     let plan =
         judge(source, recorded.as_deref().unwrap_or_default(), ledger.as_ref(), Say::Everything)?;
     if plan.pending.is_empty() {
@@ -62,11 +62,11 @@ pub async fn run(
         return Ok(Outcome::NeedsWrites(plan.pending.len()));
     }
 
-    lock::acquire(session, config.lock_timeout).await?;
+    lock::acquire(session, ledger.native_lock(), config.lock_timeout).await?;
     // Whoever held the lock may have applied them all.
     let recorded = match recorded {
-        Some(_) => read(session, ledger.as_mut()).await?.unwrap_or_default(),
-        None => create_and_read(session, ledger.as_mut()).await?,
+        Some(_) => read(session, source, ledger.as_mut()).await?.unwrap_or_default(),
+        None => create_and_read(session, source, ledger.as_mut()).await?,
     };
     let plan = judge(source, &recorded, ledger.as_ref(), Say::OnlyErrors)?;
     let applied = apply_all(session, &plan, ledger.as_ref(), config).await?;
@@ -77,8 +77,12 @@ pub async fn run(
 ///
 /// # Errors
 /// [`Error`] where the history table cannot be read.
-pub async fn recorded(session: &Session, ledger: &mut dyn Ledger) -> Result<Vec<Applied>, Error> {
-    Ok(read(session, ledger).await?.unwrap_or_default())
+pub async fn recorded(
+    session: &Session,
+    source: &Source,
+    ledger: &mut dyn Ledger,
+) -> Result<Vec<Applied>, Error> {
+    Ok(read(session, source, ledger).await?.unwrap_or_default())
 }
 
 async fn apply_all(
@@ -144,9 +148,13 @@ fn judge<'a>(
 }
 
 /// The recorded migrations; `None` where there is no history table.
-async fn read(session: &Session, ledger: &mut dyn Ledger) -> Result<Option<Vec<Applied>>, Error> {
+async fn read(
+    session: &Session,
+    source: &Source,
+    ledger: &mut dyn Ledger,
+) -> Result<Option<Vec<Applied>>, Error> {
     match session.query(&ledger.read()).await {
-        Ok(results) => Ok(Some(ledger.parse(&results)?)),
+        Ok(results) => Ok(Some(ledger.parse(&results, &source.migrations)?)),
         Err(error) if is_absent(&error) => Ok(None),
         Err(error) => Err(unreadable(error, ledger)),
     }
@@ -155,6 +163,7 @@ async fn read(session: &Session, ledger: &mut dyn Ledger) -> Result<Option<Vec<A
 /// Creates the history table and reads what another replica may have recorded since.
 async fn create_and_read(
     session: &Session,
+    source: &Source,
     ledger: &mut dyn Ledger,
 ) -> Result<Vec<Applied>, Error> {
     // Another replica's table is no news to anybody.
@@ -166,7 +175,8 @@ async fn create_and_read(
         .await
         .map_err(Error::refused(format!("create the history table {}", ledger.table())))?;
     // The results of SET and CREATE come first.
-    Ok(ledger.parse(results.get(1 + create.len()..).unwrap_or_default())?)
+    let rows = results.get(1 + create.len()..).unwrap_or_default();
+    Ok(ledger.parse(rows, &source.migrations)?)
 }
 
 /// No such table, or no such schema.

@@ -74,6 +74,13 @@ pub enum Drift {
         /// The ones without a file.
         migrations: Vec<String>,
     },
+    /// A migration stopped halfway, and some of it may be there.
+    Failed {
+        /// `3 add_orders`
+        migration: String,
+        /// What is recorded of it, and what to do.
+        why: String,
+    },
 }
 
 impl fmt::Display for Drift {
@@ -116,6 +123,9 @@ impl fmt::Display for Drift {
                  that is what an application rollback looks like",
                 migrations.join(", ")
             ),
+            Drift::Failed { migration, why } => {
+                write!(f, "migration {migration} failed halfway: {why}")
+            }
         }
     }
 }
@@ -140,6 +150,7 @@ impl Rules {
             Drift::OutOfOrder { then: OutOfOrder::Fail, .. } => Policy::Fail,
             Drift::OutOfOrder { then: OutOfOrder::Apply | OutOfOrder::Skip, .. } => Policy::Warn,
             Drift::Ahead { .. } => self.ahead,
+            Drift::Failed { .. } => Policy::Fail,
         }
     }
 }
@@ -181,11 +192,18 @@ pub fn plan<'a>(
 ) -> Plan<'a> {
     // Some tools write two rows of one key: two files of one time, or one that was tried again.
     let mut rows: BTreeMap<&Key, Vec<&Applied>> = BTreeMap::new();
+    let mut failed = Vec::new();
     for row in recorded {
-        rows.entry(&row.key).or_default().push(row);
+        match &row.failure {
+            None => rows.entry(&row.key).or_default().push(row),
+            Some(why) => {
+                failed.push(Drift::Failed { migration: row.to_string(), why: why.clone() });
+            }
+        }
     }
     let newest_row = rows.keys().next_back().copied();
-    let mut plan = Plan { pending: Vec::new(), applied: 0, drift: without_file(on_disk, &rows) };
+    let mut plan = Plan { pending: Vec::new(), applied: 0, drift: failed };
+    plan.drift.extend(without_file(on_disk, &rows));
 
     for migration in on_disk {
         let candidates = rows.get_mut(&migration.key);
@@ -274,6 +292,7 @@ mod tests {
             name: format!("m{key}"),
             checksum: String::new(),
             applied_on: Some("2026-01-01".to_owned()),
+            failure: None,
             key,
         }
     }
@@ -288,6 +307,7 @@ mod tests {
             Drift::Missing { migration } => format!("missing {migration}"),
             Drift::OutOfOrder { migration, .. } => format!("out of order {migration}"),
             Drift::Ahead { migrations } => format!("ahead {}", migrations.join(", ")),
+            Drift::Failed { migration, .. } => format!("failed {migration}"),
         });
         kinds.collect()
     }
@@ -356,6 +376,17 @@ mod tests {
     }
 
     #[test]
+    fn what_failed_halfway_stops_whether_it_has_a_file_or_not() {
+        let mut rows = numbers(row, &[1, 2, 9]);
+        rows[1].failure = Some("for a reason".to_owned());
+        rows[2].failure = Some("for a reason".to_owned());
+        let files = numbers(file, &[1, 2]);
+        let plan = plan(&files, &rows, &RULES, |_, _| true);
+        assert_eq!(kinds(&plan), ["failed 2 m2", "failed 9 m9"]);
+        assert!(plan.drift.iter().all(|drift| RULES.policy(drift) == Policy::Fail));
+    }
+
+    #[test]
     fn an_edited_file_is_not_pending() {
         let files = numbers(file, &[1]);
         let plan = plan(&files, &numbers(row, &[1]), &RULES, |_, _| false);
@@ -405,7 +436,7 @@ mod tests {
             let without_file = plan.drift.iter().map(|drift| match drift {
                 Drift::Missing { .. } => 1,
                 Drift::Ahead { migrations } => migrations.len(),
-                Drift::Edited { .. } | Drift::OutOfOrder { .. } => 0,
+                Drift::Edited { .. } | Drift::OutOfOrder { .. } | Drift::Failed { .. } => 0,
             });
             prop_assert_eq!(without_file.sum::<usize>(), rows.difference(&files).count());
         }

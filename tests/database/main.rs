@@ -13,6 +13,7 @@ mod support;
 
 mod drizzle;
 mod migrating;
+mod prisma;
 mod refinery;
 mod shutdown;
 mod standby;

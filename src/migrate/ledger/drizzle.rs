@@ -1,6 +1,6 @@
 //! Drizzle's `drizzle.__drizzle_migrations` before 1.0, byte for byte.
 
-use super::{Applied, Ledger, Malformed, create_schema, literal, quote, sha256};
+use super::{Applied, Ledger, Malformed, Names, create_schema, literal, sha256};
 use crate::config::LedgerName;
 use crate::database::Rows;
 use crate::migrate::Key;
@@ -11,20 +11,17 @@ use crate::migrate::source::Migration;
 /// journal's `when`. Names are not recorded, nor is the time of application.
 #[derive(Debug)]
 pub struct Drizzle {
-    schema: String,
-    table: String,
+    names: Names,
 }
 
 impl Drizzle {
     /// The table of that name, or Drizzle's own default for what was not named.
     pub fn new(name: Option<&LedgerName>) -> Self {
-        let schema = name.and_then(|name| name.schema.as_deref()).unwrap_or("drizzle");
-        let table = name.map_or("__drizzle_migrations", |name| &name.table);
-        Drizzle { schema: schema.to_owned(), table: format!("{}.{}", quote(schema), quote(table)) }
+        Drizzle { names: Names::new(name, Some("drizzle"), "__drizzle_migrations") }
     }
 
     fn applied(&self, row: &[Option<String>]) -> Result<Applied, Malformed> {
-        let malformed = |why| Malformed { table: self.table.clone(), why };
+        let malformed = |why| self.names.malformed(why);
         let [Some(id), Some(hash), created_at] = row else {
             return Err(malformed("the server answered out of turn".to_owned()));
         };
@@ -39,37 +36,37 @@ impl Drizzle {
             name: format!("with 'when' {when}"),
             checksum: hash.clone(),
             applied_on: None,
+            failure: None,
         })
     }
 }
 
 impl Ledger for Drizzle {
     fn table(&self) -> &str {
-        &self.table
+        &self.names.qualified
     }
 
     fn read(&self) -> String {
-        format!("SELECT id, hash, created_at FROM {} ORDER BY id", self.table)
+        format!("SELECT id, hash, created_at FROM {} ORDER BY id", self.names.qualified)
     }
 
-    fn parse(&mut self, results: &[Rows]) -> Result<Vec<Applied>, Malformed> {
+    fn parse(&mut self, results: &[Rows], _: &[Migration]) -> Result<Vec<Applied>, Malformed> {
         results.iter().flatten().map(|row| self.applied(row)).collect()
     }
 
     fn create(&self) -> Vec<String> {
-        vec![
-            create_schema(&self.schema),
-            format!(
-                "CREATE TABLE IF NOT EXISTS {} (id SERIAL PRIMARY KEY, hash text NOT NULL, created_at bigint)",
-                self.table
-            ),
-        ]
+        let schema = self.names.schema.iter().map(|schema| create_schema(schema));
+        let table = format!(
+            "CREATE TABLE IF NOT EXISTS {} (id SERIAL PRIMARY KEY, hash text NOT NULL, created_at bigint)",
+            self.names.qualified
+        );
+        schema.chain([table]).collect()
     }
 
     fn record(&self, migration: &Migration) -> Result<String, Malformed> {
         Ok(format!(
             "INSERT INTO {} (hash, created_at) VALUES ({}, {})",
-            self.table,
+            self.names.qualified,
             literal(&sha256(&migration.sql)),
             migration.key
         ))

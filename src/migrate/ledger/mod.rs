@@ -2,16 +2,18 @@
 //! table, and what counts as the same migration. Pure: no dialect ever talks to a server.
 
 mod drizzle;
+mod prisma;
 mod refinery;
 
 pub use drizzle::Drizzle;
+pub use prisma::Prisma;
 pub use refinery::Refinery;
 
 use std::fmt::{self, Write as _};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::config::{Format, LedgerName};
+use crate::config::{self, Format, LedgerName};
 use crate::database::Rows;
 use crate::migrate::Key;
 use crate::migrate::plan::Rules;
@@ -28,6 +30,8 @@ pub struct Applied {
     pub checksum: String,
     /// When, as it stands in the table, if it does.
     pub applied_on: Option<String>,
+    /// Why it counts as failed halfway, if it does, and what to do about it.
+    pub failure: Option<String>,
 }
 
 impl fmt::Display for Applied {
@@ -56,11 +60,13 @@ pub trait Ledger {
     /// where the table does not exist.
     fn read(&self) -> String;
 
-    /// Makes sense of the rows, and remembers what they say about the table itself.
+    /// Makes sense of the rows, and remembers what they say about the table itself. A row that
+    /// names no migration may be known by what is on disk.
     ///
     /// # Errors
     /// [`Malformed`], with the row.
-    fn parse(&mut self, results: &[Rows]) -> Result<Vec<Applied>, Malformed>;
+    fn parse(&mut self, results: &[Rows], on_disk: &[Migration])
+    -> Result<Vec<Applied>, Malformed>;
 
     /// The statements that create the table, and its schema, unless they are there.
     fn create(&self) -> Vec<String>;
@@ -76,13 +82,46 @@ pub trait Ledger {
 
     /// What the native tool makes of drift.
     fn rules(&self) -> Rules;
+
+    /// The advisory lock of the native tool itself, if it takes one.
+    fn native_lock(&self) -> Option<i64> {
+        None
+    }
+}
+
+/// What a history table is called.
+#[derive(Debug)]
+struct Names {
+    /// The schema, unless it is wherever the session creates tables.
+    schema: Option<String>,
+    /// For SQL.
+    qualified: String,
+}
+
+impl Names {
+    /// As the user named it; `schema` and `table` for what was not named.
+    fn new(name: Option<&LedgerName>, schema: Option<&str>, table: &str) -> Names {
+        let schema = name.and_then(|name| name.schema.as_deref()).or(schema);
+        let table = quote(name.map_or(table, |name| &name.table));
+        let qualified = match schema {
+            Some(schema) => format!("{}.{table}", quote(schema)),
+            None => table,
+        };
+        Names { schema: schema.map(str::to_owned), qualified }
+    }
+
+    fn malformed(&self, why: String) -> Malformed {
+        Malformed { table: self.qualified.clone(), why }
+    }
 }
 
 /// The dialect that belongs to a folder's layout.
-pub fn of(format: Format, name: Option<&LedgerName>) -> Box<dyn Ledger> {
+pub fn of(format: Format, config: &config::Migrate) -> Box<dyn Ledger> {
+    let name = config.ledger.as_ref();
     match format {
         Format::Refinery => Box::new(Refinery::new(name)),
         Format::Drizzle => Box::new(Drizzle::new(name)),
+        Format::Prisma => Box::new(Prisma::new(name, config.schema.as_deref())),
     }
 }
 

@@ -61,6 +61,7 @@ impl Refinery {
             })?),
             name: column(1, "name")?,
             applied_on: Some(column(2, "applied_on")?),
+            failure: None,
             checksum: column(3, "checksum")?,
         })
     }
@@ -84,7 +85,7 @@ impl Ledger for Refinery {
         )
     }
 
-    fn parse(&mut self, results: &[Rows]) -> Result<Vec<Applied>, Malformed> {
+    fn parse(&mut self, results: &[Rows], _: &[Migration]) -> Result<Vec<Applied>, Malformed> {
         let [table, rows] = results else {
             return Err(self.malformed("the server answered out of turn".to_owned()));
         };
@@ -192,7 +193,7 @@ mod tests {
                 vec![vec![Some(version.to_string()), Some(name.clone()), Some("2026".to_owned()), Some(checksum.to_string())]],
             ];
             let width = if wide { Width::Int8 } else { Width::Int4 };
-            let applied = ledger.parse(&row(checksum(&migration, version, width))).unwrap();
+            let applied = ledger.parse(&row(checksum(&migration, version, width)), &[]).unwrap();
             prop_assert!(ledger.unchanged(&migration, &applied[0]));
             migration.sql.push(' ');
             prop_assert!(!ledger.unchanged(&migration, &applied[0]));
@@ -204,7 +205,7 @@ mod tests {
         let mut ledger = Refinery::new(None);
         let rows =
             vec![Vec::new(), vec![vec![Some("3".to_owned()), Some("x".to_owned()), None, None]]];
-        let error = ledger.parse(&rows).unwrap_err().to_string();
+        let error = ledger.parse(&rows, &[]).unwrap_err().to_string();
         assert!(error.contains("version 3") && error.contains("applied_on"), "{error}");
     }
 

@@ -3,6 +3,7 @@
 mod detect;
 mod drizzle;
 mod embedded;
+mod prisma;
 mod refinery;
 
 use std::fmt;
@@ -167,7 +168,7 @@ impl Source {
     fn folder(folder: &Path, format: Option<Format>) -> Result<Source, SourceError> {
         let format = match format {
             Some(format) => format,
-            None => detect::format(folder),
+            None => detect::format(folder)?,
         };
         let mut migrations = match format {
             // Drizzle's order is that of its journal.
@@ -175,6 +176,7 @@ impl Source {
                 let migrations = drizzle::read(folder)?;
                 return Ok(Source { folder: Some(folder.to_owned()), format, migrations });
             }
+            Format::Prisma => prisma::read(folder)?,
             Format::Refinery => refinery::read(folder)?,
         };
         migrations.sort_by(|one, other| one.key.cmp(&other.key));
@@ -188,6 +190,24 @@ impl Source {
         }
         Ok(Source { folder: Some(folder.to_owned()), format, migrations })
     }
+}
+
+/// The folders in `folder`, hidden ones aside.
+fn subfolders(folder: &Path) -> Result<Vec<(String, PathBuf)>, SourceError> {
+    let unreadable = |source| SourceError::Unreadable { path: folder.to_owned(), source };
+    let mut subfolders = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let Some(name) = path.file_name() else { continue };
+        let Some(name) = name.to_str() else {
+            let why = "its name is not UTF-8".to_owned();
+            return Err(SourceError::Malformed { path, why });
+        };
+        if path.is_dir() && !name.starts_with('.') {
+            subfolders.push((name.to_owned(), path));
+        }
+    }
+    Ok(subfolders)
 }
 
 /// Reads one migration's text: UTF-8 without NUL, because the server takes nothing else.
