@@ -163,14 +163,21 @@ pub enum Format {
     Refinery,
     /// Drizzle before 1.0: `0000_name.sql` named by `meta/_journal.json`, `__drizzle_migrations`.
     Drizzle,
+    /// Drizzle from 1.0 on: a folder with `migration.sql` and `snapshot.json` for each migration,
+    /// `__drizzle_migrations` with names.
+    Drizzle1,
     /// A folder with `migration.sql` for each migration, `_prisma_migrations`.
     Prisma,
 }
 
 impl Format {
     /// Every format by the name that `--format` takes.
-    pub const ALL: &[(&str, Format)] =
-        &[("refinery", Format::Refinery), ("drizzle", Format::Drizzle), ("prisma", Format::Prisma)];
+    pub const ALL: &[(&str, Format)] = &[
+        ("refinery", Format::Refinery),
+        ("drizzle", Format::Drizzle),
+        ("drizzle1", Format::Drizzle1),
+        ("prisma", Format::Prisma),
+    ];
 }
 
 impl fmt::Display for Format {

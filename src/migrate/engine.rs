@@ -69,6 +69,11 @@ pub async fn run(
         None => create_and_read(session, source, ledger.as_mut()).await?,
     };
     let plan = judge(source, &recorded, ledger.as_ref(), Say::OnlyErrors)?;
+    if !plan.pending.is_empty() && !ledger.upgrade().is_empty() {
+        let what = format!("upgrade the history table {}", ledger.table());
+        session.execute(&ledger.upgrade().join("; ")).await.map_err(Error::refused(&what))?;
+        tracing::info!("migrations: history table {} upgraded, as its tool does", ledger.table());
+    }
     let applied = apply_all(session, &plan, ledger.as_ref(), config).await?;
     Ok(Outcome::Done(applied))
 }

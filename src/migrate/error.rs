@@ -62,6 +62,7 @@ impl Error {
                 SourceError::Malformed { .. }
                 | SourceError::Duplicate { .. }
                 | SourceError::Ambiguous(_)
+                | SourceError::Mixed { .. }
                 | SourceError::Empty(_)
                 | SourceError::NothingEmbedded,
             )

@@ -12,6 +12,7 @@
 mod support;
 
 mod drizzle;
+mod drizzle1;
 mod migrating;
 mod prisma;
 mod refinery;

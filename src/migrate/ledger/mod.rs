@@ -2,10 +2,12 @@
 //! table, and what counts as the same migration. Pure: no dialect ever talks to a server.
 
 mod drizzle;
+mod drizzle1;
 mod prisma;
 mod refinery;
 
 pub use drizzle::Drizzle;
+pub use drizzle1::Drizzle1;
 pub use prisma::Prisma;
 pub use refinery::Refinery;
 
@@ -71,6 +73,12 @@ pub trait Ledger {
     /// The statements that create the table, and its schema, unless they are there.
     fn create(&self) -> Vec<String>;
 
+    /// The statements that bring a table of an older version of the tool up to date, as the tool
+    /// does: run once, before the first migration that is recorded in it.
+    fn upgrade(&self) -> &[String] {
+        &[]
+    }
+
     /// The statement that records `migration`; it runs in the migration's own transaction.
     ///
     /// # Errors
@@ -121,6 +129,7 @@ pub fn of(format: Format, config: &config::Migrate) -> Box<dyn Ledger> {
     match format {
         Format::Refinery => Box::new(Refinery::new(name)),
         Format::Drizzle => Box::new(Drizzle::new(name)),
+        Format::Drizzle1 => Box::new(Drizzle1::new(name)),
         Format::Prisma => Box::new(Prisma::new(name, config.schema.as_deref())),
     }
 }

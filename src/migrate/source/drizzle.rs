@@ -1,4 +1,5 @@
-//! A folder of Drizzle's before 1.0: `meta/_journal.json` names the files, in order.
+//! Folders of Drizzle's. Before 1.0 `meta/_journal.json` names the files, in order; since then every
+//! migration is a folder.
 
 use std::collections::HashSet;
 use std::fs;
@@ -6,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Key, Migration, Order, SourceError, read_sql};
+use super::{Key, Migration, Order, SourceError, read_sql, subfolders};
+use crate::migrate::Name;
 
 /// Drizzle parts statements by this, wherever it stands.
 pub(super) const BREAKPOINT: &str = "--> statement-breakpoint";
@@ -65,6 +67,31 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
         });
     }
     warn_of_others(folder, &migrations)?;
+    Ok(migrations)
+}
+
+/// Every migration of a folder of Drizzle's from 1.0 on, in no particular order: a folder each, with
+/// `migration.sql` in it. Others are nothing to Drizzle.
+pub(super) fn read_folders(folder: &Path) -> Result<Vec<Migration>, SourceError> {
+    let path = journal(folder);
+    if path.is_file() {
+        let why = "Drizzle 1.0 refuses a folder with a journal; run 'drizzle-kit up', or give --format drizzle";
+        return Err(SourceError::Malformed { path, why: why.to_owned() });
+    }
+    let mut migrations = Vec::new();
+    for (name, path) in subfolders(folder)? {
+        let file = path.join("migration.sql");
+        if file.is_file() {
+            migrations.push(Migration {
+                key: Key::Name(Name(name.clone())),
+                name,
+                order: Order::Strict,
+                sql: read_sql(&file)?,
+                file,
+                breakpoint: Some(BREAKPOINT),
+            });
+        }
+    }
     Ok(migrations)
 }
 

@@ -115,6 +115,14 @@ pub enum SourceError {
     /// Several of the usual folders hold migrations.
     #[error("{} all hold migrations; choose one with --migrations", list(.0))]
     Ambiguous(Vec<PathBuf>),
+    /// One folder holds migrations of two tools.
+    #[error("{} holds migrations of two formats, {} and {}; keep those of one, or choose with --format", .folder.display(), .formats[0], .formats[1])]
+    Mixed {
+        /// The folder.
+        folder: PathBuf,
+        /// What its files are.
+        formats: [Format; 2],
+    },
     /// The folder that was named holds no migration.
     #[error("{} holds no migration; name one like V1__create_users.sql, or give --migrations none", .0.display())]
     Empty(PathBuf),
@@ -176,6 +184,7 @@ impl Source {
                 let migrations = drizzle::read(folder)?;
                 return Ok(Source { folder: Some(folder.to_owned()), format, migrations });
             }
+            Format::Drizzle1 => drizzle::read_folders(folder)?,
             Format::Prisma => prisma::read(folder)?,
             Format::Refinery => refinery::read(folder)?,
         };
