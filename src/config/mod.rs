@@ -168,6 +168,8 @@ pub enum Format {
     Drizzle1,
     /// A folder with `migration.sql` for each migration, `_prisma_migrations`.
     Prisma,
+    /// `001_name.sql`, `premain_migrations`.
+    Sql,
 }
 
 impl Format {
@@ -177,6 +179,7 @@ impl Format {
         ("drizzle", Format::Drizzle),
         ("drizzle1", Format::Drizzle1),
         ("prisma", Format::Prisma),
+        ("sql", Format::Sql),
     ];
 }
 

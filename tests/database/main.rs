@@ -17,6 +17,7 @@ mod migrating;
 mod prisma;
 mod refinery;
 mod shutdown;
+mod sql;
 mod standby;
 mod status;
 mod targets;

@@ -5,11 +5,13 @@ mod drizzle;
 mod drizzle1;
 mod prisma;
 mod refinery;
+mod sql;
 
 pub use drizzle::Drizzle;
 pub use drizzle1::Drizzle1;
 pub use prisma::Prisma;
 pub use refinery::Refinery;
+pub use sql::Sql;
 
 use std::fmt::{self, Write as _};
 
@@ -131,6 +133,7 @@ pub fn of(format: Format, config: &config::Migrate) -> Box<dyn Ledger> {
         Format::Drizzle => Box::new(Drizzle::new(name)),
         Format::Drizzle1 => Box::new(Drizzle1::new(name)),
         Format::Prisma => Box::new(Prisma::new(name, config.schema.as_deref())),
+        Format::Sql => Box::new(Sql::new(name, config.schema.as_deref())),
     }
 }
 
@@ -141,6 +144,15 @@ fn sha256(text: &str) -> String {
         let _ = write!(hexadecimal, "{byte:02x}");
     }
     hexadecimal
+}
+
+/// Whether this is the text of which `recorded` is the checksum. git may have changed every line end
+/// since, which is no edit.
+fn same_but_line_ends(sql: &str, recorded: &str) -> bool {
+    let unix = || sql.replace("\r\n", "\n");
+    recorded == sha256(sql)
+        || recorded == sha256(&unix())
+        || recorded == sha256(&unix().replace('\n', "\r\n"))
 }
 
 /// Unlike `CREATE SCHEMA IF NOT EXISTS`, this asks for no privilege where the schema is there.

@@ -1,6 +1,8 @@
 //! Prisma's `_prisma_migrations`, byte for byte.
 
-use super::{Applied, Ledger, Malformed, Names, create_schema, literal, sha256};
+use super::{
+    Applied, Ledger, Malformed, Names, create_schema, literal, same_but_line_ends, sha256,
+};
 use crate::config::LedgerName;
 use crate::database::Rows;
 use crate::migrate::plan::{OutOfOrder, Policy, Rules};
@@ -88,13 +90,8 @@ impl Ledger for Prisma {
         ))
     }
 
-    /// git may have changed every line end since: that is no edit to Prisma.
     fn unchanged(&self, migration: &Migration, applied: &Applied) -> bool {
-        let sql = &migration.sql;
-        let unix = sql.replace("\r\n", "\n");
-        applied.checksum == sha256(sql)
-            || applied.checksum == sha256(&unix)
-            || applied.checksum == sha256(&unix.replace('\n', "\r\n"))
+        same_but_line_ends(&migration.sql, &applied.checksum)
     }
 
     /// `prisma migrate deploy` compares names alone.

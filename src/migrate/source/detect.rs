@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{SourceError, drizzle, prisma, subfolders};
+use super::{SourceError, drizzle, prisma, refinery, sql, subfolders};
 use crate::config::Format;
 
 /// The format that the folder's files are in; refinery's where nothing tells, for what it says of
@@ -26,11 +26,52 @@ pub(super) fn format(folder: &Path) -> Result<Format, SourceError> {
     if has_lock_file || (!folders.is_empty() && !has_snapshot) {
         found.push(Format::Prisma);
     }
+    // All the others may have files with numbers too.
+    if found.is_empty() {
+        found.extend(refinery::has_migration(folder)?.then_some(Format::Refinery));
+        found.extend(sql::has_migration(folder)?.then_some(Format::Sql));
+    }
     match found.as_slice() {
         [] => Ok(Format::Refinery),
         [format] => Ok(*format),
         [one, other, ..] => {
             Err(SourceError::Mixed { folder: folder.to_owned(), formats: [*one, *other] })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_tool_by_its_files() {
+        let both = "of two formats";
+        for (files, expected) in [
+            (&["meta/_journal.json", "0000_init.sql"][..], "drizzle"),
+            (&["20240101000000_a/migration.sql", "20240101000000_a/snapshot.json"], "drizzle1"),
+            (&["20240101000000_a/migration.sql"], "prisma"),
+            (&["migration_lock.toml"], "prisma"),
+            (&["V1__a.sql", "deep/V2__b.sql"], "refinery"),
+            (&["deep/V2__b.sql"], "refinery"),
+            (&["001_a.sql", "seeds/data.sql"], "sql"),
+            (&["20240101000000_a.up.sql", "20240101000000_a.down.sql"], "sql"),
+            (&["readme.txt"], "refinery"),
+            (&["V1__a.sql", "002_b.sql"], both),
+            (&["meta/_journal.json", "a/migration.sql"], both),
+            (&["a/migration.sql", "a/snapshot.json", "migration_lock.toml"], both),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            for file in files {
+                let path = folder.path().join(file);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, "").unwrap();
+            }
+            let found = match format(folder.path()) {
+                Ok(format) => format.to_string(),
+                Err(error) => error.to_string(),
+            };
+            assert!(found.contains(expected), "{files:?} {found}");
         }
     }
 }

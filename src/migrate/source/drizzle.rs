@@ -33,9 +33,12 @@ pub(super) fn journal(folder: &Path) -> PathBuf {
     folder.join("meta/_journal.json")
 }
 
-/// Every migration that the journal names, in its order.
+/// Every migration that the journal names, in its order; none without a journal.
 pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
     let path = journal(folder);
+    if !path.is_file() {
+        return Ok(Vec::new());
+    }
     let text = fs::read_to_string(&path)
         .map_err(|source| SourceError::Unreadable { path: path.clone(), source })?;
     let malformed = |why: String| SourceError::Malformed { path: path.clone(), why };

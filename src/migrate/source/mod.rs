@@ -5,6 +5,7 @@ mod drizzle;
 mod embedded;
 mod prisma;
 mod refinery;
+mod sql;
 
 use std::fmt;
 use std::io;
@@ -124,7 +125,7 @@ pub enum SourceError {
         formats: [Format; 2],
     },
     /// The folder that was named holds no migration.
-    #[error("{} holds no migration; name one like V1__create_users.sql, or give --migrations none", .0.display())]
+    #[error("{} holds no migration; name one like 001_create_users.sql, or give --migrations none", .0.display())]
     Empty(PathBuf),
     /// Embedded migrations were asked for, and there are none.
     #[error("this binary embeds no migrations; it was built with PREMAIN_EMBED=none")]
@@ -187,6 +188,7 @@ impl Source {
             Format::Drizzle1 => drizzle::read_folders(folder)?,
             Format::Prisma => prisma::read(folder)?,
             Format::Refinery => refinery::read(folder)?,
+            Format::Sql => sql::read(folder)?,
         };
         migrations.sort_by(|one, other| one.key.cmp(&other.key));
         for pair in migrations.windows(2) {

@@ -31,6 +31,16 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
     Ok(migrations)
 }
 
+/// Whether a file below `folder` has a name that means something to refinery.
+pub(super) fn has_migration(folder: &Path) -> Result<bool, SourceError> {
+    let names_one = |path: &PathBuf| {
+        path.file_name()
+            .and_then(|name| name.to_str())
+            .is_some_and(|name| Name::parse(name) != Ok(None))
+    };
+    Ok(files(folder)?.iter().any(names_one))
+}
+
 /// Every SQL file below `folder`.
 fn files(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
     let mut files = Vec::new();
