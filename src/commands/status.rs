@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::migrate::plan::{Drift, Plan, Policy, plan};
-use crate::migrate::{self, Source, engine, ledger};
+use crate::migrate::{self, Applied, Key, Migration, Source, engine, ledger};
 use crate::shutdown::Shutdown;
 
 /// The whole answer; JSON is exactly this.
@@ -23,7 +23,11 @@ struct Status {
 /// One migration, on disk or recorded or both.
 #[derive(Debug, Serialize)]
 struct Row {
-    version: i64,
+    #[serde(skip)]
+    key: Key,
+    /// Only where it is a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<i64>,
     name: String,
     state: State,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,6 +44,7 @@ enum State {
     Missing,
     OutOfOrder,
     Ahead,
+    Failed,
 }
 
 impl State {
@@ -51,6 +56,7 @@ impl State {
             State::Missing => "missing",
             State::OutOfOrder => "out of order",
             State::Ahead => "ahead",
+            State::Failed => "failed",
         }
     }
 }
@@ -64,11 +70,12 @@ pub(super) async fn run(config: &Config, shutdown: &Shutdown) -> Result<Exit, Er
             "no migrations here: no folder holds any, and none are embedded\n",
         ));
     };
-    let mut ledger = ledger::of(source.format, config.migrate.ledger.as_ref());
-    let recorded = engine::recorded(&session, ledger.as_mut()).await?;
+    let mut ledger = ledger::of(source.format, &config.migrate);
+    let recorded = engine::recorded(&session, &source, ledger.as_mut()).await?;
     session.close().await;
 
-    let plan = plan(&source.migrations, &recorded, |file, row| ledger.unchanged(file, row));
+    let rules = ledger.rules();
+    let plan = plan(&source.migrations, &recorded, &rules, |file, row| ledger.unchanged(file, row));
     let status = Status {
         source: source.to_string(),
         ledger: ledger.table().to_owned(),
@@ -82,44 +89,50 @@ pub(super) async fn run(config: &Config, shutdown: &Shutdown) -> Result<Exit, Er
             tracing::warn!("{drift}");
         }
     }
-    Ok(if config.status.exit_code { verdict(&plan, ledger.rules()) } else { Exit::Success })
+    Ok(if config.status.exit_code { verdict(&plan, rules) } else { Exit::Success })
 }
 
-fn rows(source: &Source, recorded: &[migrate::Applied], plan: &Plan<'_>) -> Vec<Row> {
-    let newest = source.migrations.last().map(|migration| migration.version);
+fn rows(source: &Source, recorded: &[Applied], plan: &Plan<'_>) -> Vec<Row> {
+    let newest = source.migrations.iter().map(|file| &file.key).max();
     let mut rows: Vec<Row> = source
         .migrations
         .iter()
         .map(|file| Row {
-            version: file.version,
+            key: file.key.clone(),
+            version: file.key.number(),
             name: file.name.clone(),
             state: state(&file.to_string(), plan, file),
             applied_on: recorded
                 .iter()
-                .find(|row| row.version == file.version)
-                .map(|row| row.applied_on.clone()),
+                .find(|row| row.key == file.key)
+                .and_then(|row| row.applied_on.clone()),
         })
         .collect();
-    let without_file = recorded
-        .iter()
-        .filter(|row| source.migrations.iter().all(|file| file.version != row.version));
+    let without_file =
+        recorded.iter().filter(|row| source.migrations.iter().all(|file| file.key != row.key));
     rows.extend(without_file.map(|row| Row {
-        version: row.version,
+        key: row.key.clone(),
+        version: row.key.number(),
         name: row.name.clone(),
-        state: if Some(row.version) > newest { State::Ahead } else { State::Missing },
-        applied_on: Some(row.applied_on.clone()),
+        state: match row.failure {
+            Some(_) => State::Failed,
+            None if Some(&row.key) > newest => State::Ahead,
+            None => State::Missing,
+        },
+        applied_on: row.applied_on.clone(),
     }));
-    rows.sort_by_key(|row| row.version);
+    rows.sort_by(|one, other| one.key.cmp(&other.key));
     rows
 }
 
-fn state(title: &str, plan: &Plan<'_>, file: &migrate::Migration) -> State {
+fn state(title: &str, plan: &Plan<'_>, file: &Migration) -> State {
     let drifted = plan.drift.iter().find_map(|drift| match drift {
         Drift::Edited { migration, .. } if migration == title => Some(State::Edited),
         Drift::OutOfOrder { migration, .. } if migration == title => Some(State::OutOfOrder),
+        Drift::Failed { migration, .. } if migration == title => Some(State::Failed),
         _ => None,
     });
-    let pending = plan.pending.iter().any(|pending| pending.version == file.version);
+    let pending = plan.pending.iter().any(|pending| **pending == *file);
     drifted.unwrap_or(if pending { State::Pending } else { State::Applied })
 }
 
@@ -135,7 +148,7 @@ fn verdict(plan: &Plan<'_>, rules: migrate::plan::Rules) -> Exit {
 }
 
 fn table(status: &Status) -> String {
-    let name = |row: &Row| format!("{} {}", row.version, row.name);
+    let name = |row: &Row| row.key.title(&row.name);
     let width = status.migrations.iter().map(|row| name(row).chars().count()).max().unwrap_or(0);
     let mut text = format!("{}, history table {}\n", status.source, status.ledger);
     for row in &status.migrations {

@@ -140,6 +140,8 @@ pub struct Migrate {
     pub format: Option<Format>,
     /// The history table, where it was named.
     pub ledger: Option<LedgerName>,
+    /// The schema that the connection string names, as Prisma's do.
+    pub schema: Option<String>,
     /// How long to wait for the advisory lock; `None` for ever.
     pub lock_timeout: Option<Duration>,
     /// How long a statement may queue for a table lock; `None` for ever.
@@ -166,6 +168,33 @@ pub enum SourceChoice {
 pub enum Format {
     /// `V1__name.sql`, `refinery_schema_history`.
     Refinery,
+    /// Drizzle before 1.0: `0000_name.sql` named by `meta/_journal.json`, `__drizzle_migrations`.
+    Drizzle,
+    /// Drizzle from 1.0 on: a folder with `migration.sql` and `snapshot.json` for each migration,
+    /// `__drizzle_migrations` with names.
+    Drizzle1,
+    /// A folder with `migration.sql` for each migration, `_prisma_migrations`.
+    Prisma,
+    /// `001_name.sql`, `premain_migrations`.
+    Sql,
+}
+
+impl Format {
+    /// Every format by the name that `--format` takes.
+    pub const ALL: &[(&str, Format)] = &[
+        ("refinery", Format::Refinery),
+        ("drizzle", Format::Drizzle),
+        ("drizzle1", Format::Drizzle1),
+        ("prisma", Format::Prisma),
+        ("sql", Format::Sql),
+    ];
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Format::ALL.iter().find(|(_, format)| format == self);
+        f.write_str(name.map_or("", |(name, _)| name))
+    }
 }
 
 /// A history table as the user named it: quotes taken off, case kept.

@@ -19,7 +19,6 @@ pub struct Session {
     client: Client,
     driver: JoinHandle<()>,
     origin: Origin,
-    schema: Option<String>,
     reported: Option<ServerState>,
 }
 
@@ -82,7 +81,6 @@ impl Session {
         client: Client,
         mut connection: Connection<S, T>,
         origin: Origin,
-        schema: Option<String>,
     ) -> Session
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -101,17 +99,12 @@ impl Session {
                 }
             }
         });
-        Session { client, driver, origin, schema, reported }
+        Session { client, driver, origin, reported }
     }
 
     /// `db:5432`
     pub fn host(&self) -> &Host {
         &self.origin.host
-    }
-
-    /// The schema that the URL names (Prisma's `?schema=`), which need not exist yet.
-    pub fn schema(&self) -> Option<&str> {
-        self.schema.as_deref()
     }
 
     /// Runs statements in one round trip and returns the rows of each.
@@ -211,6 +204,10 @@ impl Session {
 fn log_notice(notice: &DbError) {
     let code = notice.code().code();
     match notice.severity() {
+        // A migration begins or ends a transaction although premain did; that is allowed.
+        "WARNING" if matches!(code, "25001" | "25P01") => {
+            tracing::debug!("migration: the server warns: {} ({code})", notice.message());
+        }
         "WARNING" => tracing::warn!("migration: the server warns: {} ({code})", notice.message()),
         "DEBUG" | "LOG" => tracing::debug!("migration: {}", notice.message()),
         _ => tracing::info!("migration: the server notes: {}", notice.message()),

@@ -1,10 +1,11 @@
-//! One migration: its SQL and its record in one message, one transaction, one round trip.
+//! One transaction: migrations and their records in one message, one round trip.
 
 use std::time::Duration;
 
 use tokio_postgres::error::{DbError, ErrorPosition};
 
 use super::diagnose::Diagnosis;
+use super::script::{Entry, Message, Script};
 use super::source::Migration;
 use crate::config;
 use crate::database::{QueryError, Session};
@@ -26,7 +27,12 @@ pub(super) struct Applier<'a> {
 #[derive(Debug)]
 pub enum Failure {
     /// The server rejected it.
-    Rejected(Box<Diagnosis>),
+    Rejected {
+        /// What and where.
+        diagnosis: Box<Diagnosis>,
+        /// Whether the migration had committed a part of itself by then.
+        kept: bool,
+    },
     /// It could not get its table locks, however often it was tried.
     Blocked {
         /// What the server said last.
@@ -47,28 +53,38 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// Runs one migration together with `record`, the statement that records it; nothing of it
-    /// stays when this fails.
-    pub(super) async fn apply(&self, migration: &Migration, record: &str) -> Result<(), Failure> {
-        let message = Message::new(migration, record, self.lock_timeout);
+    /// Runs these migrations and records them; nothing of them stays when this fails, but what they
+    /// committed themselves.
+    ///
+    /// # Errors
+    /// Which one failed, and why.
+    pub(super) async fn apply<'m>(
+        &self,
+        entries: &[Entry<'m>],
+    ) -> Result<(), (&'m Migration, Failure)> {
+        let Some(first) = entries.first().map(|entry| entry.migration) else { return Ok(()) };
+        let script = Script::new(entries, self.lock_timeout);
         let mut pause = FIRST_PAUSE;
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let error = match self.session.execute(&message.text).await {
+            let (message, error) = match self.send(&script).await {
                 Ok(()) => return Ok(()),
-                Err(QueryError::Lost(reason)) => return Err(Failure::Lost(reason)),
-                Err(QueryError::Server(error)) => error,
+                Err((_, QueryError::Lost(reason))) => return Err((first, Failure::Lost(reason))),
+                Err((message, QueryError::Server(error))) => (message, error),
             };
-            if !is_blocked(&error) {
-                return Err(Failure::Rejected(Box::new(message.diagnose(migration, &error))));
+            let kept = self.settle(&script).await.map_err(|failure| (first, failure))?;
+            if kept || !is_blocked(&error) {
+                let (migration, diagnosis) = diagnose(message, first, &error);
+                let diagnosis = Box::new(diagnosis);
+                return Err((migration, Failure::Rejected { diagnosis, kept }));
             }
             if attempts > self.retries {
-                return Err(Failure::Blocked { reason: error.message().to_owned(), attempts });
+                let reason = error.message().to_owned();
+                return Err((first, Failure::Blocked { reason, attempts }));
             }
-            self.roll_back().await?;
             tracing::warn!(
-                "migration {migration} could not get its table locks ({}); rolled back, trying again in {}",
+                "migration {first} could not get its table locks ({}); rolled back, trying again in {}",
                 error.message(),
                 text::duration(pause)
             );
@@ -77,8 +93,22 @@ impl<'a> Applier<'a> {
         }
     }
 
-    async fn roll_back(&self) -> Result<(), Failure> {
-        self.session.execute("ROLLBACK").await.map_err(|error| Failure::Lost(error.to_string()))
+    async fn send<'s, 'm>(
+        &self,
+        script: &'s Script<'m>,
+    ) -> Result<(), (&'s Message<'m>, QueryError)> {
+        for message in &script.messages {
+            self.session.execute(&message.text).await.map_err(|error| (message, error))?;
+        }
+        Ok(())
+    }
+
+    /// Rolls back what is left, and tells whether something was committed all the same.
+    async fn settle(&self, script: &Script<'_>) -> Result<bool, Failure> {
+        let results = self.session.query(&script.settle()).await;
+        let results = results.map_err(|error| Failure::Lost(error.to_string()))?;
+        let row = results.last().and_then(|rows| rows.first());
+        Ok(row.and_then(|row| row.first()?.as_deref()) == Some("t"))
     }
 }
 
@@ -87,42 +117,21 @@ fn is_blocked(error: &DbError) -> bool {
     matches!(error.code().code(), "55P03" | "40P01")
 }
 
-/// What is sent for one migration, and where in it the file begins.
-struct Message {
-    text: String,
-    /// In characters, as the server counts positions.
-    offset: usize,
-}
-
-impl Message {
-    fn new(migration: &Migration, record: &str, lock_timeout: Duration) -> Self {
-        // RESET, because what an earlier migration has SET (a search_path out of pg_dump, most
-        // likely) would otherwise leak into this one, when both are pending and only then. A role
-        // may inherit timeouts made for web requests: they end here.
-        let before = format!(
-            "RESET ROLE; RESET ALL; SET statement_timeout = 0; \
-             SET idle_in_transaction_session_timeout = 0; SET lock_timeout = {}; BEGIN;\n",
-            lock_timeout.as_millis()
-        );
-        let sql = without_bom(&migration.sql);
-        let offset = before.len();
-        // The line ends are for a file that ends in a comment, the semicolon for one without.
-        Message { text: format!("{before}{sql}\n;\n{record};\nCOMMIT"), offset }
-    }
-
-    fn diagnose(&self, migration: &Migration, error: &DbError) -> Diagnosis {
-        let position = match error.position() {
-            // The server counts from 1.
-            Some(ErrorPosition::Original(position)) => {
-                (*position as usize).checked_sub(self.offset + 1)
-            }
-            Some(ErrorPosition::Internal { .. }) | None => None,
-        };
-        Diagnosis::new(&migration.file, without_bom(&migration.sql), position, error)
-    }
-}
-
-/// Editors on Windows begin a file with a byte order mark, which the server takes for a syntax error.
-fn without_bom(sql: &str) -> &str {
-    sql.strip_prefix('\u{feff}').unwrap_or(sql)
+fn diagnose<'m>(
+    message: &Message<'m>,
+    first: &'m Migration,
+    error: &DbError,
+) -> (&'m Migration, Diagnosis) {
+    let place = match error.position() {
+        // The server counts from 1.
+        Some(ErrorPosition::Original(position)) => {
+            message.place((*position as usize).saturating_sub(1))
+        }
+        Some(ErrorPosition::Internal { .. }) | None => None,
+    };
+    let (migration, position) = match place {
+        Some((migration, position)) => (migration, Some(position)),
+        None => (first, None),
+    };
+    (migration, Diagnosis::new(&migration.file, migration.without_bom(), position, error))
 }

@@ -7,6 +7,7 @@ use super::error::Error;
 use super::ledger::{self, Applied, Ledger};
 use super::lock;
 use super::plan::{Drift, Plan, Policy, plan};
+use super::script::Entry;
 use super::source::Source;
 use crate::config;
 use crate::database::{QueryError, Session};
@@ -44,10 +45,10 @@ pub async fn run(
     source: &Source,
     config: &config::Migrate,
 ) -> Result<Outcome, Error> {
-    let mut ledger = ledger::of(source.format, config.ledger.as_ref());
+    let mut ledger = ledger::of(source.format, config);
     tracing::info!("migrations: {source}, history table {}", ledger.table());
 
-    let recorded = read(session, ledger.as_mut()).await?;
+    let recorded = read(session, source, ledger.as_mut()).await?;
     let plan =
         judge(source, recorded.as_deref().unwrap_or_default(), ledger.as_ref(), Say::Everything)?;
     if plan.pending.is_empty() {
@@ -61,16 +62,18 @@ pub async fn run(
         return Ok(Outcome::NeedsWrites(plan.pending.len()));
     }
 
-    lock::acquire(session, config.lock_timeout).await?;
+    lock::acquire(session, ledger.native_lock(), config.lock_timeout).await?;
     // Whoever held the lock may have applied them all.
     let recorded = match recorded {
-        Some(_) => read(session, ledger.as_mut()).await?.unwrap_or_default(),
-        None => {
-            create_schema(session).await?;
-            create_and_read(session, ledger.as_mut()).await?
-        }
+        Some(_) => read(session, source, ledger.as_mut()).await?.unwrap_or_default(),
+        None => create_and_read(session, source, ledger.as_mut()).await?,
     };
     let plan = judge(source, &recorded, ledger.as_ref(), Say::OnlyErrors)?;
+    if !plan.pending.is_empty() && !ledger.upgrade().is_empty() {
+        let what = format!("upgrade the history table {}", ledger.table());
+        session.execute(&ledger.upgrade().join("; ")).await.map_err(Error::refused(&what))?;
+        tracing::info!("migrations: history table {} upgraded, as its tool does", ledger.table());
+    }
     let applied = apply_all(session, &plan, ledger.as_ref(), config).await?;
     Ok(Outcome::Done(applied))
 }
@@ -79,8 +82,12 @@ pub async fn run(
 ///
 /// # Errors
 /// [`Error`] where the history table cannot be read.
-pub async fn recorded(session: &Session, ledger: &mut dyn Ledger) -> Result<Vec<Applied>, Error> {
-    Ok(read(session, ledger).await?.unwrap_or_default())
+pub async fn recorded(
+    session: &Session,
+    source: &Source,
+    ledger: &mut dyn Ledger,
+) -> Result<Vec<Applied>, Error> {
+    Ok(read(session, source, ledger).await?.unwrap_or_default())
 }
 
 async fn apply_all(
@@ -95,16 +102,23 @@ async fn apply_all(
     if total > 0 {
         tracing::info!("migrations: {total} of {} pending", total + plan.applied);
     }
-    for (done, migration) in plan.pending.iter().enumerate() {
+    let mut done = 0;
+    for step in plan.steps(ledger.rules()) {
         let began = Instant::now();
-        let record = ledger.record(migration)?;
-        applier.apply(migration, &record).await.map_err(|failure| Error::Failed {
+        let mut entries = Vec::new();
+        for migration in step {
+            entries.push(Entry { migration, record: ledger.record(migration)? });
+        }
+        applier.apply(&entries).await.map_err(|(migration, failure)| Error::Failed {
             migration: migration.to_string(),
             failure,
             before: plan.pending[..done].iter().map(ToString::to_string).collect(),
             total,
         })?;
-        tracing::info!("migration {migration} applied in {}", text::duration(began.elapsed()));
+        done += step.len();
+        for migration in step {
+            tracing::info!("migration {migration} applied in {}", text::duration(began.elapsed()));
+        }
     }
     Ok(Report { applied: total, before: plan.applied, elapsed: started.elapsed() })
 }
@@ -123,8 +137,8 @@ fn judge<'a>(
     ledger: &dyn Ledger,
     say: Say,
 ) -> Result<Plan<'a>, Error> {
-    let plan = plan(&source.migrations, recorded, |file, row| ledger.unchanged(file, row));
     let rules = ledger.rules();
+    let plan = plan(&source.migrations, recorded, &rules, |file, row| ledger.unchanged(file, row));
     let (fatal, tolerable): (Vec<&Drift>, Vec<&Drift>) =
         plan.drift.iter().partition(|drift| rules.policy(drift) == Policy::Fail);
     if !fatal.is_empty() {
@@ -139,47 +153,35 @@ fn judge<'a>(
 }
 
 /// The recorded migrations; `None` where there is no history table.
-async fn read(session: &Session, ledger: &mut dyn Ledger) -> Result<Option<Vec<Applied>>, Error> {
+async fn read(
+    session: &Session,
+    source: &Source,
+    ledger: &mut dyn Ledger,
+) -> Result<Option<Vec<Applied>>, Error> {
     match session.query(&ledger.read()).await {
-        Ok(results) => Ok(Some(ledger.parse(&results)?)),
+        Ok(results) => Ok(Some(ledger.parse(&results, &source.migrations)?)),
         Err(error) if is_absent(&error) => Ok(None),
         Err(error) => Err(unreadable(error, ledger)),
     }
 }
 
-/// Creates the schema that the URL names, as Prisma does. `IF NOT EXISTS` would take the privilege
-/// to create one even where there is nothing to create.
-async fn create_schema(session: &Session) -> Result<(), Error> {
-    let Some(schema) = session.schema() else { return Ok(()) };
-    let name = ledger::quote(schema);
-    let literal = ledger::literal(schema);
-    let sql = format!("SELECT FROM pg_catalog.pg_namespace WHERE nspname = {literal}");
-    let found =
-        session.query(&sql).await.map_err(Error::refused(format!("look for schema {name}")));
-    if found?.first().is_none_or(Vec::is_empty) {
-        session
-            .execute(&format!("CREATE SCHEMA IF NOT EXISTS {name}"))
-            .await
-            .map_err(Error::refused(format!("create the schema {name} that the URL names")))?;
-        tracing::info!("migrations: created the schema {name}");
-    }
-    Ok(())
-}
-
 /// Creates the history table and reads what another replica may have recorded since.
 async fn create_and_read(
     session: &Session,
+    source: &Source,
     ledger: &mut dyn Ledger,
 ) -> Result<Vec<Applied>, Error> {
     // Another replica's table is no news to anybody.
     let quietly = "SET LOCAL client_min_messages = warning";
-    let sql = format!("{quietly}; {}; {}", ledger.create(), ledger.read());
+    let create = ledger.create();
+    let sql = format!("{quietly}; {}; {}", create.join("; "), ledger.read());
     let results = session
         .query(&sql)
         .await
         .map_err(Error::refused(format!("create the history table {}", ledger.table())))?;
-    // The first two results are those of SET and CREATE TABLE.
-    Ok(ledger.parse(results.get(2..).unwrap_or_default())?)
+    // The results of SET and CREATE come first.
+    let rows = results.get(1 + create.len()..).unwrap_or_default();
+    Ok(ledger.parse(rows, &source.migrations)?)
 }
 
 /// No such table, or no such schema.

@@ -62,6 +62,7 @@ impl Error {
                 SourceError::Malformed { .. }
                 | SourceError::Duplicate { .. }
                 | SourceError::Ambiguous(_)
+                | SourceError::Mixed { .. }
                 | SourceError::Empty(_)
                 | SourceError::NothingEmbedded,
             )
@@ -72,7 +73,8 @@ impl Error {
             }
             Error::Refused { error: QueryError::Server(error), .. } => of_code(error.code().code()),
             Error::Failed { failure, .. } => match failure {
-                Failure::Rejected(diagnosis) => of_code(&diagnosis.code),
+                Failure::Rejected { kept: true, .. } => Exit::Migrations,
+                Failure::Rejected { diagnosis, kept: false } => of_code(&diagnosis.code),
                 Failure::Blocked { .. } | Failure::Lost(_) => Exit::TryAgain,
             },
         }
@@ -134,12 +136,24 @@ impl fmt::Display for Error {
 
 fn failed(f: &mut fmt::Formatter<'_>, migration: &str, failure: &Failure) -> fmt::Result {
     match failure {
-        Failure::Rejected(diagnosis) => write!(
-            f,
-            "migration {migration} failed at {}: {}\n{diagnosis}\n\
-             nothing of migration {migration} was kept; correct the file and deploy it again",
-            diagnosis.place, diagnosis.message
-        ),
+        Failure::Rejected { diagnosis, kept } => {
+            writeln!(
+                f,
+                "migration {migration} failed at {}: {}\n{diagnosis}",
+                diagnosis.place, diagnosis.message
+            )?;
+            match kept {
+                false => write!(
+                    f,
+                    "nothing of migration {migration} was kept; correct the file and deploy it again"
+                ),
+                true => write!(
+                    f,
+                    "migration {migration} ends its transaction itself: what stands before that was kept, \
+                     the migration is not recorded; undo what was kept, correct the file and deploy it again"
+                ),
+            }
+        }
         Failure::Blocked { reason, attempts } => write!(
             f,
             "migration {migration} could not get its table locks in {attempts} attempts: {reason}\n\

@@ -19,22 +19,27 @@ const LAST_PAUSE: Duration = Duration::from_millis(250);
 /// How often to say who is in the way.
 const SUMMARY: Duration = Duration::from_secs(5);
 
-/// Takes the lock for this session, which keeps it until it ends.
+/// Takes the lock, and then the native tool's own, for this session, which keeps them until it ends.
 ///
 /// # Errors
 /// [`Error::Locked`] with the holder, once `timeout` has passed; `None` waits for ever.
-pub(super) async fn acquire(session: &Session, timeout: Option<Duration>) -> Result<(), Error> {
+pub(super) async fn acquire(
+    session: &Session,
+    native: Option<i64>,
+    timeout: Option<Duration>,
+) -> Result<(), Error> {
+    let keys: Vec<i64> = [KEY].into_iter().chain(native).collect();
     let started = Instant::now();
     let mut pause = FIRST_PAUSE;
     let mut spoken: Option<Instant> = None;
-    while !try_lock(session).await? {
+    while !try_lock(session, &keys).await? {
         let waited = started.elapsed();
         if timeout.is_some_and(|timeout| waited >= timeout) {
-            return Err(Error::Locked { holder: holder(session).await?, waited });
+            return Err(Error::Locked { holder: holder(session, &keys).await?, waited });
         }
         let due = spoken.map_or(pause > FIRST_PAUSE * 8, |at| at.elapsed() >= SUMMARY);
         if due {
-            let holder = holder(session).await?;
+            let holder = holder(session, &keys).await?;
             tracing::info!("waiting for the migration lock, held by {holder}");
             spoken = Some(Instant::now());
         }
@@ -47,9 +52,13 @@ pub(super) async fn acquire(session: &Session, timeout: Option<Duration>) -> Res
     Ok(())
 }
 
-async fn try_lock(session: &Session) -> Result<bool, Error> {
+async fn try_lock(session: &Session, keys: &[i64]) -> Result<bool, Error> {
+    // CASE keeps the order. A lock that is held already is got again, which is no harm.
+    let all = keys.iter().rfold("true".to_owned(), |rest, key| {
+        format!("CASE WHEN pg_catalog.pg_try_advisory_lock({key}) THEN {rest} ELSE false END")
+    });
     let rows = session
-        .query(&format!("SELECT pg_catalog.pg_try_advisory_lock({KEY})"))
+        .query(&format!("SELECT {all}"))
         .await
         .map_err(Error::refused("take the migration lock"))?;
     let value = rows.first().and_then(|rows| rows.first()?.first()?.as_deref());
@@ -57,14 +66,16 @@ async fn try_lock(session: &Session) -> Result<bool, Error> {
 }
 
 /// Who holds the lock: `pid 12 (premain, app@10.0.0.5, connected since 12:00:01)`.
-async fn holder(session: &Session) -> Result<String, Error> {
-    let (high, low) = (KEY >> 32, KEY & 0xffff_ffff);
+async fn holder(session: &Session, keys: &[i64]) -> Result<String, Error> {
+    let keys: Vec<_> =
+        keys.iter().map(|key| format!("({}, {})", key >> 32, key & 0xffff_ffff)).collect();
+    let keys = keys.join(", ");
     let sql = format!(
         "SELECT l.pid, a.application_name, a.usename, coalesce(host(a.client_addr), 'local'), \
                 to_char(a.backend_start AT TIME ZONE 'UTC', 'HH24:MI:SS') \
          FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a USING (pid) \
          WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
-           AND l.classid = {high} AND l.objid = {low} \
+           AND (l.classid::bigint, l.objid::bigint) IN ({keys}) AND l.pid <> pg_catalog.pg_backend_pid() \
            AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())"
     );
     let rows =

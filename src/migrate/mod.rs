@@ -8,12 +8,16 @@ mod apply;
 mod diagnose;
 pub mod engine;
 mod error;
+mod key;
 pub mod ledger;
 mod lock;
 pub mod plan;
+mod script;
 pub mod source;
+mod statements;
 
 pub use engine::{Outcome, Report, run};
 pub use error::Error;
+pub use key::{Key, Name};
 pub use ledger::Applied;
 pub use source::{Migration, Source};

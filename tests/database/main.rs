@@ -12,10 +12,14 @@
 mod support;
 
 mod config;
+mod drizzle;
+mod drizzle1;
 mod logs;
 mod migrating;
+mod prisma;
 mod refinery;
 mod shutdown;
+mod sql;
 mod standby;
 mod status;
 mod targets;

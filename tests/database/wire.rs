@@ -69,26 +69,53 @@ fn count(mut from: TcpStream, mut to: TcpStream, queries: &AtomicUsize) {
     }
 }
 
+/// The first `count` migrations of a folder in this format.
+fn migrations(format: &str, count: usize) -> tempfile::TempDir {
+    let name = |n: usize| match format {
+        "refinery" => format!("V{n}__t{n}.sql"),
+        "sql" => format!("{n}_t{n}.sql"),
+        "drizzle" => format!("{n:04}_t{n}.sql"),
+        _ => format!("202401010000{n:02}_t{n}/migration.sql"),
+    };
+    let mut files: Vec<_> =
+        (1..=count).map(|n| (name(n), format!("CREATE TABLE t{n} ()"))).collect();
+    match format {
+        "drizzle" => {
+            let entries = (1..=count).map(|n| format!(r#"{{"when": {n}, "tag": "{n:04}_t{n}"}}"#));
+            let entries = entries.collect::<Vec<_>>().join(",");
+            files.push(("meta/_journal.json".to_owned(), format!(r#"{{"entries": [{entries}]}}"#)));
+        }
+        "drizzle1" => files.push(("20240101000001_t1/snapshot.json".to_owned(), String::new())),
+        _ => {}
+    }
+    let files: Vec<_> = files.iter().map(|(name, sql)| (name.as_str(), sql.as_str())).collect();
+    folder(&files)
+}
+
 #[test]
 fn nothing_pending_is_one_round_trip_and_n_pending_are_n_and_four_at_most() {
     let server = Server::shared();
-    let database = server.database();
     let wire = Wire::to(server);
-    let url =
-        format!("postgres://postgres@127.0.0.1:{}/{}?sslmode=disable", wire.port, database.name);
-    let names: Vec<_> =
-        (1..=30).map(|n| (format!("V{n}__t{n}.sql"), format!("CREATE TABLE t{n} ()"))).collect();
-    let files: Vec<_> = names.iter().map(|(name, sql)| (name.as_str(), sql.as_str())).collect();
-    let migrate = |files: &[(&str, &str)]| {
-        let place = folder(files);
-        migrate(place.path()).database(&url).run().code(0);
-        wire.take()
-    };
-
-    let (queries, connections) = migrate(&files[..10]);
-    assert!(queries <= 10 + 4, "a fresh database, 10 pending: {queries} queries");
-    assert_eq!(connections, 1);
-    let (queries, _) = migrate(&files);
-    assert!(queries <= 20 + 4, "20 pending: {queries} queries");
-    assert_eq!(migrate(&files), (1, 1), "nothing pending");
+    for format in ["refinery", "sql", "drizzle", "drizzle1", "prisma"] {
+        let database = server.database();
+        let url = format!(
+            "postgres://postgres@127.0.0.1:{}/{}?sslmode=disable",
+            wire.port, database.name
+        );
+        let apply = |count: usize| {
+            let place = migrations(format, count);
+            migrate(place.path())
+                .database(&url)
+                .run()
+                .code(0)
+                .says(&format!("({format}, {count} files)"));
+            wire.take()
+        };
+        let (queries, connections) = apply(10);
+        assert!(queries <= 10 + 4, "{format}, a fresh database, 10 pending: {queries} queries");
+        assert_eq!(connections, 1);
+        let (queries, _) = apply(30);
+        assert!(queries <= 20 + 4, "{format}, 20 pending: {queries} queries");
+        assert_eq!(apply(30), (1, 1), "{format}, nothing pending");
+    }
 }

@@ -1,26 +1,48 @@
 //! History tables. A ledger is one tool's dialect of them: which SQL reads, creates and extends the
 //! table, and what counts as the same migration. Pure: no dialect ever talks to a server.
 
+mod drizzle;
+mod drizzle1;
+mod prisma;
 mod refinery;
+mod sql;
 
+pub use drizzle::Drizzle;
+pub use drizzle1::Drizzle1;
+pub use prisma::Prisma;
 pub use refinery::Refinery;
+pub use sql::Sql;
 
-use crate::config::{Format, LedgerName};
+use std::fmt::{self, Write as _};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::config::{self, Format, LedgerName};
 use crate::database::Rows;
+use crate::migrate::Key;
 use crate::migrate::plan::Rules;
 use crate::migrate::source::Migration;
 
 /// One migration as a history table records it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
-    /// Its number.
-    pub version: i64,
+    /// What the table knows it by.
+    pub key: Key,
     /// Its name.
     pub name: String,
     /// The native tool's checksum, as it stands in the table.
     pub checksum: String,
-    /// When, as it stands in the table.
-    pub applied_on: String,
+    /// When, as it stands in the table, if it does.
+    pub applied_on: Option<String>,
+    /// Why it counts as failed halfway, if it does, and what to do about it.
+    pub failure: Option<String>,
+}
+
+impl fmt::Display for Applied {
+    /// `3 add_orders`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.key.title(&self.name))
+    }
 }
 
 /// A row, or the whole table, is not what the native tool would have written.
@@ -35,21 +57,29 @@ pub struct Malformed {
 
 /// A native tool's history table.
 pub trait Ledger {
-    /// Its name for SQL, quoted where needed; with its schema once it has been read.
+    /// Its name for people.
     fn table(&self) -> &str;
 
     /// The statements whose rows [`Ledger::parse`] understands. They fail with 42P01 or 3F000
     /// where the table does not exist.
     fn read(&self) -> String;
 
-    /// Makes sense of the rows, and remembers what they say about the table itself.
+    /// Makes sense of the rows, and remembers what they say about the table itself. A row that
+    /// names no migration may be known by what is on disk.
     ///
     /// # Errors
     /// [`Malformed`], with the row.
-    fn parse(&mut self, results: &[Rows]) -> Result<Vec<Applied>, Malformed>;
+    fn parse(&mut self, results: &[Rows], on_disk: &[Migration])
+    -> Result<Vec<Applied>, Malformed>;
 
-    /// The statement that creates the table unless it is there.
-    fn create(&self) -> String;
+    /// The statements that create the table, and its schema, unless they are there.
+    fn create(&self) -> Vec<String>;
+
+    /// The statements that bring a table of an older version of the tool up to date, as the tool
+    /// does: run once, before the first migration that is recorded in it.
+    fn upgrade(&self) -> &[String] {
+        &[]
+    }
 
     /// The statement that records `migration`; it runs in the migration's own transaction.
     ///
@@ -62,13 +92,94 @@ pub trait Ledger {
 
     /// What the native tool makes of drift.
     fn rules(&self) -> Rules;
+
+    /// The advisory lock of the native tool itself, if it takes one.
+    fn native_lock(&self) -> Option<i64> {
+        None
+    }
+}
+
+/// What a history table is called.
+#[derive(Debug)]
+struct Names {
+    /// The schema, unless it is wherever the session creates tables.
+    schema: Option<String>,
+    /// For SQL: quoted, lest a name is a word of SQL's.
+    qualified: String,
+    /// For people.
+    shown: String,
+}
+
+impl Names {
+    /// As the user named it; `schema` and `table` for what was not named.
+    fn new(name: Option<&LedgerName>, schema: Option<&str>, table: &str) -> Names {
+        let schema = name.and_then(|name| name.schema.as_deref()).or(schema);
+        let table = name.map_or(table, |name| &name.table);
+        let parts = || schema.into_iter().chain([table]);
+        Names {
+            schema: schema.map(str::to_owned),
+            qualified: parts().map(quote).collect::<Vec<_>>().join("."),
+            shown: parts().map(plain).collect::<Vec<_>>().join("."),
+        }
+    }
+
+    /// The statements that create the schema and the table with these columns, unless they are there.
+    fn create(&self, columns: &str) -> Vec<String> {
+        let schema = self.schema.iter().map(|schema| create_schema(schema));
+        let table = format!("CREATE TABLE IF NOT EXISTS {} {columns}", self.qualified);
+        schema.chain([table]).collect()
+    }
+
+    fn malformed(&self, why: String) -> Malformed {
+        Malformed { table: self.shown.clone(), why }
+    }
 }
 
 /// The dialect that belongs to a folder's layout.
-pub fn of(format: Format, name: Option<&LedgerName>) -> Box<dyn Ledger> {
+pub fn of(format: Format, config: &config::Migrate) -> Box<dyn Ledger> {
+    let (name, schema) = (config.ledger.as_ref(), config.schema.as_deref());
     match format {
-        Format::Refinery => Box::new(Refinery::new(name)),
+        Format::Refinery => Box::new(Refinery::new(name, schema)),
+        Format::Drizzle => Box::new(Drizzle::new(name)),
+        Format::Drizzle1 => Box::new(Drizzle1::new(name)),
+        Format::Prisma => Box::new(Prisma::new(name, schema)),
+        Format::Sql => Box::new(Sql::new(name, schema)),
     }
+}
+
+/// Lower-case hexadecimal SHA-256, as most tools record it.
+fn sha256(text: &str) -> String {
+    let mut hexadecimal = String::new();
+    for byte in Sha256::digest(text.as_bytes()) {
+        let _ = write!(hexadecimal, "{byte:02x}");
+    }
+    hexadecimal
+}
+
+/// Whether this is the text of which `recorded` is the checksum. git may have changed every line end
+/// since, which is no edit.
+fn same_but_line_ends(sql: &str, recorded: &str) -> bool {
+    let unix = || sql.replace("\r\n", "\n");
+    recorded == sha256(sql)
+        || recorded == sha256(&unix())
+        || recorded == sha256(&unix().replace('\n', "\r\n"))
+}
+
+/// Unlike `CREATE SCHEMA IF NOT EXISTS`, this asks for no privilege where the schema is there.
+fn create_schema(schema: &str) -> String {
+    let statement = format!("CREATE SCHEMA {}", quote(schema));
+    format!(
+        "DO $premain$ BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = {}) \
+         THEN EXECUTE {}; END IF; END $premain$",
+        literal(schema),
+        literal(&statement)
+    )
+}
+
+/// `name`, or `"My name"` where that is needed to tell where it ends.
+fn plain(name: &str) -> String {
+    let simple = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if name.chars().all(simple) { name.to_owned() } else { quote(name) }
 }
 
 /// `"name"`, with quotes inside doubled.

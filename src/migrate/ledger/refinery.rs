@@ -6,17 +6,18 @@ use siphasher::sip::SipHasher13;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{Applied, Ledger, Malformed, literal, quote};
+use super::{Applied, Ledger, Malformed, Names, literal};
 use crate::config::LedgerName;
 use crate::database::Rows;
-use crate::migrate::plan::{Policy, Rules};
+use crate::migrate::Key;
+use crate::migrate::plan::{OutOfOrder, Policy, Rules};
 use crate::migrate::source::Migration;
 
 /// `(version int4 PRIMARY KEY, name varchar(255), applied_on varchar(255), checksum varchar(255))`;
 /// with refinery's feature `int8-versions` the version is an int8, and the checksum another one.
 #[derive(Debug)]
 pub struct Refinery {
-    table: String,
+    names: Names,
     width: Width,
 }
 
@@ -28,38 +29,29 @@ enum Width {
 }
 
 impl Refinery {
-    /// The table of that name, or refinery's own default.
-    pub fn new(name: Option<&LedgerName>) -> Self {
-        let table = match name {
-            None => "refinery_schema_history".to_owned(),
-            Some(LedgerName { schema: None, table }) => quote(table),
-            Some(LedgerName { schema: Some(schema), table }) => {
-                format!("{}.{}", quote(schema), quote(table))
-            }
-        };
-        Refinery { table, width: Width::Int4 }
-    }
-
-    fn malformed(&self, why: String) -> Malformed {
-        Malformed { table: self.table.clone(), why }
+    /// The table of that name, or refinery's own, in `schema` or wherever the session creates tables.
+    pub fn new(name: Option<&LedgerName>, schema: Option<&str>) -> Self {
+        Refinery { names: Names::new(name, schema, "refinery_schema_history"), width: Width::Int4 }
     }
 
     fn applied(&self, row: &[Option<String>]) -> Result<Applied, Malformed> {
         let column = |index: usize, name: &str| {
             row.get(index).and_then(Clone::clone).ok_or_else(|| {
                 let version = row.first().and_then(Option::as_deref).unwrap_or("?");
-                self.malformed(format!(
+                self.names.malformed(format!(
                     "the row of version {version} has no {name}; refinery writes one"
                 ))
             })
         };
         let version = column(0, "version")?;
         Ok(Applied {
-            version: version.parse().map_err(|_| {
-                self.malformed(format!("'{version}' is no version; refinery writes whole numbers"))
-            })?,
+            key: Key::Number(version.parse().map_err(|_| {
+                self.names
+                    .malformed(format!("'{version}' is no version; refinery writes whole numbers"))
+            })?),
             name: column(1, "name")?,
-            applied_on: column(2, "applied_on")?,
+            applied_on: Some(column(2, "applied_on")?),
+            failure: None,
             checksum: column(3, "checksum")?,
         })
     }
@@ -67,11 +59,11 @@ impl Refinery {
 
 impl Ledger for Refinery {
     fn table(&self) -> &str {
-        &self.table
+        &self.names.shown
     }
 
     fn read(&self) -> String {
-        let Refinery { table, .. } = self;
+        let table = &self.names.qualified;
         format!(
             "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), a.atttypid::pg_catalog.regtype::text \
              FROM pg_catalog.pg_class c \
@@ -83,68 +75,73 @@ impl Ledger for Refinery {
         )
     }
 
-    fn parse(&mut self, results: &[Rows]) -> Result<Vec<Applied>, Malformed> {
+    fn parse(&mut self, results: &[Rows], _: &[Migration]) -> Result<Vec<Applied>, Malformed> {
         let [table, rows] = results else {
-            return Err(self.malformed("the server answered out of turn".to_owned()));
+            return Err(self.names.malformed("the server answered out of turn".to_owned()));
         };
         if let Some([Some(qualified), Some(kind)]) = table.first().map(Vec::as_slice) {
-            self.table.clone_from(qualified);
+            self.names.qualified.clone_from(qualified);
+            self.names.shown.clone_from(qualified);
             self.width = if kind == "bigint" { Width::Int8 } else { Width::Int4 };
         }
         rows.iter().map(|row| self.applied(row)).collect()
     }
 
-    fn create(&self) -> String {
+    fn create(&self) -> Vec<String> {
         // refinery's own statement, white space aside.
-        format!(
-            "CREATE TABLE IF NOT EXISTS {}(version INT4 PRIMARY KEY, name VARCHAR(255), \
+        self.names.create(
+            "(version INT4 PRIMARY KEY, name VARCHAR(255), \
              applied_on VARCHAR(255), checksum VARCHAR(255))",
-            self.table
         )
     }
 
     fn record(&self, migration: &Migration) -> Result<String, Malformed> {
-        if self.width == Width::Int4 && i32::try_from(migration.version).is_err() {
-            return Err(self.malformed(format!(
-                "its version column is an int4, which cannot hold {}; number the file {} lower, or widen the column to int8 as refinery's int8-versions does",
-                migration.version,
+        let Some(version) = migration.key.number() else {
+            return Err(self
+                .names
+                .malformed(format!("{} has no number", migration.file.display())));
+        };
+        if self.width == Width::Int4 && i32::try_from(version).is_err() {
+            return Err(self.names.malformed(format!(
+                "its version column is an int4, which cannot hold {version}; number the file {} lower, or widen the column to int8 as refinery's int8-versions does",
                 migration.file.display()
             )));
         }
         let now = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
         Ok(format!(
-            "INSERT INTO {} (version, name, applied_on, checksum) VALUES ({}, {}, {}, '{}')",
-            self.table,
-            migration.version,
+            "INSERT INTO {} (version, name, applied_on, checksum) VALUES ({version}, {}, {}, '{}')",
+            self.names.qualified,
             literal(&migration.name),
             literal(&now),
-            checksum(migration, self.width)
+            checksum(migration, version, self.width)
         ))
     }
 
     fn unchanged(&self, migration: &Migration, applied: &Applied) -> bool {
         migration.name == applied.name
-            && applied.checksum == checksum(migration, self.width).to_string()
+            && migration.key.number().is_some_and(|version| {
+                applied.checksum == checksum(migration, version, self.width).to_string()
+            })
     }
 
     fn rules(&self) -> Rules {
         Rules {
             edited: Policy::Fail,
             missing: Policy::Fail,
-            out_of_order: Policy::Fail,
+            out_of_order: OutOfOrder::Fail,
             ahead: Policy::Warn,
         }
     }
 }
 
 /// SipHash-1-3 with zero keys over what Rust's `Hash` feeds it for `(name, version, sql)`.
-fn checksum(migration: &Migration, width: Width) -> u64 {
+fn checksum(migration: &Migration, version: i64, width: Width) -> u64 {
     let mut hasher = SipHasher13::new();
     hasher.write(migration.name.as_bytes());
     hasher.write_u8(0xff);
-    match (width, i32::try_from(migration.version)) {
+    match (width, i32::try_from(version)) {
         (Width::Int4, Ok(version)) => hasher.write(&version.to_le_bytes()),
-        _ => hasher.write(&migration.version.to_le_bytes()),
+        _ => hasher.write(&version.to_le_bytes()),
     }
     hasher.write(migration.sql.as_bytes());
     hasher.write_u8(0xff);
@@ -162,11 +159,12 @@ mod tests {
 
     fn migration(version: i64, name: &str, sql: &str) -> Migration {
         Migration {
-            version,
+            key: Key::Number(version),
             name: name.to_owned(),
             order: Order::Strict,
             file: PathBuf::from("x.sql"),
             sql: sql.to_owned(),
+            breakpoint: None,
         }
     }
 
@@ -174,20 +172,20 @@ mod tests {
         #[test]
         fn the_checksum_is_refinery_s_own(version in 0..i32::MAX, name in "\\w{1,20}", sql in "\\PC*\r?\n?") {
             let native = refinery::Migration::unapplied(&format!("V{version}__{name}"), &sql).unwrap();
-            prop_assert_eq!(checksum(&migration(version.into(), &name, &sql), Width::Int4), native.checksum());
+            prop_assert_eq!(checksum(&migration(version.into(), &name, &sql), version.into(), Width::Int4), native.checksum());
         }
 
         #[test]
         fn what_was_recorded_is_unchanged(version in any::<i64>(), name in "\\w{1,20}", sql in "\\PC*", wide: bool) {
             let kind = if wide { "bigint" } else { "integer" };
-            let mut ledger = Refinery::new(None);
+            let mut ledger = Refinery::new(None, None);
             let mut migration = migration(version, &name, &sql);
             let row = |checksum: u64| vec![
                 vec![vec![Some("public.refinery_schema_history".to_owned()), Some(kind.to_owned())]],
                 vec![vec![Some(version.to_string()), Some(name.clone()), Some("2026".to_owned()), Some(checksum.to_string())]],
             ];
             let width = if wide { Width::Int8 } else { Width::Int4 };
-            let applied = ledger.parse(&row(checksum(&migration, width))).unwrap();
+            let applied = ledger.parse(&row(checksum(&migration, version, width)), &[]).unwrap();
             prop_assert!(ledger.unchanged(&migration, &applied[0]));
             migration.sql.push(' ');
             prop_assert!(!ledger.unchanged(&migration, &applied[0]));
@@ -196,16 +194,16 @@ mod tests {
 
     #[test]
     fn a_malformed_row_is_an_error_that_names_it() {
-        let mut ledger = Refinery::new(None);
+        let mut ledger = Refinery::new(None, None);
         let rows =
             vec![Vec::new(), vec![vec![Some("3".to_owned()), Some("x".to_owned()), None, None]]];
-        let error = ledger.parse(&rows).unwrap_err().to_string();
+        let error = ledger.parse(&rows, &[]).unwrap_err().to_string();
         assert!(error.contains("version 3") && error.contains("applied_on"), "{error}");
     }
 
     #[test]
     fn a_version_that_the_table_cannot_hold_is_an_error() {
-        let error = Refinery::new(None).record(&migration(1 << 40, "x", "")).unwrap_err();
+        let error = Refinery::new(None, None).record(&migration(1 << 40, "x", "")).unwrap_err();
         assert!(error.why.contains("int4"), "{error}");
     }
 }

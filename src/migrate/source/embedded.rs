@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Migration, Order, Source};
+use super::{Key, Migration, Order, Source};
 use crate::config::Format;
 
 /// Order, version, name and SQL of each, oldest first.
@@ -13,7 +13,7 @@ pub(super) fn load() -> Option<Source> {
     let migrations: Vec<Migration> = EMBEDDED
         .iter()
         .map(|&(order, version, name, sql)| Migration {
-            version,
+            key: Key::Number(version),
             name: name.to_owned(),
             order,
             file: PathBuf::from(match order {
@@ -21,6 +21,7 @@ pub(super) fn load() -> Option<Source> {
                 Order::Free => format!("U{version}__{name}.sql"),
             }),
             sql: sql.to_owned(),
+            breakpoint: None,
         })
         .collect();
     let source = Source { folder: None, format: Format::Refinery, migrations };

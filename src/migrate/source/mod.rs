@@ -1,19 +1,24 @@
 //! Where migrations come from: what is embedded, or a folder.
 
+mod detect;
+mod drizzle;
 mod embedded;
+mod prisma;
 mod refinery;
+mod sql;
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::Key;
 use crate::config::{self, Format, SourceChoice};
 
 /// One migration on disk, or embedded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Migration {
-    /// Its number, which is its identity in the history table.
-    pub version: i64,
+    /// What its history table knows it by.
+    pub key: Key,
     /// What it is called: `add_orders`.
     pub name: String,
     /// Whether it may be applied behind a newer one.
@@ -22,6 +27,24 @@ pub struct Migration {
     pub file: PathBuf,
     /// Its text, as it is on the disk.
     pub sql: String,
+    /// What parts its statements, in a format that has a marker for it.
+    pub breakpoint: Option<&'static str>,
+}
+
+impl Migration {
+    /// Its text for the server. Editors on Windows begin a file with a byte order mark, which the
+    /// server takes for a syntax error.
+    pub(super) fn without_bom(&self) -> &str {
+        self.sql.strip_prefix('\u{feff}').unwrap_or(&self.sql)
+    }
+
+    /// Its text for the server, between the breakpoints.
+    pub(super) fn parts(&self) -> Vec<&str> {
+        match self.breakpoint {
+            Some(breakpoint) => self.without_bom().split(breakpoint).collect(),
+            None => vec![self.without_bom()],
+        }
+    }
 }
 
 /// Whether a migration may be applied although a newer one is applied already.
@@ -36,7 +59,7 @@ pub enum Order {
 impl fmt::Display for Migration {
     /// `3 add_orders`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.version, self.name)
+        f.write_str(&self.key.title(&self.name))
     }
 }
 
@@ -54,9 +77,7 @@ pub struct Source {
 impl fmt::Display for Source {
     /// `./migrations (refinery, 5 files)`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let format = match self.format {
-            Format::Refinery => "refinery",
-        };
+        let format = self.format;
         let files = crate::text::count(self.migrations.len(), "file");
         match &self.folder {
             Some(folder) => write!(f, "{} ({format}, {files})", folder.display()),
@@ -88,15 +109,23 @@ pub enum SourceError {
     #[error("{} and {} are both version {version}; give one of them another number", .files[0].display(), .files[1].display())]
     Duplicate {
         /// The version.
-        version: i64,
+        version: Key,
         /// The files.
         files: Box<[PathBuf; 2]>,
     },
     /// Several of the usual folders hold migrations.
     #[error("{} all hold migrations; choose one with --migrations", list(.0))]
     Ambiguous(Vec<PathBuf>),
+    /// One folder holds migrations of two tools.
+    #[error("{} holds migrations of two formats, {} and {}; keep those of one, or choose with --format", .folder.display(), .formats[0], .formats[1])]
+    Mixed {
+        /// The folder.
+        folder: PathBuf,
+        /// What its files are.
+        formats: [Format; 2],
+    },
     /// The folder that was named holds no migration.
-    #[error("{} holds no migration; name one like V1__create_users.sql, or give --migrations none", .0.display())]
+    #[error("{} holds no migration; name one like 001_create_users.sql, or give --migrations none", .0.display())]
     Empty(PathBuf),
     /// Embedded migrations were asked for, and there are none.
     #[error("this binary embeds no migrations; it was built with PREMAIN_EMBED=none")]
@@ -122,7 +151,7 @@ impl Source {
             SourceChoice::Embedded => {
                 embedded::load().map(Some).ok_or(SourceError::NothingEmbedded)
             }
-            SourceChoice::Folder(folder) => match Source::folder(folder)? {
+            SourceChoice::Folder(folder) => match Source::folder(folder, config.format)? {
                 source if source.migrations.is_empty() => Err(SourceError::Empty(folder.clone())),
                 source => Ok(Some(source)),
             },
@@ -130,7 +159,7 @@ impl Source {
                 let mut found = Vec::new();
                 for folder in USUAL_FOLDERS.map(Path::new) {
                     if folder.is_dir() {
-                        let source = Source::folder(folder)?;
+                        let source = Source::folder(folder, config.format)?;
                         found.extend((!source.migrations.is_empty()).then_some(source));
                     }
                 }
@@ -145,19 +174,51 @@ impl Source {
         }
     }
 
-    fn folder(folder: &Path) -> Result<Source, SourceError> {
-        let mut migrations = refinery::read(folder)?;
-        migrations.sort_by_key(|migration| migration.version);
+    fn folder(folder: &Path, format: Option<Format>) -> Result<Source, SourceError> {
+        let format = match format {
+            Some(format) => format,
+            None => detect::format(folder)?,
+        };
+        let mut migrations = match format {
+            // Drizzle's order is that of its journal.
+            Format::Drizzle => {
+                let migrations = drizzle::read(folder)?;
+                return Ok(Source { folder: Some(folder.to_owned()), format, migrations });
+            }
+            Format::Drizzle1 => drizzle::read_folders(folder)?,
+            Format::Prisma => prisma::read(folder)?,
+            Format::Refinery => refinery::read(folder)?,
+            Format::Sql => sql::read(folder)?,
+        };
+        migrations.sort_by(|one, other| one.key.cmp(&other.key));
         for pair in migrations.windows(2) {
-            if pair[0].version == pair[1].version {
+            if pair[0].key == pair[1].key {
                 return Err(SourceError::Duplicate {
-                    version: pair[0].version,
+                    version: pair[0].key.clone(),
                     files: Box::new([pair[0].file.clone(), pair[1].file.clone()]),
                 });
             }
         }
-        Ok(Source { folder: Some(folder.to_owned()), format: Format::Refinery, migrations })
+        Ok(Source { folder: Some(folder.to_owned()), format, migrations })
     }
+}
+
+/// The folders in `folder`, hidden ones aside.
+fn subfolders(folder: &Path) -> Result<Vec<(String, PathBuf)>, SourceError> {
+    let unreadable = |source| SourceError::Unreadable { path: folder.to_owned(), source };
+    let mut subfolders = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let Some(name) = path.file_name() else { continue };
+        let Some(name) = name.to_str() else {
+            let why = "its name is not UTF-8".to_owned();
+            return Err(SourceError::Malformed { path, why });
+        };
+        if path.is_dir() && !name.starts_with('.') {
+            subfolders.push((name.to_owned(), path));
+        }
+    }
+    Ok(subfolders)
 }
 
 /// Reads one migration's text: UTF-8 without NUL, because the server takes nothing else.

@@ -1,14 +1,49 @@
 //! A folder in refinery's layout: `V1__create_users.sql`, `U7__reseed.sql`, at any depth.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use super::{Migration, Order, SourceError, read_sql};
+use super::{Key, Migration, Order, SourceError, read_sql};
 
 /// Every migration below `folder`, in no particular order.
 pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
     let mut migrations = Vec::new();
+    for path in files(folder)? {
+        let Some(file_name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        let malformed =
+            |why: &str| SourceError::Malformed { path: path.clone(), why: why.to_owned() };
+        match Name::parse(file_name).map_err(malformed)? {
+            None => tracing::warn!(
+                "{} is no migration: its name is not like V1__create_users.sql",
+                path.display()
+            ),
+            Some(Name { order, version, title }) => migrations.push(Migration {
+                key: Key::Number(version),
+                name: title,
+                order,
+                sql: read_sql(&path)?,
+                file: path,
+                breakpoint: None,
+            }),
+        }
+    }
+    Ok(migrations)
+}
+
+/// Whether a file below `folder` has a name that means something to refinery.
+pub(super) fn has_migration(folder: &Path) -> Result<bool, SourceError> {
+    let names_one = |path: &PathBuf| {
+        path.file_name()
+            .and_then(|name| name.to_str())
+            .is_some_and(|name| Name::parse(name) != Ok(None))
+    };
+    Ok(files(folder)?.iter().any(names_one))
+}
+
+/// Every SQL file below `folder`.
+fn files(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
+    let mut files = Vec::new();
     // A mounted Kubernetes ConfigMap holds each file twice, once below a hidden folder.
     let visible = |entry: &walkdir::DirEntry| {
         entry.depth() == 0 || !entry.file_name().to_string_lossy().starts_with('.')
@@ -18,29 +53,12 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
             path: error.path().unwrap_or(folder).to_owned(),
             source: error.into(),
         })?;
-        let Some(file_name) = entry.file_name().to_str() else { continue };
-        if !file_name.ends_with(".sql") || !entry.path().is_file() {
-            continue;
-        }
-        let malformed = |why: &str| SourceError::Malformed {
-            path: entry.path().to_owned(),
-            why: why.to_owned(),
-        };
-        match Name::parse(file_name).map_err(malformed)? {
-            None => tracing::warn!(
-                "{} is no migration: its name is not like V1__create_users.sql",
-                entry.path().display()
-            ),
-            Some(Name { order, version, title }) => migrations.push(Migration {
-                version,
-                name: title,
-                order,
-                file: entry.path().to_owned(),
-                sql: read_sql(entry.path())?,
-            }),
+        let is_sql = entry.file_name().to_str().is_some_and(|name| name.ends_with(".sql"));
+        if is_sql && entry.path().is_file() {
+            files.push(entry.into_path());
         }
     }
-    Ok(migrations)
+    Ok(files)
 }
 
 /// A file name taken apart.

@@ -1,0 +1,164 @@
+//! What a history table knows a migration by, and where that puts it in the order.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+/// The identity of a migration, on disk and in its history table. All keys of one folder and its
+/// history table are of one kind; "older" and "newer" are this order.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    /// A number that people chose: refinery's `3`, or a time like `20240101120000`.
+    Number(i64),
+    /// Milliseconds since 1970: `when` in Drizzle's journal.
+    When(i64),
+    /// The whole name of a folder: Prisma, and Drizzle from 1.0 on.
+    Name(Name),
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Key::Number(number) => number.fmt(f),
+            Key::When(milliseconds) => milliseconds.fmt(f),
+            Key::Name(Name(name)) => name.fmt(f),
+        }
+    }
+}
+
+impl Key {
+    /// The number, where people count migrations.
+    pub fn number(&self) -> Option<i64> {
+        match self {
+            Key::Number(number) => Some(*number),
+            Key::When(_) | Key::Name(_) => None,
+        }
+    }
+
+    /// What people call a migration of this key: `3 add_orders`, but `0003_orders` and
+    /// `20240101120000_orders`, which say it all.
+    pub fn title(&self, name: &str) -> String {
+        match self {
+            Key::Number(number) => format!("{number} {name}"),
+            Key::When(_) | Key::Name(_) => name.to_owned(),
+        }
+    }
+}
+
+/// A name in the order of JavaScript's `localeCompare`, which the tools in JavaScript sort by.
+///
+/// For printable ASCII the order is exactly that: signs before digits before letters, and the case
+/// of letters counts only between names that are equal without it. Other characters stand behind
+/// those, by code point; that decides only between names that are equal up to there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name(pub String);
+
+/// Every printable sign of ASCII but letters and digits, in the order of the Unicode collation.
+const SIGNS: &str = " _-,;:!?.'\"()[]{}@*/\\&#%`^+<=>|~$";
+
+impl Name {
+    fn weights(&self) -> impl Iterator<Item = (usize, char)> {
+        self.0.chars().map(|character| match SIGNS.find(character) {
+            Some(place) => (0, char::from(u8::try_from(place).unwrap_or_default())),
+            None if character.is_ascii_digit() => (1, character),
+            None if character.is_ascii() => (2, character.to_ascii_lowercase()),
+            None => (3, character),
+        })
+    }
+}
+
+impl Ord for Name {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // Lower case comes first; in ASCII it is the other way round.
+        let cases = |name: &Self| -> Vec<bool> {
+            name.0.chars().map(|character| character.is_ascii_uppercase()).collect()
+        };
+        self.weights()
+            .cmp(other.weights())
+            .then_with(|| cases(self).cmp(&cases(other)))
+            .then_with(|| self.0.cmp(&other.0))
+    }
+}
+
+impl PartialOrd for Name {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+
+    use proptest::prelude::*;
+    use proptest::strategy::ValueTree as _;
+    use proptest::test_runner::TestRunner;
+
+    use super::*;
+
+    /// What node's own `localeCompare` makes of each pair: -1, 0 or 1.
+    fn node(pairs: &[(String, String)]) -> Vec<i8> {
+        let script = "process.stdout.write(JSON.stringify(JSON.parse(require('fs').readFileSync(0)).map(([a, b]) => Math.sign(a.localeCompare(b)))))";
+        let mut child = Command::new("node")
+            .args(["-e", script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("node is missing: apt-get install -y nodejs");
+        let pairs = serde_json::to_string(pairs).unwrap();
+        child.stdin.take().unwrap().write_all(pairs.as_bytes()).unwrap();
+        serde_json::from_slice(&child.wait_with_output().unwrap().stdout).unwrap()
+    }
+
+    fn sign(ordering: Ordering) -> i8 {
+        ordering as i8
+    }
+
+    #[test]
+    fn names_are_in_the_order_of_locale_compare() {
+        let names = [
+            "[0-9]{1,14}[_-][a-z_]{0,8}",
+            "[0-9]{14}_[A-Za-z0-9_.-]{0,12}",
+            "[aAbB_1-]{0,6}",
+            "[ -~]{0,12}",
+        ];
+        let mut runner = TestRunner::deterministic();
+        let mut pairs = Vec::new();
+        for one in names {
+            for other in [one, names[0], names[2]] {
+                let pair = (one.prop_map(|name| name), other.prop_map(|name| name));
+                for _ in 0..1000 {
+                    pairs.push(pair.new_tree(&mut runner).unwrap().current());
+                }
+            }
+        }
+        for ((one, other), theirs) in pairs.iter().zip(node(&pairs)) {
+            let ours = sign(Name(one.clone()).cmp(&Name(other.clone())));
+            assert_eq!(ours, theirs, "{one:?} {other:?}");
+        }
+    }
+
+    #[test]
+    fn a_time_in_front_decides_whatever_stands_behind_it() {
+        let pairs: Vec<_> = [("ä", "zoë"), ("日本", "a"), ("é", "e"), ("🦀", "Ω")]
+            .map(|(one, other)| {
+                (format!("20240101000000_{one}"), format!("20240102000000_{other}"))
+            })
+            .into();
+        for ((one, other), theirs) in pairs.iter().zip(node(&pairs)) {
+            assert_eq!(sign(Name(one.clone()).cmp(&Name(other.clone()))), theirs);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_an_order(mut names in prop::collection::vec("\\PC{0,4}", 3)) {
+            let order = |a: usize, b: usize| Name(names[a].clone()).cmp(&Name(names[b].clone()));
+            prop_assert_eq!(order(0, 1), order(1, 0).reverse());
+            prop_assert_eq!(order(0, 1).is_eq(), names[0] == names[1]);
+            names.sort_by_key(|name| Name(name.clone()));
+            let key = |at: usize| Name(names[at].clone());
+            prop_assert!(key(0) <= key(1) && key(1) <= key(2) && key(0) <= key(2));
+        }
+    }
+}

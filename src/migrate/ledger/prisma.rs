@@ -1,0 +1,159 @@
+//! Prisma's `_prisma_migrations`, byte for byte.
+
+use super::{Applied, Ledger, Malformed, Names, literal, same_but_line_ends, sha256};
+use crate::config::LedgerName;
+use crate::database::Rows;
+use crate::migrate::plan::{OutOfOrder, Policy, Rules};
+use crate::migrate::source::Migration;
+use crate::migrate::{Key, Name};
+
+/// One row an attempt: a name may stand there more than once, as rolled back and as applied.
+#[derive(Debug)]
+pub struct Prisma {
+    names: Names,
+}
+
+impl Prisma {
+    /// The table of that name, or Prisma's own, in `schema` or wherever the session creates tables.
+    pub fn new(name: Option<&LedgerName>, schema: Option<&str>) -> Self {
+        Prisma { names: Names::new(name, schema, "_prisma_migrations") }
+    }
+
+    fn applied(&self, row: &[Option<String>]) -> Result<Applied, Malformed> {
+        let [Some(name), Some(checksum), Some(started_at), finished_at, logs] = row else {
+            return Err(self.names.malformed("the server answered out of turn".to_owned()));
+        };
+        let failure = finished_at.is_none().then(|| {
+            let reason = logs.as_deref().and_then(|logs| logs.lines().find(|line| !line.is_empty()));
+            format!(
+                "it began on {started_at} and never finished ({}); see what of it is in the database, then run \
+                 'prisma migrate resolve --applied {name}' if all of it is, or '--rolled-back {name}' \
+                 if nothing is, which lets it be applied again",
+                reason.unwrap_or("no reason is recorded")
+            )
+        });
+        Ok(Applied {
+            key: Key::Name(Name(name.clone())),
+            name: name.clone(),
+            checksum: checksum.clone(),
+            applied_on: Some(finished_at.as_ref().unwrap_or(started_at).clone()),
+            failure,
+        })
+    }
+}
+
+impl Ledger for Prisma {
+    fn table(&self) -> &str {
+        &self.names.shown
+    }
+
+    fn read(&self) -> String {
+        format!(
+            "SELECT migration_name, checksum, started_at, finished_at, logs FROM {} \
+             WHERE rolled_back_at IS NULL ORDER BY started_at",
+            self.names.qualified
+        )
+    }
+
+    fn parse(&mut self, results: &[Rows], _: &[Migration]) -> Result<Vec<Applied>, Malformed> {
+        results.iter().flatten().map(|row| self.applied(row)).collect()
+    }
+
+    fn create(&self) -> Vec<String> {
+        self.names.create(
+            "(id VARCHAR(36) PRIMARY KEY NOT NULL, checksum VARCHAR(64) NOT NULL, \
+             finished_at TIMESTAMPTZ, migration_name VARCHAR(255) NOT NULL, logs TEXT, \
+             rolled_back_at TIMESTAMPTZ, started_at TIMESTAMPTZ NOT NULL DEFAULT now(), \
+             applied_steps_count INTEGER NOT NULL DEFAULT 0)",
+        )
+    }
+
+    /// Prisma inserts a row, runs the script and updates the row; in one transaction one INSERT
+    /// comes to the same.
+    fn record(&self, migration: &Migration) -> Result<String, Malformed> {
+        let id = uuid().map_err(|error| {
+            self.names.malformed(format!("no random bytes for a row's id: {error}"))
+        })?;
+        Ok(format!(
+            "INSERT INTO {} (id, checksum, started_at, migration_name, finished_at, applied_steps_count) \
+             VALUES ({}, {}, pg_catalog.now(), {}, pg_catalog.clock_timestamp(), 1)",
+            self.names.qualified,
+            literal(&id),
+            literal(&sha256(&migration.sql)),
+            literal(&migration.name)
+        ))
+    }
+
+    fn unchanged(&self, migration: &Migration, applied: &Applied) -> bool {
+        same_but_line_ends(&migration.sql, &applied.checksum)
+    }
+
+    /// `prisma migrate deploy` compares names alone.
+    fn rules(&self) -> Rules {
+        Rules {
+            edited: Policy::Warn,
+            missing: Policy::Warn,
+            out_of_order: OutOfOrder::Apply,
+            ahead: Policy::Warn,
+        }
+    }
+
+    /// What `prisma migrate` itself locks.
+    fn native_lock(&self) -> Option<i64> {
+        Some(72_707_369)
+    }
+}
+
+/// A random one, of version 4.
+fn uuid() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    let number = u128::from_be_bytes(bytes);
+    let number = number & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62;
+    let digits = format!("{number:032x}");
+    let parts = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]];
+    Ok(parts.join("-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::migrate::source::Order;
+
+    #[test]
+    fn ids_are_random_uuids_of_version_4() {
+        let id = uuid().unwrap();
+        let lengths: Vec<_> = id.split('-').map(str::len).collect();
+        assert_eq!(lengths, [8, 4, 4, 4, 12], "{id}");
+        assert!(id.as_bytes()[14] == b'4' && b"89ab".contains(&id.as_bytes()[19]), "{id}");
+        assert_ne!(id, uuid().unwrap());
+    }
+
+    proptest! {
+        #[test]
+        fn line_ends_are_no_edit_and_all_else_is(lines in prop::collection::vec("[a-z ]{0,5}", 1..6)) {
+            let migration = |sql: String| Migration {
+                key: Key::Name(Name("1_x".to_owned())),
+                name: "1_x".to_owned(),
+                order: Order::Strict,
+                file: PathBuf::from("1_x/migration.sql"),
+                sql,
+                breakpoint: None,
+            };
+            let ledger = Prisma::new(None, None);
+            let (unix, windows) = (migration(lines.join("\n")), migration(lines.join("\r\n")));
+            for (recorded, now) in [(&unix, &windows), (&windows, &unix), (&unix, &unix)] {
+                let columns = ["1_x", &sha256(&recorded.sql), "2026", "2026"].map(|text| Some(text.to_owned()));
+                let row = [&columns[..], &[None]].concat();
+                let applied = ledger.applied(&row).unwrap();
+                prop_assert!(ledger.unchanged(now, &applied));
+                let edited = migration(now.sql.clone() + " ");
+                prop_assert!(!ledger.unchanged(&edited, &applied));
+            }
+        }
+    }
+}

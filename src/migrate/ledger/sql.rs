@@ -1,0 +1,127 @@
+//! The history table of plain SQL folders, which is premain's own.
+
+use super::{Applied, Ledger, Malformed, Names, literal, same_but_line_ends, sha256};
+use crate::config::LedgerName;
+use crate::database::Rows;
+use crate::migrate::Key;
+use crate::migrate::plan::{OutOfOrder, Policy, Rules};
+use crate::migrate::source::Migration;
+
+/// One row a migration: `sha256` is what `sha256sum` prints, `success` is false where a migration
+/// without a transaction stopped halfway.
+#[derive(Debug)]
+pub struct Sql {
+    names: Names,
+}
+
+impl Sql {
+    /// The table of that name, or `premain_migrations` wherever the session creates tables.
+    pub fn new(name: Option<&LedgerName>, schema: Option<&str>) -> Self {
+        Sql { names: Names::new(name, schema, "premain_migrations") }
+    }
+
+    fn applied(&self, row: &[Option<String>]) -> Result<Applied, Malformed> {
+        let [Some(version), Some(name), Some(sha256), Some(applied_at), Some(success)] = row else {
+            return Err(self.names.malformed("a row lacks a value; none may be NULL".to_owned()));
+        };
+        let table = &self.names.qualified;
+        Ok(Applied {
+            key: Key::Number(version.parse().map_err(|_| {
+                self.names.malformed(format!("'{version}' is no version; they are whole numbers"))
+            })?),
+            name: name.clone(),
+            checksum: sha256.clone(),
+            applied_on: Some(applied_at.clone()),
+            failure: (success != "t").then(|| {
+                format!(
+                    "it stopped on {applied_at}; see what of it is in the database, then either \
+                     DELETE FROM {table} WHERE version = {version}, to have it applied again, or \
+                     UPDATE {table} SET success = true WHERE version = {version}, once all of it is there"
+                )
+            }),
+        })
+    }
+}
+
+impl Ledger for Sql {
+    fn table(&self) -> &str {
+        &self.names.shown
+    }
+
+    fn read(&self) -> String {
+        format!(
+            "SELECT version, name, sha256, applied_at, success FROM {} ORDER BY version",
+            self.names.qualified
+        )
+    }
+
+    fn parse(&mut self, results: &[Rows], _: &[Migration]) -> Result<Vec<Applied>, Malformed> {
+        results.iter().flatten().map(|row| self.applied(row)).collect()
+    }
+
+    fn create(&self) -> Vec<String> {
+        self.names.create(
+            "(version bigint PRIMARY KEY, name text NOT NULL, sha256 text NOT NULL, \
+             applied_at timestamptz NOT NULL DEFAULT now(), duration interval NOT NULL, \
+             applied_by text NOT NULL, success boolean NOT NULL DEFAULT true)",
+        )
+    }
+
+    fn record(&self, migration: &Migration) -> Result<String, Malformed> {
+        Ok(format!(
+            "INSERT INTO {} (version, name, sha256, duration, applied_by) VALUES ({}, {}, {}, \
+             pg_catalog.clock_timestamp() - pg_catalog.now(), {})",
+            self.names.qualified,
+            migration.key,
+            literal(&migration.name),
+            literal(&sha256(&migration.sql)),
+            literal(concat!("premain ", env!("CARGO_PKG_VERSION")))
+        ))
+    }
+
+    /// A new name is no edit.
+    fn unchanged(&self, migration: &Migration, applied: &Applied) -> bool {
+        same_but_line_ends(&migration.sql, &applied.checksum)
+    }
+
+    fn rules(&self) -> Rules {
+        Rules {
+            edited: Policy::Fail,
+            missing: Policy::Fail,
+            out_of_order: OutOfOrder::Apply,
+            ahead: Policy::Warn,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::migrate::source::Order;
+
+    proptest! {
+        #[test]
+        fn what_was_recorded_is_unchanged(number: i64, sql in "\\PC*", success: bool) {
+            let mut ledger = Sql::new(None, None);
+            let migration = |sql: &str| Migration {
+                key: Key::Number(number),
+                name: "x".to_owned(),
+                order: Order::Strict,
+                file: PathBuf::from("1_x.sql"),
+                sql: sql.to_owned(),
+                breakpoint: None,
+            };
+            let success_column = if success { "t" } else { "f" };
+            let row = [&number.to_string(), "x", &sha256(&sql), "2026", success_column].map(|text| Some(text.to_owned()));
+            let applied = ledger.parse(&[vec![row.to_vec()]], &[]).unwrap();
+            prop_assert_eq!(applied[0].failure.is_none(), success);
+            prop_assert_eq!(&applied[0].key, &Key::Number(number));
+            prop_assert!(ledger.unchanged(&migration(&sql), &applied[0]));
+            prop_assert!(!ledger.unchanged(&migration(&(sql + " ")), &applied[0]));
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Which tool's folder this is, told from its files.
+
+use std::path::Path;
+
+use super::{SourceError, drizzle, prisma, refinery, sql, subfolders};
+use crate::config::Format;
+
+/// The format that the folder's files are in; refinery's where nothing tells, for what it says of
+/// files that are none.
+pub(super) fn format(folder: &Path) -> Result<Format, SourceError> {
+    let mut found = Vec::new();
+    if drizzle::journal(folder).is_file() {
+        found.push(Format::Drizzle);
+    }
+    let mut folders = Vec::new();
+    for (_, path) in subfolders(folder)? {
+        if path.join("migration.sql").is_file() {
+            folders.push(path);
+        }
+    }
+    let has_snapshot = folders.iter().any(|folder| folder.join("snapshot.json").is_file());
+    let has_lock_file = folder.join(prisma::LOCK_FILE).is_file();
+    if has_snapshot {
+        found.push(Format::Drizzle1);
+    }
+    if has_lock_file || (!folders.is_empty() && !has_snapshot) {
+        found.push(Format::Prisma);
+    }
+    // All the others may have files with numbers too.
+    if found.is_empty() {
+        found.extend(refinery::has_migration(folder)?.then_some(Format::Refinery));
+        found.extend(sql::has_migration(folder)?.then_some(Format::Sql));
+    }
+    match found.as_slice() {
+        [] => Ok(Format::Refinery),
+        [format] => Ok(*format),
+        [one, other, ..] => {
+            Err(SourceError::Mixed { folder: folder.to_owned(), formats: [*one, *other] })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_tool_by_its_files() {
+        let both = "of two formats";
+        for (files, expected) in [
+            (&["meta/_journal.json", "0000_init.sql"][..], "drizzle"),
+            (&["20240101000000_a/migration.sql", "20240101000000_a/snapshot.json"], "drizzle1"),
+            (&["20240101000000_a/migration.sql"], "prisma"),
+            (&["migration_lock.toml"], "prisma"),
+            (&["V1__a.sql", "deep/V2__b.sql"], "refinery"),
+            (&["deep/V2__b.sql"], "refinery"),
+            (&["001_a.sql", "seeds/data.sql"], "sql"),
+            (&["20240101000000_a.up.sql", "20240101000000_a.down.sql"], "sql"),
+            (&["readme.txt"], "refinery"),
+            (&["V1__a.sql", "002_b.sql"], both),
+            (&["meta/_journal.json", "a/migration.sql"], both),
+            (&["a/migration.sql", "a/snapshot.json", "migration_lock.toml"], both),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            for file in files {
+                let path = folder.path().join(file);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, "").unwrap();
+            }
+            let found = match format(folder.path()) {
+                Ok(format) => format.to_string(),
+                Err(error) => error.to_string(),
+            };
+            assert!(found.contains(expected), "{files:?} {found}");
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! Drizzle before 1.0 and premain take turns on one database, and neither notices.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::support::node;
+use crate::support::postgres::{Database, Server};
+use crate::support::premain::{Ended, premain};
+
+/// What drizzle-kit 0.31.11 made, and what it and drizzle-orm 0.45.4 made of it.
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+fn all() -> PathBuf {
+    fixture("drizzle/migrations")
+}
+
+/// A folder with these migrations: `when`, name and SQL.
+fn journal(entries: &[(i64, &str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("meta")).unwrap();
+    let lines = entries.iter().map(|(when, tag, sql)| {
+        fs::write(folder.path().join(format!("{tag}.sql")), sql).unwrap();
+        // Neither idx nor version nor breakpoints mean anything.
+        format!(
+            r#"{{"idx": 7, "version": "5", "when": {when}, "tag": "{tag}", "breakpoints": false}}"#
+        )
+    });
+    let lines = lines.collect::<Vec<_>>().join(",");
+    let text = format!(r#"{{"version": "7", "dialect": "postgresql", "entries": [{lines}]}}"#);
+    fs::write(folder.path().join("meta/_journal.json"), text).unwrap();
+    folder
+}
+
+/// The fixture's journal with its first entries alone.
+fn first(count: usize) -> TempDir {
+    let text = fs::read_to_string(all().join("meta/_journal.json")).unwrap();
+    let journal_of_all: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let entries: Vec<_> = journal_of_all["entries"].as_array().unwrap()[..count]
+        .iter()
+        .map(|entry| {
+            let tag = entry["tag"].as_str().unwrap();
+            let sql = fs::read_to_string(all().join(format!("{tag}.sql"))).unwrap();
+            (entry["when"].as_i64().unwrap(), tag, sql)
+        })
+        .collect();
+    let entries: Vec<_> =
+        entries.iter().map(|(when, tag, sql)| (*when, *tag, sql.as_str())).collect();
+    journal(&entries)
+}
+
+fn run(database: &Database<'_>, folder: &Path) -> Ended {
+    premain(["--migrations"]).with(folder).words(["migrate"]).database(database.url()).run()
+}
+
+fn migrate(database: &Database<'_>, folder: &Path) -> Ended {
+    run(database, folder).code(0)
+}
+
+fn native(database: &Database<'_>, folder: &Path) {
+    node::drizzle("drizzle-orm", database, folder, None).unwrap();
+}
+
+fn rows(database: &Database<'_>) -> String {
+    database.psql("SELECT id, hash, created_at FROM drizzle.__drizzle_migrations ORDER BY id")
+}
+
+/// A dump without the times at which the fixture's rows were inserted.
+fn dump(database: &Database<'_>) -> String {
+    database.psql("UPDATE users SET created_at = 'epoch'");
+    database.dump()
+}
+
+#[test]
+fn premain_alone_leaves_what_drizzle_alone_leaves() {
+    let (ours, theirs) = (Server::shared().database(), Server::shared().database());
+    migrate(&ours, &all())
+        .says("migrations (drizzle, 4 files), history table drizzle.__drizzle_migrations")
+        .says("migration 0001_orders applied in");
+    native(&theirs, &all());
+    assert_eq!(dump(&ours), dump(&theirs));
+}
+
+#[test]
+fn the_recorded_rows_are_those_of_the_fixture_s_dumps() {
+    let database = Server::shared().database();
+    migrate(&database, &all());
+    for dump in ["native-drizzle-kit-0.31.11.dump.sql", "native-drizzle-orm-0.45.4.dump.sql"] {
+        let native = fs::read_to_string(fixture("drizzle").join(dump)).unwrap();
+        let recorded = native.split("COPY drizzle.__drizzle_migrations").nth(1).unwrap();
+        let recorded: Vec<_> = recorded.lines().skip(1).take_while(|line| *line != "\\.").collect();
+        assert_eq!(rows(&database), recorded.join("\n").replace('\t', "|"), "{dump}");
+    }
+}
+
+#[test]
+fn drizzle_does_half_and_premain_the_rest() {
+    let (shared, alone) = (Server::shared().database(), Server::shared().database());
+    native(&shared, first(2).path());
+    migrate(&shared, &all()).says("migrations 2 applied");
+    let before = shared.dump();
+    native(&shared, &all());
+    assert_eq!(shared.dump(), before);
+    native(&alone, &all());
+    assert_eq!(dump(&shared), dump(&alone));
+}
+
+#[test]
+fn premain_does_half_and_drizzle_the_rest() {
+    let (shared, alone) = (Server::shared().database(), Server::shared().database());
+    migrate(&shared, first(2).path());
+    native(&shared, &all());
+    let before = shared.dump();
+    migrate(&shared, &all()).says("none pending (4 applied before)");
+    assert_eq!(shared.dump(), before);
+    native(&alone, &all());
+    assert_eq!(dump(&shared), dump(&alone));
+}
+
+#[test]
+fn another_history_table() {
+    let (ours, theirs) = (Server::shared().database(), Server::shared().database());
+    for _ in 0..2 {
+        premain(["--ledger", "app_meta.\"My \"\"journal\"\"\"", "--migrations"])
+            .with(all())
+            .words(["migrate"])
+            .database(ours.url())
+            .run()
+            .code(0);
+    }
+    let ledger = Some(("app_meta", "My \"journal\""));
+    node::drizzle("drizzle-orm", &theirs, &all(), ledger).unwrap();
+    assert_eq!(dump(&ours), dump(&theirs));
+    node::drizzle("drizzle-orm", &ours, &all(), ledger).unwrap();
+    assert_eq!(dump(&ours), dump(&theirs));
+
+    // As in drizzle.config.ts, the schema has a default of its own.
+    let other = Server::shared().database();
+    premain(["--ledger", "journal", "--migrations"])
+        .with(all())
+        .words(["migrate"])
+        .database(other.url())
+        .run()
+        .code(0);
+    assert!(other.has_table("drizzle.journal"));
+}
+
+#[test]
+fn a_folder_without_breakpoints_and_a_history_table_in_public() {
+    let database = Server::shared().database();
+    let folder = fixture("drizzle-timestamps/migrations");
+    premain(["--ledger", "public.journal", "--migrations"])
+        .with(&folder)
+        .words(["migrate"])
+        .database(database.url())
+        .run()
+        .code(0);
+    node::drizzle("drizzle-orm", &database, &folder, Some(("public", "journal"))).unwrap();
+    let dump =
+        fs::read_to_string(fixture("drizzle-timestamps/native-drizzle-kit-0.31.11.dump.sql"));
+    let row = database.psql("SELECT id, hash, created_at FROM journal").replace('|', "\t");
+    assert!(dump.unwrap().contains(&row), "{row}");
+}
+
+#[test]
+fn statements_are_parted_where_drizzle_parts_them() {
+    let folder = journal(&[
+        (1, "0000_no_semicolons", "CREATE TABLE a ()\n--> statement-breakpoint\nCREATE TABLE b ()"),
+        (2, "0001_same_line", "CREATE TABLE c ();--> statement-breakpoint CREATE TABLE d ();"),
+        (
+            3,
+            "0002_comment",
+            "CREATE TABLE e () -- five --> statement-breakpoint\nCREATE TABLE f ()",
+        ),
+        (4, "0003_no_space", "CREATE TABLE g ();-->statement-breakpoint\nCREATE TABLE h ();"),
+        (5, "0004_twice", "--> statement-breakpoint\n--> statement-breakpoint\nSELECT 1;"),
+        (
+            6,
+            "0005_crlf",
+            "CREATE TABLE i ();\r\n--> statement-breakpoint\r\nCREATE TABLE j ();\r\n",
+        ),
+        (7, "0006_comment_only", "-- nothing here"),
+    ]);
+    let (ours, theirs) = (Server::shared().database(), Server::shared().database());
+    migrate(&ours, folder.path());
+    native(&theirs, folder.path());
+    assert_eq!(ours.dump(), theirs.dump());
+    assert!("abcdefghij".chars().all(|table| ours.has_table(&table.to_string())));
+}
+
+#[test]
+fn a_mistake_is_shown_where_it_is_in_the_file_and_nothing_is_kept() {
+    let database = Server::shared().database();
+    let sql = "CREATE TABLE größe ();--> statement-breakpoint\nCREATE TABLE b ();\n--> statement-breakpoint\n  SELECT nme FROM b;";
+    let folder = journal(&[(1, "0000_good", "CREATE TABLE good ()"), (2, "0001_bad", sql)]);
+    run(&database, folder.path())
+        .code(76)
+        .says("0001_bad.sql:4:10: column \"nme\" does not exist (42703)")
+        .says("nothing of migration 0001_bad was kept")
+        .says("1 of 2 migrations were applied before it: 0000_good");
+    assert!(!database.has_table("b"));
+}
+
+#[test]
+fn a_migration_that_ends_its_transaction_may_do_what_no_transaction_allows() {
+    let folder = journal(&[
+        (1, "0000_t", "CREATE TABLE t (a int)"),
+        (2, "0001_hack", "COMMIT;--> statement-breakpoint\nCREATE INDEX CONCURRENTLY i ON t (a);"),
+        (3, "0002_after", "CREATE TABLE after_hack (x int)"),
+        (4, "0003_whole", "BEGIN;\nCREATE TABLE whole (x int);\nCOMMIT;"),
+    ]);
+    let (ours, theirs) = (Server::shared().database(), Server::shared().database());
+    migrate(&ours, folder.path()).says_nothing_of("the server warns");
+    native(&theirs, folder.path());
+    assert_eq!(ours.dump(), theirs.dump());
+    migrate(&ours, folder.path()).says("none pending");
+}
+
+#[test]
+fn what_a_migration_committed_before_it_failed_is_said() {
+    let database = Server::shared().database();
+    for (name, sql) in [
+        ("0000_parts", "CREATE TABLE one ();\nCOMMIT;--> statement-breakpoint\nSELECT nme;"),
+        ("0000_together", "CREATE TABLE two ();\nCOMMIT;\nSELECT nme;"),
+        (
+            "0000_again",
+            "CREATE TABLE three ();\nCOMMIT;\nBEGIN;\nCREATE TABLE four ();--> statement-breakpoint\nSELECT nme;",
+        ),
+    ] {
+        let folder = journal(&[(1, name, sql)]);
+        run(&database, folder.path())
+            .code(65)
+            .says("what stands before that was kept")
+            .says("undo");
+    }
+    assert!(["one", "two", "three"].iter().all(|table| database.has_table(table)));
+    assert!(!database.has_table("four"));
+    assert_eq!(rows(&database), "");
+}
+
+#[test]
+fn an_enum_s_new_value_can_be_used_by_the_next_migration() {
+    let database = Server::shared().database();
+    let folder = journal(&[
+        (1, "0000_enum", "CREATE TYPE mood AS ENUM ('sad'); CREATE TABLE t (m mood)"),
+        (2, "0001_add", "ALTER TYPE mood ADD VALUE 'happy'"),
+        (3, "0002_use", "INSERT INTO t VALUES ('happy')"),
+    ]);
+    // Drizzle itself fails here: all that is pending is one transaction to it.
+    migrate(&database, folder.path());
+    native(&database, folder.path());
+    assert_eq!(rows(&database).lines().count(), 3);
+}
+
+#[test]
+fn what_drizzle_ignores_is_said_and_ignored() {
+    let database = Server::shared().database();
+    native(&database, &all());
+    let folder = first(4);
+    let edited = folder.path().join("0000_init.sql");
+    let sql = fs::read_to_string(&edited).unwrap();
+    fs::write(&edited, format!("{sql}-- edited")).unwrap();
+    fs::write(folder.path().join("0009_nobody.sql"), "CREATE TABLE nobody ()").unwrap();
+    fs::write(folder.path().join("0004_late.sql"), "CREATE TABLE late ()").unwrap();
+    let path = folder.path().join("meta/_journal.json");
+    let text = fs::read_to_string(&path).unwrap();
+    let late = r#", {"idx": 4, "version": "7", "when": 1795212000000, "tag": "0004_late", "breakpoints": true}]}"#;
+    fs::write(&path, text.replace("]}", late)).unwrap();
+
+    let before = database.dump();
+    migrate(&database, folder.path())
+        .says("migration 0000_init was edited after it was applied;")
+        .says("migration 0004_late is skipped, as Drizzle skips it")
+        .says("0009_nobody.sql is no migration")
+        .says("none pending");
+    native(&database, folder.path());
+    assert_eq!(database.dump(), before);
+
+    // An older image.
+    migrate(&database, first(3).path())
+        .says("the database is ahead of this image")
+        .says("1795212163160");
+}
+
+#[test]
+fn times_out_of_order_apply_in_the_order_of_the_journal_and_all_or_nothing() {
+    let entries = [
+        (10, "0000_a", "CREATE TABLE a (x int)"),
+        (40, "0001_b", "CREATE TABLE b (x int)"),
+        (30, "0002_c", "ALTER TABLE b ADD c int"),
+        (30, "0003_d", "ALTER TABLE b ADD d int"),
+        (50, "0004_e", "CREATE TABLE e (x int)"),
+    ];
+    let (ours, theirs) = (Server::shared().database(), Server::shared().database());
+    let folder = journal(&entries);
+    // Had 0001_b been recorded alone, Drizzle's rule would skip 0002_c from then on.
+    let mut bad = entries;
+    bad[3].2 = "ALTER TABLE b ADD d intt";
+    run(&ours, journal(&bad).path())
+        .code(76)
+        .says("0003_d.sql:1:21")
+        .says("1 of 5 migrations were applied before it: 0000_a");
+    assert_eq!(rows(&ours).lines().count(), 1);
+    // The sequence does not turn back with a transaction.
+    ours.psql("SELECT setval('drizzle.__drizzle_migrations_id_seq', 1)");
+
+    migrate(&ours, folder.path()).says("migrations 4 applied");
+    native(&theirs, folder.path());
+    assert_eq!(ours.dump(), theirs.dump());
+    migrate(&ours, folder.path()).says("none pending (5 applied before)");
+}
+
+#[test]
+fn a_folder_that_makes_no_sense_is_an_error_before_anything_is_asked() {
+    let fails = |folder: &TempDir, text: &str| {
+        premain(["--migrations"])
+            .with(folder.path())
+            .words(["migrate"])
+            .database("postgres://x@127.0.0.1:1/x")
+            .run()
+            .code(65)
+            .says(text);
+    };
+    let folder = journal(&[(1, "0000_a", "")]);
+    fs::remove_file(folder.path().join("0000_a.sql")).unwrap();
+    fails(&folder, "it names 0000_a, and there is no 0000_a.sql beside it");
+    let path = folder.path().join("meta/_journal.json");
+    fs::write(&path, r#"{"dialect": "mysql", "entries": []}"#).unwrap();
+    fails(&folder, "for mysql, not for postgresql");
+    fs::write(&path, "{\"entries\": [\n{}]}").unwrap();
+    fails(&folder, "line 2");
+}
+
+#[test]
+fn a_row_for_which_drizzle_would_apply_everything_again_is_an_error() {
+    let database = Server::shared().database();
+    migrate(&database, &all());
+    database.psql("UPDATE drizzle.__drizzle_migrations SET created_at = NULL WHERE id = 2");
+    run(&database, &all()).code(65).says("the row of id 2 has no created_at");
+}
+
+#[test]
+fn ten_at_once_apply_each_migration_once() {
+    let database = Server::shared().database();
+    let running: Vec<_> = (0..10)
+        .map(|_| {
+            premain(["--migrations"]).with(all()).words(["true"]).database(database.url()).start()
+        })
+        .collect();
+    for running in running {
+        running.end().code(0);
+    }
+    assert_eq!(rows(&database).lines().count(), 4);
+    assert_eq!(database.psql("SELECT count(*) FROM users"), "2");
+}
