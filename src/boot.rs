@@ -22,12 +22,18 @@ const ROLLBACK: Duration = Duration::from_secs(5);
 /// Boots and becomes the application; returns only if that could not be.
 pub fn run(config: &Config, application: &[OsString], inherited: &Inherited) -> Exit {
     let prepared = match config.boots() {
-        true => in_runtime(inherited, async |shutdown| prepare(config, shutdown).await),
+        true => {
+            in_runtime(inherited, async |shutdown| prepare(config, Goal::Migrated, shutdown).await)
+        }
         // A runtime would be a fifth of what such a start takes.
         false => Ok(Story::WITHOUT_DATABASE),
     };
     let story = match prepared {
         Ok(story) => story,
+        Err(Error::Wait(error)) if config.wait.db_optional && error.exit() == Exit::NotReady => {
+            tracing::warn!("{error}; going on without it (--db-optional): no migration is applied");
+            Story { waited: None, migrations: Migrations::Skipped("not everything was ready") }
+        }
         Err(error) => return report(&error),
     };
     let program = application.first().map(|program| program.to_string_lossy()).unwrap_or_default();
@@ -76,18 +82,14 @@ pub fn in_runtime<T>(
 /// What happened before the application, for the one summary line.
 #[derive(Debug)]
 pub struct Story {
-    waited: Option<Duration>,
-    /// To log in to the database.
-    attempts: Option<u32>,
+    /// For how long, in how many attempts.
+    waited: Option<(Duration, u32)>,
     migrations: Migrations,
 }
 
 impl Story {
-    const WITHOUT_DATABASE: Story = Story {
-        waited: None,
-        attempts: None,
-        migrations: Migrations::Skipped("no database is configured"),
-    };
+    const WITHOUT_DATABASE: Story =
+        Story { waited: None, migrations: Migrations::Skipped("no database is configured") };
 }
 
 /// What became of the migrations.
@@ -102,12 +104,9 @@ enum Migrations {
 impl std::fmt::Display for Story {
     /// `wait 1.2s (7 attempts), migrations 4 applied in 240ms`
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if let Some(waited) = self.waited {
-            write!(f, "wait {}", text::duration(waited))?;
-            if let Some(attempts) = self.attempts {
-                write!(f, " ({})", text::count(attempts as usize, "attempt"))?;
-            }
-            f.write_str(", ")?;
+        if let Some((elapsed, attempts)) = self.waited {
+            let attempts = text::count(attempts as usize, "attempt");
+            write!(f, "wait {} ({attempts}), ", text::duration(elapsed))?;
         }
         match &self.migrations {
             Migrations::Applied(Report { applied: 0, before, .. }) => {
@@ -122,51 +121,52 @@ impl std::fmt::Display for Story {
     }
 }
 
+/// How far to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    /// Everything that is waited for is there.
+    Ready,
+    /// And nothing is pending any more.
+    Migrated,
+}
+
 /// Everything before the application: waits for everything, and applies what is pending.
 ///
 /// # Errors
 /// Whatever came first: [`Error::Stopped`] when it was a signal.
-pub async fn prepare(config: &Config, shutdown: &Shutdown) -> Result<Story, Error> {
+pub async fn prepare(config: &Config, goal: Goal, shutdown: &Shutdown) -> Result<Story, Error> {
     let deadline = Deadline::start(config.wait.timeout);
     let Some(database) = &config.database else {
-        race(shutdown, "waiting", wait::for_targets(&config.wait.targets, deadline)).await??;
+        let ready = wait::for_targets(&config.wait.targets, deadline);
+        let attempts = race(shutdown, "waiting", ready).await??;
         return Ok(Story {
-            waited: (!config.wait.targets.is_empty()).then(|| deadline.elapsed()),
+            waited: (attempts > 0).then(|| (deadline.elapsed(), attempts)),
             ..Story::WITHOUT_DATABASE
         });
     };
     // What is wrong with the folder is said before anybody waits.
-    let source = Source::find(&config.migrate).map_err(migrate::Error::from)?;
+    let source = match goal {
+        Goal::Ready => None,
+        Goal::Migrated => Source::find(&config.migrate).map_err(migrate::Error::from)?,
+    };
 
     let everything = async {
         let targets = wait::for_targets(&config.wait.targets, deadline);
         let ready = wait::for_database(database, Demand::Login, deadline);
-        tokio::try_join!(ready, targets).map(|(ready, ())| ready)
+        tokio::try_join!(ready, targets)
     };
-    let ready = match race(shutdown, "waiting", everything).await? {
-        Ok(ready) => ready,
-        Err(error) if config.wait.db_optional && error.exit() == Exit::NotReady => {
-            tracing::warn!("{error}; going on without it (--db-optional): no migration is applied");
-            return Ok(Story {
-                waited: Some(deadline.elapsed()),
-                attempts: None,
-                migrations: Migrations::Skipped("the database was not ready"),
-            });
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let (waited, attempts) = (Some(deadline.elapsed()), Some(ready.attempts));
-
-    let migrations = match source {
+    let (ready, attempts) = race(shutdown, "waiting", everything).await??;
+    let waited = Some((deadline.elapsed(), ready.attempts.max(attempts)));
+    let story = Story { waited, migrations: Migrations::None };
+    match source {
         None => {
             ready.value.close().await;
-            Migrations::None
+            Ok(story)
         }
-        Some(source) => Migrations::Applied(
-            migrate(config, database, &source, ready.value, deadline, shutdown).await?,
-        ),
-    };
-    Ok(Story { waited, attempts, migrations })
+        Some(source) => {
+            migrate(config, database, &source, ready.value, deadline, shutdown, story).await
+        }
+    }
 }
 
 /// Applies what is pending; goes back to waiting where that takes a server that takes writes.
@@ -177,7 +177,8 @@ async fn migrate(
     mut session: Session,
     deadline: Deadline,
     shutdown: &Shutdown,
-) -> Result<Report, Error> {
+    mut story: Story,
+) -> Result<Story, Error> {
     loop {
         let outcome = tokio::select! {
             biased;
@@ -189,14 +190,19 @@ async fn migrate(
         };
         session.close().await;
         match outcome? {
-            Outcome::Done(report) => return Ok(report),
+            Outcome::Done(report) => {
+                return Ok(Story { migrations: Migrations::Applied(report), ..story });
+            }
             Outcome::NeedsWrites(pending) => {
                 let pending = text::count(pending, "migration");
                 tracing::info!(
                     "{pending} pending, and the server takes no writes: waiting for one that does"
                 );
                 let primary = wait::for_database(database, Demand::Writes, deadline);
-                session = race(shutdown, "waiting for the primary", primary).await??.value;
+                let ready = race(shutdown, "waiting for the primary", primary).await??;
+                let before = story.waited.map_or(0, |(_, attempts)| attempts);
+                story.waited = Some((deadline.elapsed(), before + ready.attempts));
+                session = ready.value;
             }
         }
     }
@@ -205,6 +211,7 @@ async fn migrate(
 /// Cancels what runs and waits for its rollback; a second signal waits for nothing.
 async fn stop(session: Session, shutdown: &Shutdown) {
     let began = Instant::now();
+    tracing::info!("cancelling the migration, and waiting for its rollback");
     tokio::select! {
         biased;
         _ = shutdown.signal() => {}

@@ -245,8 +245,8 @@ pub struct Problem {
 pub enum Problems {
     /// The command line has no meaning.
     Usage(cli::UsageError),
-    /// Some values cannot work; never empty.
-    Values(Vec<Problem>),
+    /// Some values cannot work; never empty. With how to log, as far as that can work.
+    Values(Vec<Problem>, Log),
 }
 
 impl From<cli::UsageError> for Problems {
@@ -260,8 +260,18 @@ impl Problems {
     pub fn exit(&self) -> Exit {
         match self {
             Problems::Usage(_) => Exit::Usage,
-            Problems::Values(list) if list.iter().any(|p| p.name.starts_with("--")) => Exit::Usage,
-            Problems::Values(_) => Exit::Config,
+            Problems::Values(list, _) if list.iter().any(|p| p.name.starts_with("--")) => {
+                Exit::Usage
+            }
+            Problems::Values(..) => Exit::Config,
+        }
+    }
+
+    /// How they are to be told.
+    pub fn log(&self) -> Log {
+        match self {
+            Problems::Usage(_) => Log::default(),
+            Problems::Values(_, log) => *log,
         }
     }
 }
@@ -273,7 +283,7 @@ impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Problems::Usage(error) => error.fmt(f),
-            Problems::Values(list) => {
+            Problems::Values(list, _) => {
                 let lines: Vec<_> = list
                     .iter()
                     .map(|problem| format!("{} {}", problem.name, problem.what))
@@ -285,8 +295,7 @@ impl fmt::Display for Problems {
 }
 
 impl LedgerName {
-    /// `table`, `schema.table`, `"My schema"."my table"`. Unquoted parts keep their case, as every
-    /// migration tool's own setting does.
+    /// `table`, `schema.table`, `"My schema"."my table"`: as in SQL, what is not quoted is lower case.
     ///
     /// # Errors
     /// What a table name looks like.
@@ -304,7 +313,10 @@ impl LedgerName {
                 '"' => quoted = !quoted,
                 '.' if !quoted => parts.push(String::new()),
                 '\0' => return Err(allowed()),
-                other => parts.last_mut().ok_or_else(allowed)?.push(other),
+                other => parts.last_mut().ok_or_else(allowed)?.push(match quoted {
+                    true => other,
+                    false => other.to_ascii_lowercase(),
+                }),
             }
         }
         if quoted || parts.iter().any(String::is_empty) {
@@ -327,10 +339,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_ledger_has_a_table_and_perhaps_a_schema() {
+    fn a_ledger_is_named_as_in_sql() {
         for (text, schema, table) in [
             ("history", None, "history"),
-            ("app.History", Some("app"), "History"),
+            ("app.History", Some("app"), "history"),
             ("\"my app\".\"a.b\"", Some("my app"), "a.b"),
             ("\"say \"\"hi\"\"\"", None, "say \"hi\""),
         ] {
@@ -351,7 +363,8 @@ mod tests {
     fn one_wrong_option_makes_it_wrong_usage() {
         let problem = |name: &str| Problem { name: name.to_owned(), what: "is 'x'".to_owned() };
         let exit = |names: &[&str]| {
-            Problems::Values(names.iter().map(|name| problem(name)).collect()).exit()
+            Problems::Values(names.iter().map(|name| problem(name)).collect(), Log::default())
+                .exit()
         };
         assert_eq!(exit(&["DATABASE_URL"]), Exit::Config);
         assert_eq!(exit(&["DATABASE_URL", "--grace"]), Exit::Usage);

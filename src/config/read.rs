@@ -38,7 +38,7 @@ impl Config {
         wait.targets.extend(found.server);
 
         if !problems.is_empty() {
-            return Err(Problems::Values(problems));
+            return Err(Problems::Values(problems, log));
         }
         Ok(Config {
             command: line.command,

@@ -107,31 +107,40 @@ pub enum ConnectError {
     },
 }
 
+impl ConnectError {
+    /// Whether the answer may be another without encryption: `hostnossl` in `pg_hba.conf` makes
+    /// the server refuse an encrypted login with 28000.
+    fn is_about_encryption(&self) -> bool {
+        match self {
+            ConnectError::Tls { .. } => true,
+            ConnectError::Server { error, .. } => error.code().code() == "28000",
+            _ => false,
+        }
+    }
+}
+
 /// Tries every host, and every address of each, once; the first session that will do is taken.
 ///
 /// # Errors
-/// What the last host said.
-pub async fn connect(database: &Database, demand: Demand) -> Result<Session, ConnectError> {
+/// What each of them said.
+pub async fn connect(database: &Database, demand: Demand) -> Result<Session, Vec<ConnectError>> {
     let limit = database.connect_timeout.unwrap_or(ATTEMPT);
-    let mut last = None;
+    let mut errors = Vec::new();
     for wanted in preferences(database.session) {
         for host in &database.hosts {
             match connect_host(database, host, limit).await {
                 Ok(session) => match unsuitable(&session, *wanted, demand).await {
                     None => return Ok(session),
                     Some(what) => {
-                        last = Some(ConnectError::Unsuitable { at: host.to_string(), what });
+                        errors.push(ConnectError::Unsuitable { at: host.to_string(), what });
                         session.close().await;
                     }
                 },
-                Err(error) => last = Some(error),
+                Err(more) => errors.extend(more),
             }
         }
     }
-    Err(last.unwrap_or_else(|| ConnectError::Impossible {
-        at: database.origin.clone(),
-        what: "it names no host".to_owned(),
-    }))
+    Err(errors)
 }
 
 /// `prefer-standby` is two rounds; everything else is one.
@@ -178,36 +187,29 @@ async fn unsuitable(
     }
 }
 
+/// Asks every address of one host; the limit is each one's own, as libpq has it.
 async fn connect_host(
     database: &Database,
     host: &Host,
     limit: Duration,
-) -> Result<Session, ConnectError> {
-    let stage = Cell::new("the name was not resolved");
-    match tokio::time::timeout(limit, connect_addresses(database, host, &stage)).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(ConnectError::TimedOut { at: host.to_string(), what: stage.get(), limit }),
-    }
-}
-
-async fn connect_addresses(
-    database: &Database,
-    host: &Host,
-    stage: &Cell<&'static str>,
-) -> Result<Session, ConnectError> {
-    let addresses = resolve(host).await?;
-    let mut last = None;
+) -> Result<Session, Vec<ConnectError>> {
+    let late = |what| ConnectError::TimedOut { at: host.to_string(), what, limit };
+    let addresses = match tokio::time::timeout(limit, resolve(host)).await {
+        Ok(Ok(addresses)) => addresses,
+        Ok(Err(error)) => return Err(vec![error]),
+        Err(_) => return Err(vec![late("the name was not resolved")]),
+    };
+    let mut errors = Vec::new();
     for address in addresses {
-        stage.set("nobody took the connection");
-        match connect_address(database, host, &address, stage).await {
-            Ok(session) => return Ok(session),
-            Err(error) => last = Some(error),
+        let stage = Cell::new("nobody took the connection");
+        let attempt = connect_address(database, host, &address, &stage);
+        match tokio::time::timeout(limit, attempt).await {
+            Ok(Ok(session)) => return Ok(session),
+            Ok(Err(error)) => errors.push(error),
+            Err(_) => errors.push(late(stage.get())),
         }
     }
-    Err(last.unwrap_or_else(|| ConnectError::Resolve {
-        host: host.to_string(),
-        source: io::Error::other("no address"),
-    }))
+    Err(errors)
 }
 
 /// Where a connection goes to: also for the second one that a cancel request needs.
@@ -242,8 +244,14 @@ async fn connect_address(
     let origin = Origin { address: address.clone(), host: host.clone(), connector };
     match log_in(database, &origin, stage).await {
         // libpq's `prefer`: what fails encrypted is tried once more in the clear.
-        Err(ConnectError::Tls { .. }) if database.tls.mode == SslMode::Prefer => {
-            log_in(database, &Origin { connector: None, ..origin }, stage).await
+        Err(encrypted)
+            if database.tls.mode == SslMode::Prefer && encrypted.is_about_encryption() =>
+        {
+            match log_in(database, &Origin { connector: None, ..origin }, stage).await {
+                // That it is in the clear may be all that is wrong with the second one.
+                Err(clear) if clear.is_about_encryption() => Err(encrypted),
+                outcome => outcome,
+            }
         }
         outcome => outcome,
     }
@@ -255,8 +263,9 @@ async fn log_in(
     stage: &Cell<&'static str>,
 ) -> Result<Session, ConnectError> {
     let at = origin.host.to_string();
-    let wire = origin.dial().await?;
+    let stream = origin.open().await?;
     stage.set("it takes connections but did not answer");
+    let wire = origin.negotiate(stream).await?;
     let mut config = tokio_postgres::Config::new();
     config.user(&database.user).dbname(&database.name);
     config.application_name(database.application_name.as_deref().unwrap_or("premain"));
@@ -273,16 +282,16 @@ async fn log_in(
     }
     match (wire, &origin.connector) {
         (Wire::Encrypted(stream), Some(connector)) => {
-            // The request for TLS has been answered already (see `dial`): what is left is the
+            // The request for TLS has been answered (see `negotiate`): what is left is the
             // handshake itself, which is what the crate calls direct negotiation.
             config.ssl_mode(pg::SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
             let connected = config.connect_raw(stream, connector.for_host(&origin.host)).await;
-            connected.map(|(client, connection)| session(client, connection, origin))
+            connected.map(|(client, connection)| session(client, connection, origin, database))
         }
         (Wire::Encrypted(stream) | Wire::Clear(stream), _) => {
             config.ssl_mode(pg::SslMode::Disable);
             let connected = config.connect_raw(stream, NoTls).await;
-            connected.map(|(client, connection)| session(client, connection, origin))
+            connected.map(|(client, connection)| session(client, connection, origin, database))
         }
     }
     .map_err(|error| refused(at, error))
@@ -310,12 +319,13 @@ fn session<S, T>(
     client: tokio_postgres::Client,
     connection: Connection<S, T>,
     origin: &Origin,
+    database: &Database,
 ) -> Session
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     T: TlsStream + Unpin + Send + 'static,
 {
-    Session::start(client, connection, origin.clone())
+    Session::start(client, connection, origin.clone(), database.schema.clone())
 }
 
 /// Sorts what the crate reports into our own kinds.
@@ -362,22 +372,28 @@ pub(super) trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
 
 impl Origin {
-    /// Opens a connection and, where TLS is wanted, asks for it.
-    pub(super) async fn dial(&self) -> Result<Wire, ConnectError> {
-        let at = self.host.to_string();
-        let dial = |source| ConnectError::Dial { at: at.clone(), source };
-        let mut stream: Stream = match &self.address {
+    /// Opens a connection.
+    pub(super) async fn open(&self) -> Result<Stream, ConnectError> {
+        let dial = |source| ConnectError::Dial { at: self.host.to_string(), source };
+        Ok(match &self.address {
             Address::Unix(path) => Box::new(UnixStream::connect(path).await.map_err(dial)?),
             Address::Tcp(address) => {
                 let stream = TcpStream::connect(address).await.map_err(dial)?;
                 tune(&stream).map_err(dial)?;
                 Box::new(stream)
             }
-        };
-        let Some(connector) = &self.connector else { return Ok(Wire::Clear(stream)) };
+        })
+    }
 
+    /// Asks for TLS, where it is wanted.
+    pub(super) async fn negotiate(&self, mut stream: Stream) -> Result<Wire, ConnectError> {
         /// `SSLRequest`: its length, and the protocol number that nobody will ever speak.
         const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
+        let Some(connector) = &self.connector else { return Ok(Wire::Clear(stream)) };
+        if connector.direct() {
+            return Ok(Wire::Encrypted(stream));
+        }
+        let at = self.host.to_string();
         let broken = |source| ConnectError::Broken { at: at.clone(), source };
         stream.write_all(&SSL_REQUEST).await.map_err(broken)?;
         let mut answer = [0];
@@ -386,6 +402,8 @@ impl Origin {
             b'S' => Ok(Wire::Encrypted(stream)),
             b'N' if !connector.required() => Ok(Wire::Clear(stream)),
             b'N' => Err(ConnectError::Tls { at, source: TlsError::NotOffered }),
+            // An error of the days before protocol 3, which the server still sends if it cannot fork.
+            b'E' => Err(broken(io::Error::other("the server could not start a process for it"))),
             _ => Err(ConnectError::Impossible {
                 at,
                 what: "what answers there does not speak PostgreSQL's protocol".to_owned(),

@@ -65,7 +65,10 @@ pub async fn run(
     // Whoever held the lock may have applied them all.
     let recorded = match recorded {
         Some(_) => read(session, ledger.as_mut()).await?.unwrap_or_default(),
-        None => create_and_read(session, ledger.as_mut()).await?,
+        None => {
+            create_schema(session).await?;
+            create_and_read(session, ledger.as_mut()).await?
+        }
     };
     let plan = judge(source, &recorded, ledger.as_ref(), Say::OnlyErrors)?;
     let applied = apply_all(session, &plan, ledger.as_ref(), config).await?;
@@ -142,6 +145,25 @@ async fn read(session: &Session, ledger: &mut dyn Ledger) -> Result<Option<Vec<A
         Err(error) if is_absent(&error) => Ok(None),
         Err(error) => Err(unreadable(error, ledger)),
     }
+}
+
+/// Creates the schema that the URL names, as Prisma does. `IF NOT EXISTS` would take the privilege
+/// to create one even where there is nothing to create.
+async fn create_schema(session: &Session) -> Result<(), Error> {
+    let Some(schema) = session.schema() else { return Ok(()) };
+    let name = ledger::quote(schema);
+    let literal = ledger::literal(schema);
+    let sql = format!("SELECT FROM pg_catalog.pg_namespace WHERE nspname = {literal}");
+    let found =
+        session.query(&sql).await.map_err(Error::refused(format!("look for schema {name}")));
+    if found?.first().is_none_or(Vec::is_empty) {
+        session
+            .execute(&format!("CREATE SCHEMA IF NOT EXISTS {name}"))
+            .await
+            .map_err(Error::refused(format!("create the schema {name} that the URL names")))?;
+        tracing::info!("migrations: created the schema {name}");
+    }
+    Ok(())
 }
 
 /// Creates the history table and reads what another replica may have recorded since.

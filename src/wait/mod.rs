@@ -106,27 +106,29 @@ pub async fn for_database(
     deadline: Deadline,
 ) -> Result<Ready<Session>, Error> {
     let what = format!("PostgreSQL ({})", database.origin);
-    until(&what, deadline, async || {
-        connect(database, demand).await.map_err(|error| verdict::of_connect(&error))
+    let silence = Refusal::silence(format!("{database}: no answer"));
+    until(&what, silence, deadline, async || {
+        connect(database, demand).await.map_err(|errors| verdict::of_attempt(&errors))
     })
     .await
 }
 
-/// Waits for all of these at once.
+/// Waits for all of these at once; returns how many attempts the most patient of them took.
 ///
 /// # Errors
 /// [`Error`] for the first that cannot be, or was not ready in time.
-pub async fn for_targets(targets: &[config::Target], deadline: Deadline) -> Result<(), Error> {
-    try_join_all(targets.iter().map(async |target| {
-        until(&target::name(target), deadline, async || target::ask(target).await).await
-    }))
-    .await
-    .map(drop)
+pub async fn for_targets(targets: &[config::Target], deadline: Deadline) -> Result<u32, Error> {
+    let all = try_join_all(targets.iter().map(async |target| {
+        let silence = Refusal::silence("no answer");
+        until(&target::name(target), silence, deadline, async || target::ask(target).await).await
+    }));
+    Ok(all.await?.iter().map(|ready| ready.attempts).max().unwrap_or_default())
 }
 
-/// Asks until the answer is yes, is final, or comes too late.
+/// Asks until the answer is yes, is final, or comes too late; `silence` is what to say if none came.
 async fn until<T>(
     what: &str,
+    silence: Refusal,
     deadline: Deadline,
     mut attempt: impl AsyncFnMut() -> Result<T, Refusal>,
 ) -> Result<Ready<T>, Error> {
@@ -134,37 +136,37 @@ async fn until<T>(
     let mut report = Report::new(what, deadline);
     let mut refused_since: Option<Instant> = None;
     loop {
+        report.attempts += 1;
         let outcome = match deadline.instant() {
             None => attempt().await,
             Some(end) => match tokio::time::timeout_at(end, attempt()).await {
                 Ok(outcome) => outcome,
-                Err(_) => return Err(report.gave_up(Exit::NotReady)),
+                Err(_) => return Err(report.out_of_time(silence)),
             },
         };
         let refusal = match outcome {
-            Ok(value) => return Ok(Ready { value, attempts: report.attempts + 1 }),
+            Ok(value) => return Ok(Ready { value, attempts: report.attempts }),
             Err(refusal) => refusal,
         };
-        let verdict = refusal.verdict;
-        report.refused(refusal);
-        let pace = match verdict {
+        let pace = match refusal.verdict {
             Verdict::Retry(pace) => {
                 refused_since = None;
                 pace
             }
             Verdict::Grace(exit) => {
                 if refused_since.get_or_insert_with(Instant::now).elapsed() >= GRACE {
-                    return Err(report.gave_up(exit));
+                    return Err(report.gave_up(refusal, exit));
                 }
                 Pace::Gentle
             }
-            Verdict::Final(exit) => return Err(report.gave_up(exit)),
+            Verdict::Final(exit) => return Err(report.gave_up(refusal, exit)),
         };
+        report.refused(refusal);
         let pause = pacer.pause(pace, deadline.elapsed());
         match deadline.instant() {
             Some(end) if end <= tokio::time::Instant::now() + pause => {
                 tokio::time::sleep_until(end).await;
-                return Err(report.gave_up(Exit::NotReady));
+                return Err(report.out_of_time(silence));
             }
             _ => tokio::time::sleep(pause).await,
         }
@@ -177,37 +179,49 @@ struct Report<'a> {
     deadline: Deadline,
     attempts: u32,
     last: Option<Refusal>,
+    /// The reasons that were told since the last summary: two that take turns are not a line each.
+    told: Vec<String>,
     spoken: Instant,
 }
 
 impl<'a> Report<'a> {
     fn new(what: &'a str, deadline: Deadline) -> Self {
-        Report { what, deadline, attempts: 0, last: None, spoken: Instant::now() }
+        Report { what, deadline, attempts: 0, last: None, told: Vec::new(), spoken: Instant::now() }
     }
 
     fn refused(&mut self, refusal: Refusal) {
-        self.attempts += 1;
         let what = self.what;
         let reason = &refusal.reason;
-        let changed = self.last.as_ref().is_none_or(|last| last.reason != *reason);
-        if changed && !matches!(refusal.verdict, Verdict::Final(_)) {
+        if !self.told.contains(reason) {
             tracing::info!("waiting for {what}: {reason}");
+            self.told.push(reason.clone());
             self.spoken = Instant::now();
         } else if self.spoken.elapsed() >= SUMMARY {
             let (elapsed, attempts) = (text::duration(self.deadline.elapsed()), self.attempts);
             tracing::info!(
                 "still waiting for {what} after {elapsed} ({attempts} attempts): {reason}"
             );
+            self.told = vec![reason.clone()];
             self.spoken = Instant::now();
         }
         self.last = Some(refusal);
     }
 
-    fn gave_up(self, exit: Exit) -> Error {
+    /// A login that is refused to the end is what it is, however short the time was.
+    fn out_of_time(mut self, silence: Refusal) -> Error {
+        let refusal = self.last.take().unwrap_or(silence);
+        let exit = match refusal.verdict {
+            Verdict::Grace(exit) => exit,
+            Verdict::Retry(_) | Verdict::Final(_) => Exit::NotReady,
+        };
+        self.gave_up(refusal, exit)
+    }
+
+    fn gave_up(self, refusal: Refusal, exit: Exit) -> Error {
         Error {
             what: self.what.to_owned(),
-            refusal: self.last.unwrap_or_else(Refusal::silence),
-            attempts: self.attempts.max(1),
+            refusal,
+            attempts: self.attempts,
             elapsed: self.deadline.elapsed(),
             exit,
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::verdict::{Pace, Refusal, Verdict, of_connect};
+use super::verdict::{Pace, Refusal, Verdict, of_attempt};
 use crate::config::{Database, Host, HttpUrl, Target};
 use crate::database::{ConnectError, Demand, connect};
 use crate::exit::Exit;
@@ -48,14 +48,14 @@ pub(super) async fn ask(target: &Target) -> Result<(), Refusal> {
                     session.close().await;
                     Ok(())
                 }
-                Err(error) => Err(of_connect(&error)),
+                Err(errors) => Err(of_attempt(&errors)),
             },
             Target::PostgresServer { host, port } => server(host, *port).await,
         }
     };
     match tokio::time::timeout(ATTEMPT, asked).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(Refusal::silence()),
+        Err(_) => Err(Refusal::silence("no answer")),
     }
 }
 
@@ -70,19 +70,19 @@ async fn tcp(host: &str, port: u16) -> Result<TcpStream, Refusal> {
 /// Like `pg_isready`: any answer but "starting up" will do, also "who are you?".
 async fn server(host: &str, port: u16) -> Result<(), Refusal> {
     let nobody = Database::nobody(Host::Tcp { host: host.to_owned(), port });
-    let error = match connect(&nobody, Demand::Login).await {
+    let errors = match connect(&nobody, Demand::Login).await {
         Ok(session) => {
             session.close().await;
             return Ok(());
         }
-        Err(error) => error,
+        Err(errors) => errors,
     };
-    let refusal = of_connect(&error);
-    let answered = match error {
+    let refusal = of_attempt(&errors);
+    let answered = errors.iter().any(|error| match error {
         ConnectError::Server { .. } => !matches!(refusal.verdict, Verdict::Retry(_)),
         ConnectError::Impossible { .. } => true,
         _ => false,
-    };
+    });
     if answered { Ok(()) } else { Err(refusal) }
 }
 
@@ -96,12 +96,20 @@ async fn http(url: &HttpUrl) -> Result<(), Refusal> {
         env!("CARGO_PKG_VERSION"),
     );
     let first = if url.tls {
-        let stream = tls::https(stream, &url.host).await.map_err(|error| Refusal {
+        let unproved = |error: tls::TlsError| Refusal {
             reason: error.to_string(),
             verdict: Verdict::Final(Exit::Config),
             remedy: "https:// verifies the certificate; use tcp:// to wait for the port alone",
-        })?;
-        exchange(stream, &request).await
+        };
+        let handshake = tls::https(stream, &url.host).map_err(unproved)?;
+        match handshake.await {
+            Ok(stream) => exchange(stream, &request).await,
+            // A server that goes away in the middle of it may only just be starting.
+            Err(error) => match tls::TlsError::from_io(&error) {
+                Some(error) => return Err(unproved(error)),
+                None => Err(error),
+            },
+        }
     } else {
         exchange(stream, &request).await
     };

@@ -34,18 +34,16 @@ pub enum Verdict {
 pub enum Pace {
     /// Nobody is bothered by the question.
     Brisk,
+    /// The server is there, and about to be ready.
+    Steady,
     /// The server is there and busy.
     Gentle,
 }
 
 impl Refusal {
     /// Nothing was heard at all.
-    pub(super) fn silence() -> Refusal {
-        Refusal {
-            reason: "no answer".to_owned(),
-            verdict: Verdict::Retry(Pace::Brisk),
-            remedy: "is the host right, and may packets pass?",
-        }
+    pub(super) fn silence(reason: impl Into<String>) -> Refusal {
+        Refusal::retry(reason, "is the host right, and may packets pass?")
     }
 
     pub(super) fn retry(reason: impl Into<String>, remedy: &'static str) -> Refusal {
@@ -53,8 +51,30 @@ impl Refusal {
     }
 }
 
-/// Judges a failed attempt to log in.
-pub(super) fn of_connect(error: &ConnectError) -> Refusal {
+/// Judges an attempt that failed at every host: as long as one of them may come to let us in, it can
+/// help to ask again.
+pub(super) fn of_attempt(errors: &[ConnectError]) -> Refusal {
+    let hope = |refusal: &Refusal| match refusal.verdict {
+        Verdict::Retry(_) => 0,
+        Verdict::Grace(_) => 1,
+        Verdict::Final(_) => 2,
+    };
+    let refusals: Vec<_> = errors.iter().map(of_connect).collect();
+    let mut reasons: Vec<&str> = Vec::new();
+    for Refusal { reason, .. } in &refusals {
+        if !reasons.contains(&reason.as_str()) {
+            reasons.push(reason);
+        }
+    }
+    let reason = reasons.join(", ");
+    match refusals.iter().min_by_key(|refusal| hope(refusal)) {
+        Some(best) => Refusal { reason, ..*best },
+        None => Refusal::silence("no host to ask"),
+    }
+}
+
+/// Judges what one host said.
+fn of_connect(error: &ConnectError) -> Refusal {
     use Pace::{Brisk, Gentle};
     use Verdict::{Final, Retry};
     let (verdict, remedy) = match error {
@@ -101,7 +121,7 @@ fn of_server(error: &DbError) -> (Verdict, &'static str) {
     use Verdict::{Final, Grace, Retry};
     match error.code().code() {
         // starting up, shutting down, in recovery
-        "57P03" | "57P01" | "57P02" => (Retry(Pace::Gentle), "the server did not finish starting"),
+        "57P03" | "57P01" | "57P02" => (Retry(Pace::Steady), "the server did not finish starting"),
         "53300" => (Retry(Pace::Gentle), "raise max_connections, or use fewer connections"),
         "28P01" | "28000" => (
             Grace(Exit::Refused),

@@ -11,8 +11,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod config;
+mod logs;
 mod migrating;
 mod refinery;
 mod shutdown;
+mod standby;
 mod status;
+mod targets;
+mod tls;
+mod waiting;
 mod wire;

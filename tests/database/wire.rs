@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::folder;
 use crate::support::postgres::Server;
-use crate::support::premain::premain;
+use crate::support::premain::migrate;
 
 /// Passes everything on, and counts the queries that pass: a round trip each.
 struct Wire {
@@ -81,12 +81,7 @@ fn nothing_pending_is_one_round_trip_and_n_pending_are_n_and_four_at_most() {
     let files: Vec<_> = names.iter().map(|(name, sql)| (name.as_str(), sql.as_str())).collect();
     let migrate = |files: &[(&str, &str)]| {
         let place = folder(files);
-        premain(["--migrations"])
-            .with(place.path())
-            .words(["migrate"])
-            .database(&url)
-            .run()
-            .code(0);
+        migrate(place.path()).database(&url).run().code(0);
         wire.take()
     };
 

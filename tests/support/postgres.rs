@@ -14,6 +14,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
+use super::certificates::Authority;
 use super::{program, wait_for};
 
 /// A server that ends with the test process.
@@ -48,10 +49,30 @@ impl Server {
 
     /// A server that does not run yet, on a port that is already its own.
     pub fn create(settings: &[&str]) -> Server {
+        Server::of(copy_template, settings)
+    }
+
+    /// A streaming replica of this server.
+    pub fn replica(&self) -> Server {
+        let copy = |data: &Path| {
+            let (folder, port) = (data.parent().unwrap(), self.port.to_string());
+            own(folder);
+            let mut command = as_postgres(&bin("pg_basebackup"));
+            command.args(["-R", "--no-sync", "--checkpoint=fast", "-U", "postgres", "-h"]);
+            command.arg(self.socket()).args(["-p", port.as_str(), "-D"]).arg(data);
+            let output = command.output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        };
+        let mut server = Server::of(copy, &[]);
+        server.run();
+        server
+    }
+
+    fn of(fill: impl FnOnce(&Path), settings: &[&str]) -> Server {
         let folder = tempfile::Builder::new().prefix("premain-pg-").tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let data = folder.path().join("data");
-        copy_template(&data);
+        fill(&data);
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut file = File::options().append(true).open(data.join("postgresql.conf")).unwrap();
         let socket = folder.path().display();
@@ -89,16 +110,53 @@ impl Server {
 
     /// Stops it at once, as a crash would.
     pub fn crash(&mut self) {
+        self.end(&["-m", "immediate", "-w", "stop"]);
+    }
+
+    /// Stops it in an orderly way.
+    pub fn stop(&mut self) {
+        self.end(&["-m", "fast", "-w", "stop"]);
+    }
+
+    fn end(&mut self, how: &[&str]) {
         if self.child.is_some() {
             self.thaw();
         }
         if let Some(mut child) = self.child.take() {
-            let mut command = as_postgres(&bin("pg_ctl"));
-            let stopped =
-                command.arg("-D").arg(self.data()).args(["-m", "immediate", "-w", "stop"]);
-            let _ = stopped.stdout(Stdio::null()).stderr(Stdio::null()).status();
+            self.control(how);
             let _ = child.wait();
         }
+    }
+
+    fn control(&self, arguments: &[&str]) {
+        let mut command = as_postgres(&bin("pg_ctl"));
+        command.arg("-D").arg(self.data()).args(arguments);
+        let _ = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    }
+
+    /// Makes it a standby of nobody, from its next start on.
+    pub fn follow(&self) {
+        fs::write(self.data().join("standby.signal"), "").unwrap();
+        own(&self.data());
+    }
+
+    /// Makes a standby the primary, and waits until it takes writes.
+    pub fn promote(&self) {
+        self.control(&["-w", "promote"]);
+    }
+
+    /// One more line of `postgresql.conf`; takes effect at the next start or reload.
+    pub fn set(&self, line: &str) {
+        let file = File::options().append(true).open(self.data().join("postgresql.conf"));
+        writeln!(file.unwrap(), "{line}").unwrap();
+    }
+
+    /// Reads `postgresql.conf` and `pg_hba.conf` again, and waits until that is done.
+    pub fn reload(&self) {
+        let loaded = || self.psql("postgres", "SELECT pg_conf_load_time()");
+        let before = loaded();
+        self.control(&["reload"]);
+        wait_for("the server reads its files again", || (loaded() != before).then_some(()));
     }
 
     /// Stops every process of the server where it stands; connections stay open and silent.
@@ -135,6 +193,16 @@ impl Server {
     /// What the server logged.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// Shows this certificate, `NAME.crt` with its `NAME.key`, from the next start or reload on.
+    pub fn certificate(&self, authority: &Authority, name: &str) {
+        for extension in ["crt", "key"] {
+            let path = self.data().join(format!("server.{extension}"));
+            fs::copy(authority.path(&format!("{name}.{extension}")), &path).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            own(&path);
+        }
     }
 
     /// Who may log in how: replaces `pg_hba.conf`; takes effect at the next start or reload.
@@ -246,15 +314,19 @@ pub struct Open {
 }
 
 impl Open {
-    /// Runs statements and waits until they are done.
-    pub fn send(&mut self, sql: &str) {
+    /// Runs statements, waits until they are done, and returns their rows in lines.
+    pub fn send(&mut self, sql: &str) -> String {
         assert!(sql.ends_with(';'), "psql waits for the rest of: {sql}");
         let input = self.child.stdin.as_mut().unwrap();
         writeln!(input, "{sql}\n\\echo -done-").unwrap();
-        let mut line = String::new();
-        while line.trim_end() != "-done-" {
-            line.clear();
-            assert!(self.output.read_line(&mut line).unwrap() > 0, "psql ended: {sql}");
+        let mut rows = String::new();
+        loop {
+            let begin = rows.len();
+            assert!(self.output.read_line(&mut rows).unwrap() > 0, "psql ended: {sql}");
+            if &rows[begin..] == "-done-\n" {
+                rows.truncate(begin);
+                return rows.trim_end().to_owned();
+            }
         }
     }
 }

@@ -7,11 +7,12 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::wait_for;
+use super::PATIENCE;
 
 /// premain, about to be started, with nothing in its environment but a PATH.
 pub struct Premain(Command);
@@ -40,6 +41,11 @@ pub fn premain<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Prema
     command.args(arguments).env_clear().env("PATH", "/usr/bin:/bin").current_dir("/");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     Premain(command)
+}
+
+/// `premain migrate` with this folder.
+pub fn migrate(folder: &Path) -> Premain {
+    premain(["migrate", "--migrations"]).with(folder)
 }
 
 impl Premain {
@@ -96,14 +102,17 @@ impl Running {
 
     /// Waits until the log holds this.
     pub fn wait_for(&mut self, text: &str) {
-        wait_for(&format!("'{text}' in the log"), || {
+        let started = Instant::now();
+        loop {
             let log = self.log();
-            assert!(
-                log.contains(text) || self.child.try_wait().unwrap().is_none(),
-                "premain ended before it logged '{text}':\n{log}"
-            );
-            log.contains(text).then_some(())
-        });
+            if log.contains(text) {
+                return;
+            }
+            let ended = self.child.try_wait().unwrap().is_some();
+            assert!(!ended, "premain ended before it logged '{text}':\n{log}");
+            assert!(started.elapsed() < PATIENCE, "not in the log in time, '{text}':\n{log}");
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -147,5 +156,10 @@ impl Ended {
     pub fn says_nothing_of(self, text: &str) -> Self {
         assert!(!self.log.contains(text), "'{text}' is in:\n{}", self.log);
         self
+    }
+
+    /// How many lines of the log hold this.
+    pub fn lines_with(&self, text: &str) -> usize {
+        self.log.lines().filter(|line| line.contains(text)).count()
     }
 }

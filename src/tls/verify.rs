@@ -1,0 +1,157 @@
+//! Whether a server's certificate proves what `sslmode` demands, as libpq judges it.
+
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::{CryptoProvider, verify_tls13_signature_with_raw_key};
+use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use x509_cert::der::{Decode, Encode};
+
+use super::{TlsError, certificates, webpki_error};
+use crate::config::RootCertificates;
+
+/// What a certificate has to prove.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// `verify-ca`: a known authority issued it.
+    Authority,
+    /// `verify-full`: and for this very host.
+    AuthorityAndName,
+}
+
+/// Judges certificates. Below `verify-ca` it believes every one, as libpq does, and still checks
+/// that the peer holds the key of the certificate it shows: SCRAM's channel binding relies on that.
+#[derive(Debug)]
+pub(super) struct Verifier {
+    provider: Arc<CryptoProvider>,
+    trust: Option<Trust>,
+}
+
+/// Whom to trust, and how far.
+#[derive(Debug)]
+struct Trust {
+    proof: Proof,
+    roots: Vec<CertificateDer<'static>>,
+    webpki: Arc<WebPkiServerVerifier>,
+}
+
+impl Verifier {
+    /// Demands `proof` by the certificates of a file, or the operating system's.
+    pub(super) fn new(
+        proof: Option<Proof>,
+        roots: Option<&RootCertificates>,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Verifier, TlsError> {
+        let trust = proof.map(|proof| Trust::new(proof, roots, &provider)).transpose()?;
+        Ok(Verifier { provider, trust })
+    }
+}
+
+impl Trust {
+    fn new(
+        proof: Proof,
+        named: Option<&RootCertificates>,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Trust, TlsError> {
+        let mut store = RootCertStore::empty();
+        let roots = match named {
+            Some(RootCertificates::File(path)) => {
+                let roots = certificates(path)?;
+                for root in roots.clone() {
+                    store.add(root).map_err(|error| TlsError::File {
+                        path: path.clone(),
+                        what: "root certificate",
+                        why: error.to_string(),
+                    })?;
+                }
+                roots
+            }
+            Some(RootCertificates::System) | None => {
+                let roots = rustls_native_certs::load_native_certs().certs;
+                store.add_parsable_certificates(roots.iter().cloned());
+                roots
+            }
+        };
+        if store.is_empty() {
+            return Err(TlsError::NoAuthorities);
+        }
+        let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider.clone())
+            .build()
+            .map_err(|error| TlsError::Handshake(Error::General(error.to_string())))?;
+        Ok(Trust { proof, roots, webpki })
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let Some(Trust { proof, roots, webpki }) = &self.trust else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        let any_name = *proof == Proof::Authority;
+        match webpki.verify_server_cert(end_entity, intermediates, name, ocsp_response, now) {
+            // The name is checked last: with this error everything else was in order.
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) if any_name => Ok(ServerCertVerified::assertion()),
+            // As libpq has it, a certificate that vouches for itself is trusted where it is named.
+            Err(Error::InvalidCertificate(ref why))
+                if matches!(webpki_error(why), Some(webpki::Error::CaUsedAsEndEntity))
+                    && roots.contains(end_entity) =>
+            {
+                if !any_name {
+                    verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
+                }
+                Ok(ServerCertVerified::assertion())
+            }
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        match rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms) {
+            // `openssl x509 -req` makes those unless it is told otherwise; their key is as good.
+            Err(Error::InvalidCertificate(why))
+                if matches!(webpki_error(&why), Some(webpki::Error::UnsupportedCertVersion)) =>
+            {
+                let key = public_key(certificate).ok_or(CertificateError::BadEncoding)?;
+                verify_tls13_signature_with_raw_key(message, &key, signature, algorithms)
+            }
+            verified => verified,
+        }
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+fn public_key(certificate: &CertificateDer<'_>) -> Option<SubjectPublicKeyInfoDer<'static>> {
+    let certificate = x509_cert::Certificate::from_der(certificate).ok()?;
+    certificate.tbs_certificate.subject_public_key_info.to_der().ok().map(Into::into)
+}
