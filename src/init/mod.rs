@@ -39,9 +39,11 @@ pub fn run(
         step_forward(Pid::this(), terminal);
         boot(&config, inherited)
     };
-    let forked = match config.boots() {
-        true => sys::fork(),
-        false => sys::fork_and_wait_for_exec(|| child().code()).map(Forked::Parent),
+    // At a terminal a ^Z could stop the child on its way, and with it whoever waits for its exec.
+    let forked = if config.boots() || terminal.is_some() {
+        sys::fork()
+    } else {
+        sys::fork_and_wait_for_exec(|| child().code()).map(Forked::Parent)
     };
     match forked {
         Err(error) => {
