@@ -39,9 +39,11 @@ pub fn run(
         step_forward(Pid::this(), terminal);
         boot(&config, inherited)
     };
-    let forked = match config.boots() {
-        true => sys::fork(),
-        false => sys::fork_and_wait_for_exec(|| child().code()).map(Forked::Parent),
+    // At a terminal a ^Z could stop the child on its way, and with it whoever waits for its exec.
+    let forked = if config.boots() || terminal.is_some() {
+        sys::fork()
+    } else {
+        sys::fork_and_wait_for_exec(|| child().code()).map(Forked::Parent)
     };
     match forked {
         Err(error) => {
@@ -118,9 +120,7 @@ impl Init<'_> {
             // A log line hit a closed pipe; that is nothing to bother the application with.
             Signal::PIPE if own => None,
             signal => {
-                if self.supervisor.is_booting() {
-                    self.look();
-                }
+                self.look();
                 self.tell(Event::Arrived(signal))
             }
         }
@@ -128,36 +128,49 @@ impl Init<'_> {
 
     /// Many may have ended for one SIGCHLD: reaps until there is nobody left to reap.
     fn reap(&mut self) -> Option<Exit> {
-        loop {
-            // While it boots, look before you reap: once it is gone nobody knows what it had been.
-            let which = if self.supervisor.is_booting() {
-                let Some(next) = sys::next_to_reap() else {
-                    return self.tell(Event::Reaped { left: true });
-                };
-                if next == self.child {
-                    self.look();
-                }
-                Some(next)
-            } else {
-                None
-            };
-            match sys::reap(which) {
+        self.look();
+        let (mut killed, mut last) = (0, 0);
+        let left = loop {
+            match self.reap_next() {
                 Reaped::Child(pid, change) if pid == self.child => self.application(change),
                 Reaped::Child(pid, Change::Killed(Signal::KILL)) if !self.killed => {
-                    tracing::warn!(pid = pid.as_raw(), "a process was killed{}", oom::hint());
+                    killed += 1;
+                    last = pid.as_raw();
                 }
                 Reaped::Child(..) => {}
-                Reaped::Nothing => return self.tell(Event::Reaped { left: true }),
-                Reaped::Childless => return self.tell(Event::Reaped { left: false }),
+                Reaped::Nothing => break true,
+                Reaped::Childless => break false,
             }
+        };
+        // One line, even where somebody kills by the dozen.
+        if killed > 0 {
+            let hint = oom::hint();
+            tracing::warn!(
+                pid = last,
+                count = killed,
+                "a child of the application's was killed{hint}"
+            );
         }
+        self.tell(Event::Reaped { left })
+    }
+
+    fn reap_next(&mut self) -> Reaped {
+        if !self.supervisor.is_booting() {
+            return sys::reap(None);
+        }
+        // Look before you reap: once it is gone nobody knows whether it was the application.
+        let next = sys::next_to_reap();
+        if next == Some(self.child) {
+            self.look();
+        }
+        next.map_or(Reaped::Nothing, |next| sys::reap(Some(next)))
     }
 
     /// Finds out whether the boot has become the application. The kernel knows: it lets nobody
     /// change the group of a child that has executed another program (setpgid(2), EACCES), and to
     /// the group that the child is in already it can be changed as often as one likes.
     fn look(&mut self) {
-        if setpgid(self.child, self.child).is_err() {
+        if self.supervisor.is_booting() && setpgid(self.child, self.child).is_err() {
             self.supervisor.launched();
         }
     }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use nix::mount::{MsFlags, mount};
 
-use crate::harness::{Place, Setup, children_of, premain, probe, wait_for};
+use crate::harness::{Place, Setup, children_of, debian, premain, probe, wait_for};
 
 /// A root with premain, the probe, and nothing else.
 fn bare_root() -> tempfile::TempDir {
@@ -92,7 +92,8 @@ fn a_proc_of_another_namespace_is_no_proc() {
     // Its numbers mean other processes: trusting it would kill strangers.
     let script = format!("{} -- {} leave saving 7", premain(), probe());
     let words = ["--pid", "--fork", "/bin/sh", "-c", &script];
-    let mut run = Setup::program(Place::Subreaper, "/usr/bin/unshare", &words).start();
+    let mut run =
+        Setup::program(Place::Subreaper, &debian("unshare", "util-linux"), &words).start();
     run.after("left");
     let end = run.end();
     assert_eq!((end.code, end.lines), (Some(7), vec!["saved".to_owned()]));

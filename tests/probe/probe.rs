@@ -169,6 +169,9 @@ fn leave(how: &str, status: c_int) -> c_int {
         assert_eq!(libc::pipe(pipe.as_mut_ptr()), 0);
         if !fork() {
             libc::read(pipe[0], [0_u8].as_mut_ptr().cast(), 1);
+            if how == "stopped" {
+                libc::waitpid(-1, std::ptr::null_mut(), libc::WUNTRACED);
+            }
             return status;
         }
         let mut term = std::mem::zeroed();
