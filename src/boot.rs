@@ -21,7 +21,14 @@ const ROLLBACK: Duration = Duration::from_secs(5);
 
 /// Boots and becomes the application; returns only if that could not be.
 pub fn run(config: &Config, application: &[OsString], inherited: &Inherited) -> Exit {
-    let story = match in_runtime(inherited, async |shutdown| prepare(config, shutdown).await) {
+    let prepared = match config.boots() {
+        true => {
+            in_runtime(inherited, async |shutdown| prepare(config, Goal::Migrated, shutdown).await)
+        }
+        // A runtime would be a fifth of what such a start takes.
+        false => Ok(Story::WITHOUT_DATABASE),
+    };
+    let story = match prepared {
         Ok(story) => story,
         Err(Error::Wait(error)) if config.wait.db_optional && error.exit() == Exit::NotReady => {
             tracing::warn!("{error}; going on without it (--db-optional): no migration is applied");
@@ -50,6 +57,8 @@ pub fn report(error: &Error) -> Exit {
 ///
 /// # Errors
 /// The work's own, or [`Error::System`].
+// Not a part of its callers, whose stack would then have the room for it where there is no work.
+#[inline(never)]
 pub fn in_runtime<T>(
     inherited: &Inherited,
     work: impl AsyncFnOnce(&Shutdown) -> Result<T, Error>,
@@ -76,6 +85,11 @@ pub struct Story {
     /// For how long, in how many attempts.
     waited: Option<(Duration, u32)>,
     migrations: Migrations,
+}
+
+impl Story {
+    const WITHOUT_DATABASE: Story =
+        Story { waited: None, migrations: Migrations::Skipped("no database is configured") };
 }
 
 /// What became of the migrations.
@@ -107,22 +121,34 @@ impl std::fmt::Display for Story {
     }
 }
 
+/// How far to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    /// Everything that is waited for is there.
+    Ready,
+    /// And nothing is pending any more.
+    Migrated,
+}
+
 /// Everything before the application: waits for everything, and applies what is pending.
 ///
 /// # Errors
 /// Whatever came first: [`Error::Stopped`] when it was a signal.
-pub async fn prepare(config: &Config, shutdown: &Shutdown) -> Result<Story, Error> {
+pub async fn prepare(config: &Config, goal: Goal, shutdown: &Shutdown) -> Result<Story, Error> {
     let deadline = Deadline::start(config.wait.timeout);
     let Some(database) = &config.database else {
         let ready = wait::for_targets(&config.wait.targets, deadline);
         let attempts = race(shutdown, "waiting", ready).await??;
         return Ok(Story {
             waited: (attempts > 0).then(|| (deadline.elapsed(), attempts)),
-            migrations: Migrations::Skipped("no database is configured"),
+            ..Story::WITHOUT_DATABASE
         });
     };
     // What is wrong with the folder is said before anybody waits.
-    let source = Source::find(&config.migrate).map_err(migrate::Error::from)?;
+    let source = match goal {
+        Goal::Ready => None,
+        Goal::Migrated => Source::find(&config.migrate).map_err(migrate::Error::from)?,
+    };
 
     let everything = async {
         let targets = wait::for_targets(&config.wait.targets, deadline);
@@ -131,17 +157,16 @@ pub async fn prepare(config: &Config, shutdown: &Shutdown) -> Result<Story, Erro
     };
     let (ready, attempts) = race(shutdown, "waiting", everything).await??;
     let waited = Some((deadline.elapsed(), ready.attempts.max(attempts)));
-
-    let migrations = match source {
+    let story = Story { waited, migrations: Migrations::None };
+    match source {
         None => {
             ready.value.close().await;
-            Migrations::None
+            Ok(story)
         }
-        Some(source) => Migrations::Applied(
-            migrate(config, database, &source, ready.value, deadline, shutdown).await?,
-        ),
-    };
-    Ok(Story { waited, migrations })
+        Some(source) => {
+            migrate(config, database, &source, ready.value, deadline, shutdown, story).await
+        }
+    }
 }
 
 /// Applies what is pending; goes back to waiting where that takes a server that takes writes.
@@ -152,7 +177,8 @@ async fn migrate(
     mut session: Session,
     deadline: Deadline,
     shutdown: &Shutdown,
-) -> Result<Report, Error> {
+    mut story: Story,
+) -> Result<Story, Error> {
     loop {
         let outcome = tokio::select! {
             biased;
@@ -164,14 +190,19 @@ async fn migrate(
         };
         session.close().await;
         match outcome? {
-            Outcome::Done(report) => return Ok(report),
+            Outcome::Done(report) => {
+                return Ok(Story { migrations: Migrations::Applied(report), ..story });
+            }
             Outcome::NeedsWrites(pending) => {
                 let pending = text::count(pending, "migration");
                 tracing::info!(
                     "{pending} pending, and the server takes no writes: waiting for one that does"
                 );
                 let primary = wait::for_database(database, Demand::Writes, deadline);
-                session = race(shutdown, "waiting for the primary", primary).await??.value;
+                let ready = race(shutdown, "waiting for the primary", primary).await??;
+                let before = story.waited.map_or(0, |(_, attempts)| attempts);
+                story.waited = Some((deadline.elapsed(), before + ready.attempts));
+                session = ready.value;
             }
         }
     }

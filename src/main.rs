@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 
-use premain::config::{self, Command, Config};
+use premain::config::{Command, Config};
 use premain::exit::Exit;
 use premain::sys::Inherited;
 use premain::{commands, conceal, init, launch, log};
@@ -21,7 +21,7 @@ fn run(arguments: Vec<OsString>) -> Exit {
     let config = match Config::read(arguments, std::env::vars_os()) {
         Ok(config) => config,
         Err(problems) => {
-            log::start(config::Log::default());
+            log::start(problems.log());
             tracing::error!("{problems}");
             return problems.exit();
         }

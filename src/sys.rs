@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::sched::{CloneCb, CloneFlags};
 use nix::sys::signalfd::SignalFd;
 use nix::unistd::Pid;
 use tokio::io::unix::AsyncFd;
@@ -286,14 +287,34 @@ pub enum Forked {
 ///
 /// # Errors
 /// No more processes, or no memory.
-pub fn fork() -> io::Result<Forked> {
+pub fn fork() -> nix::Result<Forked> {
     // SAFETY: a process has one thread until somebody starts another. premain forks before it
     // starts the runtime of the boot, so no lock can be held by a thread that the child lacks.
     match unsafe { libc::fork() } {
-        -1 => Err(io::Error::last_os_error()),
+        -1 => Err(Errno::last()),
         0 => Ok(Forked::Child),
         pid => Ok(Forked::Parent(Pid::from_raw(pid))),
     }
+}
+
+/// Runs `child` in a new process that borrows this one's memory, and returns when it has executed
+/// another program, or has ended with the status that `child` returned.
+///
+/// This is vfork(2): nothing is copied that the `execve` would throw away, which is a quarter of
+/// what a start takes. For a child that gets there straight away: meanwhile nobody is here.
+///
+/// # Errors
+/// No more processes, or no memory.
+pub fn fork_and_wait_for_exec(child: impl FnOnce() -> u8) -> nix::Result<Pid> {
+    // Only what is touched of it comes into being.
+    let mut stack = vec![0; 512 * 1024];
+    let mut child = Some(child);
+    let run = Box::new(|| child.take().map_or(0, |child| isize::from(child()))) as CloneCb<'_>;
+    let flags = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK;
+    // SAFETY: the only thread of this process sleeps until the child is done with its memory, so
+    // that nothing is accessed by two, and everything borrowed outlives its use. The child has a
+    // stack of its own, 512 kB, of which launching a program takes a tenth.
+    unsafe { nix::sched::clone(run, &mut stack, flags, Some(libc::SIGCHLD)) }
 }
 
 /// What became of a child.

@@ -4,19 +4,24 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::{CryptoProvider, ring, verify_tls13_signature_with_raw_key};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{
+    CertificateDer, PrivateKeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime,
+};
+use rustls::server::ParsedCertificate;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore,
+    SignatureScheme,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_rustls::{Connect, TlsConnector};
+use x509_cert::der::{Decode, Encode};
 
 use crate::config::{Host, RootCertificates, SslMode, Tls};
 
@@ -57,13 +62,36 @@ impl TlsError {
 }
 
 fn explain(error: &rustls::Error) -> String {
-    let rustls::Error::InvalidCertificate(why) = error else {
-        return format!("the TLS handshake failed: {error}");
+    let why = match error {
+        rustls::Error::InvalidCertificate(why) => why,
+        rustls::Error::AlertReceived(
+            AlertDescription::CertificateRequired
+            | AlertDescription::UnknownCA
+            | AlertDescription::BadCertificate
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown,
+        ) => {
+            return format!(
+                "the server does not accept our client certificate ({error}); \
+                 give it one that it trusts in sslcert and sslkey"
+            );
+        }
+        _ => return format!("the TLS handshake failed: {error}"),
     };
     match why {
         CertificateError::UnknownIssuer => {
             "the server's certificate was not issued by a known authority; \
              name the right one in sslrootcert"
+                .to_owned()
+        }
+        CertificateError::BadSignature => {
+            "the server's certificate was not issued by a known authority, but by another one of \
+             the same name; name the right one in sslrootcert"
+                .to_owned()
+        }
+        CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => {
+            "the server's certificate has no subjectAltName, and its common name does not count; \
+             issue it with one, or use sslmode=verify-ca"
                 .to_owned()
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
@@ -74,7 +102,30 @@ fn explain(error: &rustls::Error) -> String {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             format!("the server's certificate has expired ({error}); renew it")
         }
-        _ => format!("the server's certificate is not acceptable: {error}"),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            format!("the server's certificate is not valid yet ({error}); is this clock right?")
+        }
+        _ => match webpki_error(why) {
+            Some(webpki::Error::CaUsedAsEndEntity) => {
+                "the server's certificate is an authority's own; \
+                 name that very certificate in sslrootcert to trust it"
+                    .to_owned()
+            }
+            Some(webpki::Error::UnsupportedCertVersion) => {
+                "the server's certificate is of X.509 version 1, without any extension; issue it \
+                 again with a subjectAltName (openssl x509 -req -extfile)"
+                    .to_owned()
+            }
+            _ => format!("the server's certificate is not acceptable: {error}"),
+        },
+    }
+}
+
+/// What the verifier said where rustls has no word for it.
+fn webpki_error(error: &CertificateError) -> Option<&webpki::Error> {
+    match error {
+        CertificateError::Other(error) => error.0.downcast_ref(),
+        _ => None,
     }
 }
 
@@ -100,8 +151,10 @@ impl Connector {
         };
         let verifier: Arc<dyn ServerCertVerifier> = match verify {
             Verify::Nothing => Arc::new(Unverified(provider.clone())),
-            Verify::Authority => Arc::new(AnyName(authorities(tls.root.as_ref(), &provider)?)),
-            Verify::AuthorityAndName => authorities(tls.root.as_ref(), &provider)?,
+            Verify::Authority | Verify::AuthorityAndName => {
+                let (roots, webpki) = authorities(tls.root.as_ref(), &provider)?;
+                Arc::new(Verified { roots, webpki, verify })
+            }
         };
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -162,7 +215,7 @@ impl Connector {
 /// The handshake for an `https://` target: always verified, with the system's authorities.
 pub(crate) fn https(stream: TcpStream, host: &str) -> Result<Connect<TcpStream>, TlsError> {
     let provider = Arc::new(ring::default_provider());
-    let verifier = authorities(None, &provider)?;
+    let (_, verifier) = authorities(None, &provider)?;
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Handshake)?
@@ -173,38 +226,44 @@ pub(crate) fn https(stream: TcpStream, host: &str) -> Result<Connect<TcpStream>,
     Ok(TlsConnector::from(Arc::new(config)).connect(name, stream))
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verify {
     Nothing,
     Authority,
     AuthorityAndName,
 }
 
+/// Whom to trust: a file's certificates, or the operating system's.
 fn authorities(
-    root: Option<&RootCertificates>,
+    named: Option<&RootCertificates>,
     provider: &Arc<CryptoProvider>,
-) -> Result<Arc<WebPkiServerVerifier>, TlsError> {
+) -> Result<(Vec<CertificateDer<'static>>, Arc<WebPkiServerVerifier>), TlsError> {
     let mut store = RootCertStore::empty();
-    match root {
+    let roots = match named {
         Some(RootCertificates::File(path)) => {
-            for certificate in certificates(path)? {
-                store.add(certificate).map_err(|error| TlsError::File {
+            let roots = certificates(path)?;
+            for root in roots.clone() {
+                store.add(root).map_err(|error| TlsError::File {
                     path: path.clone(),
                     what: "root certificate",
                     why: error.to_string(),
                 })?;
             }
+            roots
         }
         Some(RootCertificates::System) | None => {
-            store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            let roots = rustls_native_certs::load_native_certs().certs;
+            store.add_parsable_certificates(roots.iter().cloned());
+            roots
         }
-    }
+    };
     if store.is_empty() {
         return Err(TlsError::NoAuthorities);
     }
-    WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider.clone())
+    let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider.clone())
         .build()
-        .map_err(|error| TlsError::Handshake(rustls::Error::General(error.to_string())))
+        .map_err(|error| TlsError::Handshake(rustls::Error::General(error.to_string())))?;
+    Ok((roots, webpki))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
@@ -264,12 +323,17 @@ impl ServerCertVerifier for Unverified {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(
-            message,
-            cert,
-            dss,
-            &self.0.signature_verification_algorithms,
-        )
+        let algorithms = &self.0.signature_verification_algorithms;
+        match rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms) {
+            // `openssl x509 -req` makes those unless it is told otherwise; their key is as good.
+            Err(rustls::Error::InvalidCertificate(why))
+                if matches!(webpki_error(&why), Some(webpki::Error::UnsupportedCertVersion)) =>
+            {
+                let key = public_key(cert).ok_or(CertificateError::BadEncoding)?;
+                verify_tls13_signature_with_raw_key(message, &key, dss, algorithms)
+            }
+            verified => verified,
+        }
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -277,11 +341,20 @@ impl ServerCertVerifier for Unverified {
     }
 }
 
-/// `verify-ca`: a known authority, whatever the name.
-#[derive(Debug)]
-struct AnyName(Arc<WebPkiServerVerifier>);
+fn public_key(certificate: &CertificateDer<'_>) -> Option<SubjectPublicKeyInfoDer<'static>> {
+    let certificate = x509_cert::Certificate::from_der(certificate).ok()?;
+    certificate.tbs_certificate.subject_public_key_info.to_der().ok().map(Into::into)
+}
 
-impl ServerCertVerifier for AnyName {
+/// `verify-ca` and `verify-full`: a known authority, and in the latter case the right name.
+#[derive(Debug)]
+struct Verified {
+    roots: Vec<CertificateDer<'static>>,
+    webpki: Arc<WebPkiServerVerifier>,
+    verify: Verify,
+}
+
+impl ServerCertVerifier for Verified {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -290,13 +363,29 @@ impl ServerCertVerifier for AnyName {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let verified =
-            self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        let any_name = self.verify != Verify::AuthorityAndName;
+        let verified = self.webpki.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        );
         match verified {
             // The name is checked last: with this error everything else was in order.
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
+            )) if any_name => Ok(ServerCertVerified::assertion()),
+            // As libpq has it, a certificate that vouches for itself is trusted where it is named.
+            Err(rustls::Error::InvalidCertificate(ref why))
+                if matches!(webpki_error(why), Some(webpki::Error::CaUsedAsEndEntity))
+                    && self.roots.contains(end_entity) =>
+            {
+                if !any_name {
+                    verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                }
+                Ok(ServerCertVerified::assertion())
+            }
             verified => verified,
         }
     }
@@ -307,7 +396,7 @@ impl ServerCertVerifier for AnyName {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls12_signature(message, cert, dss)
+        self.webpki.verify_tls12_signature(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -316,10 +405,10 @@ impl ServerCertVerifier for AnyName {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls13_signature(message, cert, dss)
+        self.webpki.verify_tls13_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.webpki.supported_verify_schemes()
     }
 }

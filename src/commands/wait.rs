@@ -1,7 +1,7 @@
 //! `premain wait`: wait for the database and every other target, and do nothing more.
 
-use crate::boot;
-use crate::config::{Config, Migrate, SourceChoice};
+use crate::boot::{self, Goal};
+use crate::config::Config;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::shutdown::Shutdown;
@@ -10,9 +10,7 @@ pub(super) async fn run(config: &Config, shutdown: &Shutdown) -> Result<Exit, Er
     if config.database.is_none() && config.wait.targets.is_empty() {
         return Err(Error::NoDatabase("wait"));
     }
-    let nothing = Migrate { source: SourceChoice::None, ..config.migrate.clone() };
-    let config = Config { migrate: nothing, ..config.clone() };
-    let story = boot::prepare(&config, shutdown).await?;
+    let story = boot::prepare(config, Goal::Ready, shutdown).await?;
     tracing::info!("{story}");
     Ok(Exit::Success)
 }

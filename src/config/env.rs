@@ -130,10 +130,10 @@ impl Environment {
         };
         let mut resolved = Vec::new();
         self.variables
-            .iter()
+            .into_iter()
             .filter_map(|(name, value)| {
                 let plain = name.to_str().and_then(plain_name);
-                if is_dropped(name) || plain.is_some_and(|plain| is_dropped(plain.as_ref())) {
+                if is_dropped(&name) || plain.is_some_and(|plain| is_dropped(plain.as_ref())) {
                     return None;
                 }
                 if let Some(plain) = plain {
@@ -144,7 +144,7 @@ impl Environment {
                 }
                 // The empty variable that its file has a value for.
                 let replaced = name.to_str().is_some_and(|name| from_file(name).is_some());
-                (!replaced).then(|| (name.clone(), value.clone()))
+                (!replaced).then_some((name, value))
             })
             .collect()
     }

@@ -128,7 +128,10 @@ pub(super) fn find(
     warnings: &mut Vec<String>,
 ) -> Found {
     let known = environment.with_prefix("").filter(|(name, _)| NAMES.contains(name));
-    let pairs = known.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let mut pairs = known.map(|(name, value)| (name.to_owned(), value.to_owned())).peekable();
+    if pairs.peek().is_none() {
+        return Found::default();
+    }
     // Every field is an optional string: there is nothing for envy to refuse.
     let variables = envy::from_iter(pairs).unwrap_or_default();
     let search = Search { environment, variables };

@@ -58,6 +58,13 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
+impl Config {
+    /// Whether there is anything to do before the application is launched.
+    pub fn boots(&self) -> bool {
+        self.database.is_some() || !self.wait.targets.is_empty()
+    }
+}
+
 /// How premain logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Log {
@@ -133,8 +140,6 @@ pub struct Migrate {
     pub format: Option<Format>,
     /// The history table, where it was named.
     pub ledger: Option<LedgerName>,
-    /// The schema that the connection string names, as Prisma's do.
-    pub schema: Option<String>,
     /// How long to wait for the advisory lock; `None` for ever.
     pub lock_timeout: Option<Duration>,
     /// How long a statement may queue for a table lock; `None` for ever.
@@ -267,8 +272,8 @@ pub struct Problem {
 pub enum Problems {
     /// The command line has no meaning.
     Usage(cli::UsageError),
-    /// Some values cannot work; never empty.
-    Values(Vec<Problem>),
+    /// Some values cannot work; never empty. With how to log, as far as that can work.
+    Values(Vec<Problem>, Log),
 }
 
 impl From<cli::UsageError> for Problems {
@@ -282,8 +287,18 @@ impl Problems {
     pub fn exit(&self) -> Exit {
         match self {
             Problems::Usage(_) => Exit::Usage,
-            Problems::Values(list) if list.iter().any(|p| p.name.starts_with("--")) => Exit::Usage,
-            Problems::Values(_) => Exit::Config,
+            Problems::Values(list, _) if list.iter().any(|p| p.name.starts_with("--")) => {
+                Exit::Usage
+            }
+            Problems::Values(..) => Exit::Config,
+        }
+    }
+
+    /// How they are to be told.
+    pub fn log(&self) -> Log {
+        match self {
+            Problems::Usage(_) => Log::default(),
+            Problems::Values(_, log) => *log,
         }
     }
 }
@@ -295,7 +310,7 @@ impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Problems::Usage(error) => error.fmt(f),
-            Problems::Values(list) => {
+            Problems::Values(list, _) => {
                 let lines: Vec<_> = list
                     .iter()
                     .map(|problem| format!("{} {}", problem.name, problem.what))
@@ -375,7 +390,8 @@ mod tests {
     fn one_wrong_option_makes_it_wrong_usage() {
         let problem = |name: &str| Problem { name: name.to_owned(), what: "is 'x'".to_owned() };
         let exit = |names: &[&str]| {
-            Problems::Values(names.iter().map(|name| problem(name)).collect()).exit()
+            Problems::Values(names.iter().map(|name| problem(name)).collect(), Log::default())
+                .exit()
         };
         assert_eq!(exit(&["DATABASE_URL"]), Exit::Config);
         assert_eq!(exit(&["DATABASE_URL", "--grace"]), Exit::Usage);

@@ -26,7 +26,7 @@ impl Config {
 
         let log = reader.log(&raw);
         let init = reader.init(&raw);
-        let mut migrate = reader.migrate(&raw);
+        let migrate = reader.migrate(&raw);
         let status = reader.status(&raw);
         let mut wait = reader.wait(&raw);
         let user = reader.read("user", raw.user.as_deref(), User::parse);
@@ -36,10 +36,9 @@ impl Config {
 
         let found = environment.databases(&mut problems, &mut warnings);
         wait.targets.extend(found.server);
-        migrate.schema = found.database.as_ref().and_then(|database| database.schema.clone());
 
         if !problems.is_empty() {
-            return Err(Problems::Values(problems));
+            return Err(Problems::Values(problems, log));
         }
         Ok(Config {
             command: line.command,
@@ -112,7 +111,6 @@ impl Reader<'_> {
             source: source.unwrap_or(SourceChoice::Auto),
             format,
             ledger,
-            schema: None,
             lock_timeout: lock_timeout.unwrap_or(Some(Duration::from_mins(5))),
             ddl_lock_timeout: ddl_lock_timeout.unwrap_or(Some(Duration::from_secs(5))),
             ddl_retries: ddl_retries.unwrap_or(10),
@@ -181,6 +179,10 @@ impl<'a> Reader<'a> {
     }
 
     fn raw(&mut self) -> Raw {
+        if self.merged.is_empty() {
+            // The usual case, and serde would be the dearest part of the start.
+            return Raw::default();
+        }
         // Every field is an optional string: there is nothing for envy to refuse.
         envy::prefixed(PREFIX).from_iter(std::mem::take(&mut self.merged)).unwrap_or_default()
     }

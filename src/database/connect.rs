@@ -122,7 +122,7 @@ impl ConnectError {
 /// Tries every host, and every address of each, once; the first session that will do is taken.
 ///
 /// # Errors
-/// What each host said; never empty.
+/// What each of them said.
 pub async fn connect(database: &Database, demand: Demand) -> Result<Session, Vec<ConnectError>> {
     let limit = database.connect_timeout.unwrap_or(ATTEMPT);
     let mut errors = Vec::new();
@@ -136,7 +136,7 @@ pub async fn connect(database: &Database, demand: Demand) -> Result<Session, Vec
                         session.close().await;
                     }
                 },
-                Err(error) => errors.push(error),
+                Err(more) => errors.extend(more),
             }
         }
     }
@@ -187,36 +187,29 @@ async fn unsuitable(
     }
 }
 
+/// Asks every address of one host; the limit is each one's own, as libpq has it.
 async fn connect_host(
     database: &Database,
     host: &Host,
     limit: Duration,
-) -> Result<Session, ConnectError> {
-    let stage = Cell::new("the name was not resolved");
-    match tokio::time::timeout(limit, connect_addresses(database, host, &stage)).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(ConnectError::TimedOut { at: host.to_string(), what: stage.get(), limit }),
-    }
-}
-
-async fn connect_addresses(
-    database: &Database,
-    host: &Host,
-    stage: &Cell<&'static str>,
-) -> Result<Session, ConnectError> {
-    let addresses = resolve(host).await?;
-    let mut last = None;
+) -> Result<Session, Vec<ConnectError>> {
+    let late = |what| ConnectError::TimedOut { at: host.to_string(), what, limit };
+    let addresses = match tokio::time::timeout(limit, resolve(host)).await {
+        Ok(Ok(addresses)) => addresses,
+        Ok(Err(error)) => return Err(vec![error]),
+        Err(_) => return Err(vec![late("the name was not resolved")]),
+    };
+    let mut errors = Vec::new();
     for address in addresses {
-        stage.set("nobody took the connection");
-        match connect_address(database, host, &address, stage).await {
-            Ok(session) => return Ok(session),
-            Err(error) => last = Some(error),
+        let stage = Cell::new("nobody took the connection");
+        let attempt = connect_address(database, host, &address, &stage);
+        match tokio::time::timeout(limit, attempt).await {
+            Ok(Ok(session)) => return Ok(session),
+            Ok(Err(error)) => errors.push(error),
+            Err(_) => errors.push(late(stage.get())),
         }
     }
-    Err(last.unwrap_or_else(|| ConnectError::Resolve {
-        host: host.to_string(),
-        source: io::Error::other("no address"),
-    }))
+    Err(errors)
 }
 
 /// Where a connection goes to: also for the second one that a cancel request needs.
@@ -251,8 +244,14 @@ async fn connect_address(
     let origin = Origin { address: address.clone(), host: host.clone(), connector };
     match log_in(database, &origin, stage).await {
         // libpq's `prefer`: what fails encrypted is tried once more in the clear.
-        Err(error) if database.tls.mode == SslMode::Prefer && error.is_about_encryption() => {
-            log_in(database, &Origin { connector: None, ..origin }, stage).await
+        Err(encrypted)
+            if database.tls.mode == SslMode::Prefer && encrypted.is_about_encryption() =>
+        {
+            match log_in(database, &Origin { connector: None, ..origin }, stage).await {
+                // That it is in the clear may be all that is wrong with the second one.
+                Err(clear) if clear.is_about_encryption() => Err(encrypted),
+                outcome => outcome,
+            }
         }
         outcome => outcome,
     }
@@ -287,12 +286,12 @@ async fn log_in(
             // handshake itself, which is what the crate calls direct negotiation.
             config.ssl_mode(pg::SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
             let connected = config.connect_raw(stream, connector.for_host(&origin.host)).await;
-            connected.map(|(client, connection)| session(client, connection, origin))
+            connected.map(|(client, connection)| session(client, connection, origin, database))
         }
         (Wire::Encrypted(stream) | Wire::Clear(stream), _) => {
             config.ssl_mode(pg::SslMode::Disable);
             let connected = config.connect_raw(stream, NoTls).await;
-            connected.map(|(client, connection)| session(client, connection, origin))
+            connected.map(|(client, connection)| session(client, connection, origin, database))
         }
     }
     .map_err(|error| refused(at, error))
@@ -320,12 +319,13 @@ fn session<S, T>(
     client: tokio_postgres::Client,
     connection: Connection<S, T>,
     origin: &Origin,
+    database: &Database,
 ) -> Session
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     T: TlsStream + Unpin + Send + 'static,
 {
-    Session::start(client, connection, origin.clone())
+    Session::start(client, connection, origin.clone(), database.schema.clone())
 }
 
 /// Sorts what the crate reports into our own kinds.
@@ -402,6 +402,8 @@ impl Origin {
             b'S' => Ok(Wire::Encrypted(stream)),
             b'N' if !connector.required() => Ok(Wire::Clear(stream)),
             b'N' => Err(ConnectError::Tls { at, source: TlsError::NotOffered }),
+            // An error of the days before protocol 3, which the server still sends if it cannot fork.
+            b'E' => Err(broken(io::Error::other("the server could not start a process for it"))),
             _ => Err(ConnectError::Impossible {
                 at,
                 what: "what answers there does not speak PostgreSQL's protocol".to_owned(),

@@ -28,22 +28,27 @@ use terminal::Terminal;
 pub fn run(
     config: Config,
     inherited: &Inherited,
-    boot: impl FnOnce(&Config, &Inherited) -> Exit,
+    boot: impl Fn(&Config, &Inherited) -> Exit,
 ) -> Exit {
     adopt_orphans();
     if let Some(signal) = config.init.pdeathsig {
         sys::set_parent_death_signal(signal);
     }
     let terminal = Terminal::find();
-    match sys::fork() {
+    let child = || {
+        step_forward(Pid::this(), terminal);
+        boot(&config, inherited)
+    };
+    let forked = match config.boots() {
+        true => sys::fork(),
+        false => sys::fork_and_wait_for_exec(|| child().code()).map(Forked::Parent),
+    };
+    match forked {
         Err(error) => {
             tracing::error!("cannot start a process for the application: {error}");
             Exit::System
         }
-        Ok(Forked::Child) => {
-            step_forward(Pid::this(), terminal);
-            boot(&config, inherited)
-        }
+        Ok(Forked::Child) => child(),
         Ok(Forked::Parent(child)) => {
             // Whoever of the two comes first: the group is there before a signal is forwarded.
             let _ = setpgid(child, child);

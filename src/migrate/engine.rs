@@ -165,7 +165,8 @@ async fn read(
     }
 }
 
-/// Creates the history table and reads what another replica may have recorded since.
+/// Creates the history table, and the schema that the URL names, and reads what another replica may
+/// have recorded since.
 async fn create_and_read(
     session: &Session,
     source: &Source,
@@ -173,14 +174,15 @@ async fn create_and_read(
 ) -> Result<Vec<Applied>, Error> {
     // Another replica's table is no news to anybody.
     let quietly = "SET LOCAL client_min_messages = warning";
-    let create = ledger.create();
-    let sql = format!("{quietly}; {}; {}", create.join("; "), ledger.read());
+    let mut create = vec![quietly.to_owned()];
+    create.extend(session.schema().map(ledger::create_schema));
+    create.extend(ledger.create());
+    let sql = format!("{}; {}", create.join("; "), ledger.read());
     let results = session
         .query(&sql)
         .await
         .map_err(Error::refused(format!("create the history table {}", ledger.table())))?;
-    // The results of SET and CREATE come first.
-    let rows = results.get(1 + create.len()..).unwrap_or_default();
+    let rows = results.get(create.len()..).unwrap_or_default();
     Ok(ledger.parse(rows, &source.migrations)?)
 }
 

@@ -179,26 +179,29 @@ struct Report<'a> {
     deadline: Deadline,
     attempts: u32,
     last: Option<Refusal>,
+    /// The reasons that were told since the last summary: two that take turns are not a line each.
+    told: Vec<String>,
     spoken: Instant,
 }
 
 impl<'a> Report<'a> {
     fn new(what: &'a str, deadline: Deadline) -> Self {
-        Report { what, deadline, attempts: 0, last: None, spoken: Instant::now() }
+        Report { what, deadline, attempts: 0, last: None, told: Vec::new(), spoken: Instant::now() }
     }
 
     fn refused(&mut self, refusal: Refusal) {
         let what = self.what;
         let reason = &refusal.reason;
-        let changed = self.last.as_ref().is_none_or(|last| last.reason != *reason);
-        if changed {
+        if !self.told.contains(reason) {
             tracing::info!("waiting for {what}: {reason}");
+            self.told.push(reason.clone());
             self.spoken = Instant::now();
         } else if self.spoken.elapsed() >= SUMMARY {
             let (elapsed, attempts) = (text::duration(self.deadline.elapsed()), self.attempts);
             tracing::info!(
                 "still waiting for {what} after {elapsed} ({attempts} attempts): {reason}"
             );
+            self.told = vec![reason.clone()];
             self.spoken = Instant::now();
         }
         self.last = Some(refusal);

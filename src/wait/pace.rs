@@ -15,7 +15,11 @@ const FIRST: Duration = Duration::from_millis(25);
 const BRISK: Duration = Duration::from_millis(54);
 const BRISK_JITTER: f64 = 0.07;
 
-/// A server that answers "starting up" or "too many connections" has work to do.
+/// A server that answers "starting up" has work to do, and will soon be done.
+const STEADY: Duration = Duration::from_millis(100);
+const STEADY_JITTER: f64 = 0.15;
+
+/// One that answers "too many connections" has more than enough of them.
 const GENTLE: Duration = Duration::from_millis(250);
 const GENTLE_JITTER: f64 = 0.2;
 
@@ -48,6 +52,7 @@ impl Pacer {
         let (cap, jitter) = match pace {
             _ if elapsed >= PATIENT_AFTER => (PATIENT, PATIENT_JITTER),
             Pace::Gentle => (GENTLE, GENTLE_JITTER),
+            Pace::Steady => (STEADY, STEADY_JITTER),
             Pace::Brisk => (BRISK, BRISK_JITTER),
         };
         self.backoff.max_interval = cap;
@@ -65,7 +70,7 @@ mod tests {
 
     #[test]
     fn the_second_attempt_comes_within_50_ms() {
-        for pace in [Pace::Brisk, Pace::Gentle] {
+        for pace in [Pace::Brisk, Pace::Steady, Pace::Gentle] {
             assert!(Pacer::new().pause(pace, Duration::ZERO) < Duration::from_millis(50));
         }
     }

@@ -34,6 +34,8 @@ pub enum Verdict {
 pub enum Pace {
     /// Nobody is bothered by the question.
     Brisk,
+    /// The server is there, and about to be ready.
+    Steady,
     /// The server is there and busy.
     Gentle,
 }
@@ -119,7 +121,7 @@ fn of_server(error: &DbError) -> (Verdict, &'static str) {
     use Verdict::{Final, Grace, Retry};
     match error.code().code() {
         // starting up, shutting down, in recovery
-        "57P03" | "57P01" | "57P02" => (Retry(Pace::Gentle), "the server did not finish starting"),
+        "57P03" | "57P01" | "57P02" => (Retry(Pace::Steady), "the server did not finish starting"),
         "53300" => (Retry(Pace::Gentle), "raise max_connections, or use fewer connections"),
         "28P01" | "28000" => (
             Grace(Exit::Refused),

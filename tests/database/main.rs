@@ -11,8 +11,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod config;
 mod drizzle;
 mod drizzle1;
+mod logs;
 mod migrating;
 mod prisma;
 mod refinery;
@@ -21,5 +23,6 @@ mod sql;
 mod standby;
 mod status;
 mod targets;
+mod tls;
 mod waiting;
 mod wire;

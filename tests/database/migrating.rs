@@ -2,7 +2,7 @@
 
 use crate::support::folder;
 use crate::support::postgres::Server;
-use crate::support::premain::premain;
+use crate::support::premain::{migrate, premain};
 
 #[test]
 fn what_is_embedded_is_applied_before_the_application_starts() {
@@ -71,9 +71,7 @@ fn detail_hint_and_constraint_are_shown() {
         "V1__twice.sql",
         "CREATE TABLE t (a int CONSTRAINT only_once UNIQUE);\nINSERT INTO t VALUES (1), (1);",
     )]);
-    premain(["--migrations"])
-        .with(place.path())
-        .words(["migrate"])
+    migrate(place.path())
         .database(database.url())
         .run()
         .code(76)
@@ -111,7 +109,7 @@ fn a_role_that_may_only_read_the_history_table_will_do_when_nothing_is_pending()
     let server = Server::shared();
     let database = server.database();
     let place = folder(&[("V1__t.sql", "CREATE TABLE t (a int)")]);
-    let migrate = || premain(["--migrations"]).with(place.path()).words(["migrate"]);
+    let migrate = || migrate(place.path());
     migrate().database(database.url()).run().code(0);
     let role = format!("reader_{}", database.name);
     database.psql(&format!(
@@ -132,12 +130,7 @@ fn what_one_migration_sets_does_not_leak_into_the_next() {
         ),
         ("V2__plain.sql", "CREATE TABLE two (a int);"),
     ]);
-    premain(["--migrations"])
-        .with(place.path())
-        .words(["migrate"])
-        .database(database.url())
-        .run()
-        .code(0);
+    migrate(place.path()).database(database.url()).run().code(0);
     assert!(database.has_table("public.one") && database.has_table("public.two"));
 }
 
@@ -148,9 +141,7 @@ fn notices_of_the_server_are_logged() {
         "V1__t.sql",
         "DO $$ BEGIN RAISE NOTICE 'halfway'; RAISE WARNING 'mind this'; END $$",
     )]);
-    premain(["--migrations"])
-        .with(place.path())
-        .words(["migrate"])
+    migrate(place.path())
         .database(database.url())
         .run()
         .code(0)
@@ -171,12 +162,7 @@ fn files_as_editors_leave_them() {
             "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $f$ BEGIN RETURN 1; END; $f$;\r\n",
         ),
     ]);
-    premain(["--migrations"])
-        .with(place.path())
-        .words(["migrate"])
-        .database(database.url())
-        .run()
-        .code(0);
+    migrate(place.path()).database(database.url()).run().code(0);
     assert_eq!(database.psql("SELECT count(*) FROM refinery_schema_history"), "5");
     assert_eq!(database.psql("SELECT f()"), "1");
 }
@@ -240,11 +226,7 @@ fn drift_stops_except_where_the_database_is_ahead() {
     ];
     let migrate = |files: &[(&str, &str)]| {
         let place = folder(files);
-        premain(["--migrations"])
-            .with(place.path())
-            .words(["migrate"])
-            .database(database.url())
-            .run()
+        migrate(place.path()).database(database.url()).run()
     };
     migrate(&files).code(0);
     migrate(&files[..2]).code(0).says("ahead of this image: migration 3 c");
@@ -272,13 +254,7 @@ fn folders_that_make_no_sense_are_errors_before_anything_is_asked() {
     for (files, code, text) in cases {
         let place = folder(files);
         // Nobody listens there: it must not matter.
-        premain(["--migrations"])
-            .with(place.path())
-            .words(["migrate"])
-            .database("postgres://x@127.0.0.1:1/x")
-            .run()
-            .code(code)
-            .says(text);
+        migrate(place.path()).database("postgres://x@127.0.0.1:1/x").run().code(code).says(text);
     }
     premain(["--migrations", "/no/such/folder", "migrate"])
         .database("postgres://x@127.0.0.1:1/x")
@@ -287,9 +263,7 @@ fn folders_that_make_no_sense_are_errors_before_anything_is_asked() {
         .says("/no/such/folder");
     let place = folder(&[]);
     std::fs::write(place.path().join("V1__latin1.sql"), b"-- ok\nSELECT 'gr\xfc\xdfe'").unwrap();
-    premain(["--migrations"])
-        .with(place.path())
-        .words(["migrate"])
+    migrate(place.path())
         .database("postgres://x@127.0.0.1:1/x")
         .run()
         .code(65)
@@ -303,13 +277,7 @@ fn a_privilege_that_is_missing_is_77() {
     database.psql(&format!("CREATE ROLE {role} LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC"));
     let place = folder(&[("V1__t.sql", "CREATE TABLE t (a int)")]);
     let url = database.url().replace("postgres@", &format!("{role}@"));
-    premain(["--migrations"])
-        .with(place.path())
-        .words(["migrate"])
-        .database(&url)
-        .run()
-        .code(77)
-        .says("permission denied");
+    migrate(place.path()).database(&url).run().code(77).says("permission denied");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::support::postgres::{Database, Server};
-use crate::support::premain::premain;
+use crate::support::premain;
 
 /// What refinery_cli 0.10 was given, and what it made of it.
 fn fixture() -> PathBuf {
@@ -46,13 +46,7 @@ fn refinery(database: &Database<'_>, folder: &Path) -> String {
 }
 
 fn migrate(database: &Database<'_>, folder: &Path) -> String {
-    premain(["--migrations"])
-        .with(folder)
-        .words(["migrate"])
-        .database(database.url())
-        .run()
-        .code(0)
-        .log
+    premain::migrate(folder).database(database.url()).run().code(0).log
 }
 
 /// A dump without the one thing that must differ: when.
@@ -142,11 +136,7 @@ fn a_table_of_refinery_s_int8_feature_is_understood() {
 fn a_version_too_large_for_the_table_is_refused_and_nothing_is_applied() {
     let database = Server::shared().database();
     let folder = crate::support::folder(&[("V20260101120000__t.sql", "CREATE TABLE t (a int)")]);
-    let run = premain(["--migrations"])
-        .with(folder.path())
-        .words(["migrate"])
-        .database(database.url())
-        .run();
+    let run = premain::migrate(folder.path()).database(database.url()).run();
     run.code(65).says("int4").says("int8-versions");
     assert!(!database.has_table("t"));
 }

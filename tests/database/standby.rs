@@ -1,8 +1,8 @@
 //! Standbys, primaries and several hosts: which server will do.
 
-use crate::support::folder;
 use crate::support::postgres::Server;
 use crate::support::premain::{Premain, premain};
+use crate::support::{folder, wait_for};
 
 /// A server that is a standby of nobody: it takes logins and no writes until it is promoted.
 fn standby() -> Server {
@@ -32,6 +32,8 @@ fn with_something_pending_a_standby_is_waited_for_until_it_is_the_primary() {
     server.promote();
     let ended = running.end().code(0).says("migration 1 t applied");
     assert_eq!(ended.output, "started\n");
+    // Waiting for the primary was waiting, too.
+    ended.says("starting echo").says_nothing_of("(1 attempt)");
 }
 
 #[test]
@@ -46,7 +48,7 @@ fn with_nothing_pending_a_standby_will_do() {
     assert_eq!(ended.output, "started\n");
 
     let more = folder(&[("V1__t.sql", "CREATE TABLE t ()"), ("V2__u.sql", "CREATE TABLE u ()")]);
-    let boot = || migrate(&more, &server.url("postgres")).env("PREMAIN_WAIT_TIMEOUT", "300ms");
+    let boot = || migrate(&more, &server.url("postgres")).env("PREMAIN_WAIT_TIMEOUT", "2s");
     boot().run().code(69).says("name the right server, or wait for its promotion");
     let ended = boot().env("PREMAIN_DB_OPTIONAL", "1").run().code(0).says("warning");
     assert_eq!(ended.output, "started\n");
@@ -63,15 +65,37 @@ fn of_several_hosts_the_one_that_takes_writes_is_migrated() {
 }
 
 #[test]
+fn a_failover_is_followed_to_the_new_primary() {
+    let mut primary = Server::start(&[]);
+    let replica = primary.replica();
+    let place = folder(&[("V1__t.sql", "CREATE TABLE t ()")]);
+    migrate(&place, &either([&replica, &primary], "")).run().code(0).says("1 applied");
+    let there = "SELECT count(*) FROM refinery_schema_history";
+    wait_for("the replica has it too", || {
+        replica.try_psql("postgres", there).is_ok_and(|rows| rows == "1").then_some(())
+    });
+    // With nothing pending the replica alone will do; with something it takes the promoted one.
+    primary.crash();
+    migrate(&place, &either([&primary, &replica], "")).run().code(0).says("none pending");
+    let more = folder(&[("V1__t.sql", "CREATE TABLE t ()"), ("V2__u.sql", "CREATE TABLE u ()")]);
+    let mut running = migrate(&more, &either([&primary, &replica], "")).start();
+    running.wait_for("connection refused, 127.0.0.1:");
+    replica.promote();
+    running.end().code(0).says("migration 2 u applied");
+    assert_eq!(replica.psql("postgres", there), "2");
+}
+
+#[test]
 fn target_session_attrs_chooses_the_server() {
     let (standby, primary) = (standby(), Server::start(&[]));
     for attrs in ["any", "read-write", "read-only", "primary", "standby", "prefer-standby"] {
         let url = either([&standby, &primary], &format!("target_session_attrs={attrs}"));
         premain(["wait"]).database(url).run().code(0).says("(1 attempt)");
     }
-    let alone = |server: &Server, attrs: &str| {
+    let alone = |server: &Server, attrs: &str, code: i32| {
         let url = format!("{}?target_session_attrs={attrs}", server.url("postgres"));
-        premain(["wait", "--wait-timeout", "300ms"]).database(url).run()
+        let timeout = if code == 0 { "60s" } else { "1s" };
+        premain(["wait", "--wait-timeout", timeout]).database(url).run().code(code)
     };
     for (attrs, by_standby, by_primary) in [
         ("any", 0, 0),
@@ -81,16 +105,16 @@ fn target_session_attrs_chooses_the_server() {
         ("standby", 0, 69),
         ("prefer-standby", 0, 0),
     ] {
-        alone(&standby, attrs).code(by_standby);
-        alone(&primary, attrs).code(by_primary);
+        alone(&standby, attrs, by_standby);
+        alone(&primary, attrs, by_primary);
     }
-    alone(&standby, "primary").says("it is a standby (target_session_attrs=primary)");
+    alone(&standby, "primary", 69).says("it is a standby (target_session_attrs=primary)");
 
     primary.psql("postgres", "ALTER SYSTEM SET default_transaction_read_only = on");
     primary.reload();
-    alone(&primary, "read-only").code(0);
-    alone(&primary, "primary").code(0);
-    alone(&primary, "read-write").code(69).says("it takes no writes");
+    alone(&primary, "read-only", 0);
+    alone(&primary, "primary", 0);
+    alone(&primary, "read-write", 69).says("it takes no writes");
 }
 
 #[test]

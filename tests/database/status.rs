@@ -2,7 +2,7 @@
 
 use crate::support::folder;
 use crate::support::postgres::Server;
-use crate::support::premain::{Premain, premain};
+use crate::support::premain::{Premain, migrate, premain};
 
 const FILES: [(&str, &str); 3] = [
     ("V1__a.sql", "CREATE TABLE a ()"),
@@ -22,12 +22,7 @@ fn pending_then_applied() {
     assert!(ended.output.contains("2 b  pending"), "{}", ended.output);
     assert!(!database.has_table("refinery_schema_history"), "status touches nothing");
 
-    premain(["--migrations"])
-        .with(place.path())
-        .words(["migrate"])
-        .database(database.url())
-        .run()
-        .code(0);
+    migrate(place.path()).database(database.url()).run().code(0);
     let ended = status(&place, &database.url()).run().code(0);
     assert!(ended.output.contains("3 c  applied"), "{}", ended.output);
 }
@@ -36,12 +31,7 @@ fn pending_then_applied() {
 fn every_kind_of_drift_has_its_word() {
     let database = Server::shared().database();
     let place = folder(&FILES);
-    premain(["--migrations"])
-        .with(place.path())
-        .words(["migrate"])
-        .database(database.url())
-        .run()
-        .code(0);
+    migrate(place.path()).database(database.url()).run().code(0);
     database.psql("DELETE FROM refinery_schema_history WHERE version = 2");
     let drifted = folder(&[("V1__a.sql", "CREATE TABLE a (x int)"), FILES[1]]);
     let ended = status(&drifted, &database.url()).words(["--output", "json"]).run().code(65);
@@ -54,12 +44,7 @@ fn every_kind_of_drift_has_its_word() {
 fn a_database_that_is_ahead_is_no_failure() {
     let database = Server::shared().database();
     let place = folder(&FILES);
-    premain(["--migrations"])
-        .with(place.path())
-        .words(["migrate"])
-        .database(database.url())
-        .run()
-        .code(0);
+    migrate(place.path()).database(database.url()).run().code(0);
     let older = folder(&FILES[..2]);
     status(&older, &database.url()).run().code(0).says("ahead of this image");
 }

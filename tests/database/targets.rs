@@ -3,12 +3,14 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::support::folder;
+use crate::support::certificates::{Authority, LOCAL, NOW};
 use crate::support::postgres::{PASSWORD, Server};
 use crate::support::premain::premain;
+use crate::support::{folder, program};
 
 /// Answers every request with what `answer` says to its number, and remembers their first lines.
 fn serve(answer: fn(usize) -> &'static str) -> (u16, Arc<AtomicUsize>) {
@@ -74,22 +76,56 @@ fn every_kind_of_target_is_waited_for_at_once() {
 }
 
 #[test]
+fn a_page_behind_tls_is_verified() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    authority.issue("page", "a page", LOCAL, NOW);
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let fetch = |root: &Authority, timeout| {
+        premain(["wait", "--wait-timeout", timeout, "--wait-for"])
+            .with(format!("https://localhost:{port}/"))
+            .env("SSL_CERT_FILE", root.root())
+            .env("SSL_CERT_DIR", "/no/such/folder")
+    };
+    // Whoever hangs up in the middle of the handshake may only just be starting.
+    let starting = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let hangs_up = std::thread::spawn(move || drop(starting.accept()));
+    let mut running = fetch(&authority, "60s").start();
+    running.wait_for("waiting for https://localhost:");
+    hangs_up.join().unwrap();
+    let mut server = Command::new(program("openssl", "openssl"))
+        .args(["s_server", "-quiet", "-www", "-accept", &format!("127.0.0.1:{port}")])
+        .arg("-cert")
+        .arg(authority.path("page.crt"))
+        .arg("-key")
+        .arg(authority.path("page.key"))
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    let ended = running.end();
+    let refused = fetch(&other, "60s").run();
+    server.kill().unwrap();
+    server.wait().unwrap();
+    ended.code(0);
+    refused.code(78).says("was not issued by a known authority").says("use tcp://");
+}
+
+#[test]
 fn a_target_that_never_comes_is_69_and_named() {
     let (http, _) = serve(|_| "404 Not Found");
     let (other, _) = serve(|_| "\x08 nonsense");
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let mute = format!("http://{}/", mute.local_addr().unwrap());
-    for (target, text) in [
+    let cases = [
         ("tcp://nosuch.invalid:80", "tcp://nosuch.invalid:80 was not ready within"),
         (&format!("http://127.0.0.1:{http}/x"), "it answers with status 404; 2xx or 3xx is needed"),
         (&format!("http://127.0.0.1:{other}/x"), "does not speak HTTP"),
         (&mute, "no answer; is the host right"),
         ("file:///no/such/file", "file:///no/such/file was not ready within"),
-    ] {
-        premain(["--wait-timeout", "300ms", "--wait-for", target, "true"])
-            .run()
-            .code(69)
-            .says(text);
+    ];
+    let running = cases
+        .map(|(target, _)| premain(["--wait-timeout", "2s", "--wait-for", target, "true"]).start());
+    for (running, (_, text)) in running.into_iter().zip(cases) {
+        running.end().code(69).says(text);
     }
 }
 
@@ -139,14 +175,14 @@ fn db_host_beside_a_url_is_one_more_server() {
 #[test]
 fn an_optional_database_that_does_not_come_is_a_warning() {
     let place = folder(&[("V1__t.sql", "CREATE TABLE t ()")]);
-    let boot = |url: &str| {
-        premain(["--db-optional", "--wait-timeout", "200ms", "--migrations"])
+    let boot = |url: &str, timeout| {
+        premain(["--db-optional", "--wait-timeout", timeout, "--migrations"])
             .with(place.path())
             .words(["echo", "started"])
             .database(url)
             .run()
     };
-    let ended = boot("postgres://u@127.0.0.1:1/d")
+    let ended = boot("postgres://u@127.0.0.1:1/d", "200ms")
         .code(0)
         .says("warning: PostgreSQL (DATABASE_URL) was not ready")
         .says("no migration is applied")
@@ -159,7 +195,7 @@ fn an_optional_database_that_does_not_come_is_a_warning() {
         ("postgres://u@h:0/d".to_owned(), 78),
         (server.url("not_there"), 77),
     ] {
-        assert_eq!(boot(&url).code(code).output, "", "the application ran");
+        assert_eq!(boot(&url, "2s").code(code).output, "", "the application ran");
     }
     // Whoever only waits, or only migrates, has nothing to go on with.
     for command in ["wait", "migrate"] {

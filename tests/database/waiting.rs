@@ -1,5 +1,6 @@
 //! Waiting for a database: what is retried, what is final, what is said meanwhile.
 
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
 use nix::sys::signal::Signal;
@@ -42,7 +43,7 @@ fn a_refused_connection_ends_with_host_reason_and_remedy() {
         .env("PREMAIN_WAIT_TIMEOUT", "300ms")
         .run()
         .code(69)
-        .says("error: PostgreSQL (DATABASE_URL) was not ready within 30")
+        .says("error: PostgreSQL (DATABASE_URL) was not ready within ")
         .says("attempts): 127.0.0.1:1: connection refused; is PostgreSQL running there")
         .says_nothing_of("starting echo");
 }
@@ -92,7 +93,7 @@ fn a_server_that_takes_connections_and_never_speaks_costs_one_attempts_limit() {
 }
 
 #[test]
-fn a_server_that_is_not_ready_yet_is_asked_gently() {
+fn a_server_that_is_not_ready_yet_is_asked_less_often() {
     // A standby without hot_standby says 57P03 to everybody until it is promoted.
     let mut server = Server::create(&["hot_standby=off"]);
     server.follow();
@@ -104,8 +105,8 @@ fn a_server_that_is_not_ready_yet_is_asked_gently() {
     let ended = running.end().code(0);
     let tried = ended.log.split_once("wait ").unwrap().1.split_once('(').unwrap().1;
     let tried: u32 = tried.split_once(" attempts").unwrap().0.parse().unwrap();
-    // 5 seconds at 4 a second, and whatever was refused while the server started.
-    assert!(tried < 60, "{}", ended.log);
+    // 5 seconds at 10 a second, and whatever was refused while the server started.
+    assert!(tried < 90, "{}", ended.log);
 }
 
 #[test]
@@ -124,6 +125,26 @@ fn a_server_without_a_free_connection_is_awaited() {
     running.wait_for("(53300)");
     drop(taken);
     running.end().code(0).says("sorry, too many clients already");
+}
+
+#[test]
+fn reasons_that_take_turns_are_told_once_each() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://u@{}/d?sslmode=disable", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for (number, client) in listener.incoming().flatten().enumerate() {
+            let message = format!("M{}\0", ["no room", "no slot"][number % 2]);
+            let fields = ["SFATAL\0", "C53300\0", message.as_str(), "\0"].concat();
+            let length = u32::try_from(fields.len() + 4).unwrap().to_be_bytes();
+            let _ = (&client).read(&mut [0; 1000]);
+            let _ = (&client).write_all(&[b"E", &length[..], fields.as_bytes()].concat());
+        }
+    });
+    let ended = boot(&url).env("PREMAIN_WAIT_TIMEOUT", "3s").run().code(69);
+    for reason in ["no room (53300)", "no slot (53300)"] {
+        let told = ended.lines_with(reason) - ended.lines_with(&format!("{reason};"));
+        assert_eq!(told, 1, "{}", ended.log);
+    }
 }
 
 #[test]
@@ -199,7 +220,7 @@ fn a_login_that_stays_refused_is_final_after_the_grace() {
 fn a_refused_login_is_77_too_where_the_time_is_shorter_than_the_grace() {
     let server = Server::shared();
     boot(&server.url("nothing_of_that_name"))
-        .env("PREMAIN_WAIT_TIMEOUT", "300ms")
+        .env("PREMAIN_WAIT_TIMEOUT", "2s")
         .run()
         .code(77)
         .says("(3D000)");
@@ -234,4 +255,18 @@ fn wait_only_waits() {
     assert_eq!(server.psql("postgres", tables), "0");
     let ended = premain(["wait"]).database(&url).run().code(0).says_nothing_of("waiting");
     assert_eq!(ended.output, "");
+}
+
+#[test]
+fn a_unix_socket_is_awaited_like_a_port() {
+    let mut server = Server::create(&["listen_addresses=''"]);
+    let (socket, port) = (server.socket().display().to_string(), server.port());
+    let url =
+        |folder: &str| format!("postgres:///postgres?host={folder}&port={port}&user=postgres");
+    let mut running = boot(&url(&socket)).start();
+    running.wait_for(&format!("{socket}/.s.PGSQL.{port}: no such file or directory"));
+    server.run();
+    running.end().code(0);
+    let deep = format!("{socket}/{}", "deep/".repeat(30));
+    boot(&url(&deep)).run().code(78).says("107 bytes at the most");
 }

@@ -2,7 +2,7 @@
 
 use std::os::fd::AsRawFd;
 
-use crate::harness::{Place, Setup, children_of, kill, lives, status, wait_for};
+use crate::harness::{BOOTS, Place, Setup, children_of, kill, lives, status, wait_for};
 
 #[test]
 fn thousands_of_orphans_are_reaped() {
@@ -38,7 +38,7 @@ fn a_stopped_child_is_not_a_dead_one() {
 #[test]
 fn the_application_finds_everything_as_the_caller_left_it() {
     for place in Place::BOTH {
-        for options in [&[][..], &["--exec"]] {
+        for options in [BOOTS[0], BOOTS[1], &["--exec"]] {
             let folder = tempfile::tempdir().unwrap();
             let file = std::fs::File::open("/etc/passwd").unwrap();
             let inherited = file.as_raw_fd();

@@ -82,7 +82,7 @@ fn lines_are_whole_again_when_there_is_room() {
     run.signal(libc::SIGTERM);
     assert_eq!(run.end().code, Some(0));
     for line in log.join().unwrap().lines() {
-        assert!(line.starts_with("premain: debug: ") || line.is_empty(), "{line:?}");
+        assert!(line.starts_with("premain: ") || line.is_empty(), "{line:?}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Place, Setup, children_of, kill, lives, premain, status, wait_for};
+use crate::harness::{BOOTS, Place, Setup, children_of, kill, lives, premain, status, wait_for};
 
 fn shell(place: Place, options: &[&str], script: &str) -> Setup {
     Setup::new(place, options, &["/bin/sh", "-c", script])
@@ -14,14 +14,16 @@ fn shell(place: Place, options: &[&str], script: &str) -> Setup {
 #[test]
 fn the_status_is_the_applications() {
     for place in Place::BOTH {
-        for status in [0, 1, 7, 64, 126, 127, 137, 255] {
-            assert_eq!(shell(place, &[], &format!("exit {status}")).end().code, Some(status));
-        }
-        for (signal, status) in
-            [("TERM", 143), ("KILL", 137), ("HUP", 129), ("USR1", 138), ("34", 162)]
-        {
-            let end = shell(place, &[], &format!("kill -{signal} $$")).end();
-            assert_eq!(end.code, Some(status), "{signal}");
+        for boot in BOOTS {
+            for status in [0, 1, 7, 64, 126, 127, 137, 255] {
+                let end = shell(place, boot, &format!("exit {status}")).end();
+                assert_eq!(end.code, Some(status), "{end:?}");
+            }
+            let signals = [("TERM", 143), ("KILL", 137), ("HUP", 129), ("USR1", 138), ("34", 162)];
+            for (signal, status) in signals {
+                let end = shell(place, boot, &format!("kill -{signal} $$")).end();
+                assert_eq!(end.code, Some(status), "{signal}");
+            }
         }
     }
 }
@@ -29,19 +31,25 @@ fn the_status_is_the_applications() {
 #[test]
 fn statuses_are_remapped() {
     for place in Place::BOTH {
-        let rules = ["--remap-exit", "143:0", "--remap-exit=3:4 4:5"];
-        assert_eq!(shell(place, &rules, "kill -TERM $$").end().code, Some(0));
-        assert_eq!(shell(place, &rules, "exit 143").end().code, Some(0));
-        assert_eq!(shell(place, &rules, "exit 3").end().code, Some(4));
-        assert_eq!(shell(place, &rules, "exit 5").end().code, Some(5));
+        for boot in BOOTS {
+            let rules = [boot, &["--remap-exit", "143:0", "--remap-exit=3:4 4:5"]].concat();
+            for (script, status) in
+                [("kill -TERM $$", 0), ("exit 143", 0), ("exit 3", 4), ("exit 5", 5)]
+            {
+                assert_eq!(shell(place, &rules, script).end().code, Some(status), "{script}");
+            }
+        }
     }
 }
 
 #[test]
 fn only_an_applications_status_is_remapped() {
     // It never ran: this 127 is our own.
-    let end = Setup::new(Place::Pid1, &["--remap-exit", "127:0"], &["no-such-program"]).end();
-    assert_eq!(end.code, Some(127));
+    for boot in BOOTS {
+        let rules = [boot, &["--remap-exit", "127:0"]].concat();
+        let end = Setup::new(Place::Pid1, &rules, &["no-such-program"]).end();
+        assert_eq!(end.code, Some(127));
+    }
 }
 
 #[test]

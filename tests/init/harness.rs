@@ -29,6 +29,10 @@ impl Place {
     pub const BOTH: [Place; 2] = [Place::Pid1, Place::Subreaper];
 }
 
+/// Options with which the child becomes the application straight away, in the memory of the init,
+/// and with which it boots first, in its own.
+pub const BOOTS: [&[&str]; 2] = [&[], &["--wait-for", "file:///etc/passwd"]];
+
 pub fn premain() -> &'static str {
     env!("CARGO_BIN_EXE_premain")
 }
@@ -82,6 +86,8 @@ impl Setup {
                 command.env_remove(name);
             }
         }
+        // The line that announces the application is the boot's business.
+        command.env("PREMAIN_LOG", "warn");
         // Whatever started the tests may have left descriptors open.
         Setup { command, place, acts: Vec::new() }.before_exec(|| {
             // SAFETY: numbers.
@@ -125,7 +131,8 @@ impl Setup {
         let spawn = move || {
             if place == Place::Pid1 {
                 // It is this thread whose next child begins a namespace.
-                unshare(CloneFlags::CLONE_NEWPID).expect("the tests of the init need root");
+                let root = unshare(CloneFlags::CLONE_NEWPID);
+                assert_eq!(root, Ok(()), "a PID namespace takes root");
                 // SAFETY: system calls only.
                 unsafe { command.pre_exec(own_mounts) };
                 // SAFETY: the same.
@@ -230,6 +237,13 @@ impl Run {
 
     pub fn signal(&self, signal: i32) {
         kill(self.pid(), signal);
+    }
+
+    /// Waits for its first child, without losing a moment.
+    pub fn has_child(&self) {
+        while children_of(self.pid()).is_empty() {
+            assert!(lives(self.pid()), "it ended before it had a child");
+        }
     }
 
     /// Waits until it has children.

@@ -135,9 +135,14 @@ fn the_migration_url_is_nowhere_to_be_found() {
     // As root, which may read everything there is.
     let script = "cat /proc/1/environ /proc/1/cmdline /proc/self/environ | tr '\\0' '\n' | \
                   grep -ac hunte[r]2; grep -ac OTHER=visible /proc/1/environ";
-    for options in [&[][..], &["--drop-env", "postgres://me:hunter2@db/app?password=hunter2"]] {
+    // Nobody is there; the application is started all the same.
+    let (url, absent) =
+        ("postgres://owner:hunter2@127.0.0.1:1/app", ["--wait-timeout", "50ms", "--db-optional"]);
+    let target = "postgres://me:hunter2@127.0.0.1:1/app?password=hunter2";
+    for further in [&[][..], &["--wait-for", target]] {
+        let options = &[&absent[..], further].concat();
         let end = Setup::new(Place::Pid1, options, &["/bin/sh", "-c", script])
-            .env("MIGRATION_DATABASE_URL", "postgres://owner:hunter2@db/app")
+            .env("MIGRATION_DATABASE_URL", url)
             .env("OTHER", "visible")
             .end();
         assert_eq!(end.lines, ["0", "1"], "{end:?}");

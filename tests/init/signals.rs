@@ -4,7 +4,7 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Place, Setup, children_of, status, wait_for};
+use crate::harness::{BOOTS, Place, Setup, status, wait_for};
 
 /// What a process may do something about: not KILL and STOP, nor CHLD, which is the init's own,
 /// nor the two that the C library keeps for itself.
@@ -16,13 +16,19 @@ fn catchable() -> impl Iterator<Item = i32> {
 fn a_term_is_never_lost_from_the_moment_that_there_is_a_child() {
     for place in Place::BOTH {
         for target in ["child", "group"] {
-            for _ in 0..50 {
-                let run = Setup::new(place, &["--signal-target", target], &["/bin/sleep", "1000"])
-                    .start();
-                while children_of(run.pid()).is_empty() {}
-                run.signal(libc::SIGTERM);
-                let end = run.end();
-                assert_eq!((end.code, end.stderr.as_str()), (Some(143), ""), "{place:?} {target}");
+            for boot in BOOTS {
+                let options = [boot, &["--signal-target", target]].concat();
+                for _ in 0..30 {
+                    let run = Setup::new(place, &options, &["/bin/sleep", "1000"]).start();
+                    run.has_child();
+                    run.signal(libc::SIGTERM);
+                    let end = run.end();
+                    assert_eq!(
+                        (end.code, end.stderr.as_str()),
+                        (Some(143), ""),
+                        "{place:?} {options:?}"
+                    );
+                }
             }
         }
     }
@@ -31,8 +37,9 @@ fn a_term_is_never_lost_from_the_moment_that_there_is_a_child() {
 #[test]
 fn a_term_at_a_random_moment_ends_the_boot_or_the_application() {
     // Not as PID 1: until it has blocked its signals the kernel drops them, as for every init.
-    for round in 0..300_u64 {
-        let run = Setup::new(Place::Subreaper, &[], &["/bin/sleep", "1000"]).start();
+    for round in 0..400_u64 {
+        let boot = BOOTS[round as usize % 2];
+        let run = Setup::new(Place::Subreaper, boot, &["/bin/sleep", "1000"]).start();
         let moment = Duration::from_micros(round * 7919 % 3000);
         let began = Instant::now();
         while began.elapsed() < moment {}
@@ -40,7 +47,7 @@ fn a_term_at_a_random_moment_ends_the_boot_or_the_application() {
         let end = run.end();
         // Before `main` it is the system that ends premain, with the same number.
         let status = end.code.unwrap_or_else(|| 128 + end.killed.unwrap());
-        assert_eq!(status, 143, "after {moment:?}: {end:?}");
+        assert_eq!(status, 143, "after {moment:?}, {boot:?}: {end:?}");
     }
 }
 
@@ -71,7 +78,7 @@ fn a_chld_is_not_forwarded() {
 #[test]
 fn the_application_gets_the_callers_mask_and_ignored_set() {
     for place in Place::BOTH {
-        for options in [&[][..], &["--exec"]] {
+        for options in [BOOTS[0], BOOTS[1], &["--exec"]] {
             let report = Setup::probe(place, options, &["report"]).end().report();
             assert_eq!(report["blocked"], serde_json::json!([]), "{options:?}");
             assert_eq!(report["ignored"], serde_json::json!([]), "{options:?}");

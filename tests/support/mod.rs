@@ -4,6 +4,7 @@
 
 #![allow(dead_code, reason = "every test binary uses its own part of it")]
 
+pub mod certificates;
 pub mod node;
 pub mod postgres;
 pub mod premain;

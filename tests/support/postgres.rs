@@ -14,6 +14,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
+use super::certificates::Authority;
 use super::{program, wait_for};
 
 /// A server that ends with the test process.
@@ -48,10 +49,30 @@ impl Server {
 
     /// A server that does not run yet, on a port that is already its own.
     pub fn create(settings: &[&str]) -> Server {
+        Server::of(copy_template, settings)
+    }
+
+    /// A streaming replica of this server.
+    pub fn replica(&self) -> Server {
+        let copy = |data: &Path| {
+            let (folder, port) = (data.parent().unwrap(), self.port.to_string());
+            own(folder);
+            let mut command = as_postgres(&bin("pg_basebackup"));
+            command.args(["-R", "--no-sync", "--checkpoint=fast", "-U", "postgres", "-h"]);
+            command.arg(self.socket()).args(["-p", port.as_str(), "-D"]).arg(data);
+            let output = command.output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        };
+        let mut server = Server::of(copy, &[]);
+        server.run();
+        server
+    }
+
+    fn of(fill: impl FnOnce(&Path), settings: &[&str]) -> Server {
         let folder = tempfile::Builder::new().prefix("premain-pg-").tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let data = folder.path().join("data");
-        copy_template(&data);
+        fill(&data);
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut file = File::options().append(true).open(data.join("postgresql.conf")).unwrap();
         let socket = folder.path().display();
@@ -172,6 +193,16 @@ impl Server {
     /// What the server logged.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// Shows this certificate, `NAME.crt` with its `NAME.key`, from the next start or reload on.
+    pub fn certificate(&self, authority: &Authority, name: &str) {
+        for extension in ["crt", "key"] {
+            let path = self.data().join(format!("server.{extension}"));
+            fs::copy(authority.path(&format!("{name}.{extension}")), &path).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            own(&path);
+        }
     }
 
     /// Who may log in how: replaces `pg_hba.conf`; takes effect at the next start or reload.

@@ -43,6 +43,11 @@ pub fn premain<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Prema
     Premain(command)
 }
 
+/// `premain migrate` with this folder.
+pub fn migrate(folder: &Path) -> Premain {
+    premain(["migrate", "--migrations"]).with(folder)
+}
+
 impl Premain {
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.0.env(name, value);

@@ -120,6 +120,23 @@ impl Names {
         Names { schema: schema.map(str::to_owned), qualified }
     }
 
+    /// The statement whose row [`Names::located`] understands.
+    fn locate(&self) -> String {
+        format!(
+            "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c \
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             WHERE c.oid = {}::pg_catalog.regclass",
+            literal(&self.qualified)
+        )
+    }
+
+    /// Remembers the schema that the table is in: a migration may change the search path.
+    fn located(&mut self, rows: &Rows) {
+        if let Some([Some(qualified)]) = rows.first().map(Vec::as_slice) {
+            self.qualified.clone_from(qualified);
+        }
+    }
+
     fn malformed(&self, why: String) -> Malformed {
         Malformed { table: self.qualified.clone(), why }
     }
@@ -132,8 +149,8 @@ pub fn of(format: Format, config: &config::Migrate) -> Box<dyn Ledger> {
         Format::Refinery => Box::new(Refinery::new(name)),
         Format::Drizzle => Box::new(Drizzle::new(name)),
         Format::Drizzle1 => Box::new(Drizzle1::new(name)),
-        Format::Prisma => Box::new(Prisma::new(name, config.schema.as_deref())),
-        Format::Sql => Box::new(Sql::new(name, config.schema.as_deref())),
+        Format::Prisma => Box::new(Prisma::new(name)),
+        Format::Sql => Box::new(Sql::new(name)),
     }
 }
 
@@ -156,7 +173,7 @@ fn same_but_line_ends(sql: &str, recorded: &str) -> bool {
 }
 
 /// Unlike `CREATE SCHEMA IF NOT EXISTS`, this asks for no privilege where the schema is there.
-fn create_schema(schema: &str) -> String {
+pub(super) fn create_schema(schema: &str) -> String {
     let statement = format!("CREATE SCHEMA {}", quote(schema));
     format!(
         "DO $premain$ BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = {}) \

@@ -1,0 +1,314 @@
+//! The variables that name a database, each logging in for real, and what is said when they cannot.
+
+use std::sync::OnceLock;
+
+use crate::support::folder;
+use crate::support::postgres::{Database, PASSWORD, Server};
+use crate::support::premain::{Ended, Premain, premain};
+
+/// A server that wants a password from everyone who comes by TCP.
+fn strict() -> &'static Server {
+    static STRICT: OnceLock<Server> = OnceLock::new();
+    STRICT.get_or_init(|| {
+        let server = Server::start(&[]);
+        server.hba("local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n");
+        server.reload();
+        server
+    })
+}
+
+/// The URL of one of its databases, with the password.
+fn url(database: &Database<'_>) -> String {
+    database.url().replace("postgres@", &format!("postgres:{PASSWORD}@"))
+}
+
+/// Applies one migration, in the database that these variables name, and shows its environment.
+fn boot(variables: &[(&str, &str)]) -> Ended {
+    let place = folder(&[("V1__here.sql", "CREATE TABLE here ()")]);
+    let premain = premain(["--log", "trace", "--migrations"]).with(place.path()).with("env");
+    variables.iter().fold(premain, |premain, (name, value)| premain.env(name, value)).run()
+}
+
+#[test]
+fn every_family_logs_in() {
+    let server = strict();
+    let port = server.port().to_string();
+    let family = |names: [&'static str; 5]| {
+        let database = server.database();
+        let values = ["127.0.0.1", &port, "postgres", PASSWORD, &database.name];
+        boot(&names.into_iter().zip(values).collect::<Vec<_>>()).code(0).says("1 applied");
+        assert!(database.has_table("here"), "{names:?}");
+    };
+    family(["POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"]);
+    family(["DB_HOST", "DB_PORT", "DB_USER", "DB_PASSWORD", "DB_NAME"]);
+    family(["PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE"]);
+    family(["PGHOSTADDR", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE"]);
+    for name in ["DATABASE_URL", "DIRECT_URL", "MIGRATION_DATABASE_URL"] {
+        let database = server.database();
+        boot(&[(name, &url(&database))]).code(0);
+        assert!(database.has_table("here"), "{name}");
+    }
+}
+
+#[test]
+fn a_direct_url_is_preferred_and_a_url_goes_before_the_families() {
+    let server = strict();
+    let database = server.database();
+    let ended = boot(&[
+        ("MIGRATION_DATABASE_URL", &url(&database)),
+        ("DATABASE_URL", "postgres://pooled:nobody@127.0.0.1:1/x"),
+        ("POSTGRES_HOST", "nosuch.invalid"),
+        ("PGHOST", "nosuch.invalid"),
+    ])
+    .code(0);
+    assert!(database.has_table("here"));
+    assert!(!ended.output.contains("MIGRATION_DATABASE_URL"), "{}", ended.output);
+    assert!(ended.output.contains("DATABASE_URL=postgres://pooled:nobody@127.0.0.1:1/x\n"));
+}
+
+#[test]
+fn urls_as_people_write_them_log_in() {
+    let server = strict();
+    let socket = server.socket().display().to_string();
+    let encoded = socket.replace('/', "%2F");
+    let port = server.port();
+    for url in [
+        format!("postgres://postgres:{PASSWORD}@127.0.0.1:{port}/NAME"),
+        format!(
+            "postgresql://postgres:{PASSWORD}@localhost:{port}/NAME?connection_limit=5&pgbouncer=true"
+        ),
+        format!("postgres://127.0.0.1:{port}/NAME?user=postgres&password={PASSWORD}"),
+        format!("postgres://postgres:canary%2Dhunter2@127.0.0.1:{port}/NAME"),
+        format!("host=127.0.0.1 port={port} user=postgres password='{PASSWORD}' dbname=NAME"),
+        format!("postgres://postgres:{PASSWORD}@127.0.0.1:1,127.0.0.1:{port}/NAME"),
+        // The unix socket, in four spellings.
+        format!("postgres:///NAME?host={socket}&port={port}&user=postgres"),
+        format!("postgres://postgres@{encoded}:{port}/NAME"),
+        format!("postgres://postgres@localhost:{port}/NAME?host={socket}"),
+        format!("host={socket} port={port} user=postgres dbname=NAME sslmode=require"),
+    ] {
+        let database = server.database();
+        boot(&[("DATABASE_URL", &url.replace("NAME", &database.name))]).code(0);
+        assert!(database.has_table("here"), "{url}");
+    }
+}
+
+#[test]
+fn every_password_method_takes_every_password() {
+    let server = Server::start(&[]);
+    let hard = "p@ss:w/o?r#d% 'é\\";
+    let encoded = "p%40ss%3Aw%2Fo%3Fr%23d%25%20%27%C3%A9%5C";
+    let sql = hard.replace('\'', "''");
+    for (kind, encryption) in [("scram", "scram-sha-256"), ("md5", "md5")] {
+        let set = format!("SET password_encryption = '{encryption}'");
+        server.psql("postgres", &format!("{set}; CREATE ROLE {kind} LOGIN PASSWORD '{sql}'"));
+    }
+    for (method, roles) in [
+        ("scram-sha-256", &["scram"][..]),
+        ("md5", &["scram", "md5"]),
+        ("password", &["scram", "md5"]),
+    ] {
+        server.hba(&format!("local all all trust\nhost all all all {method}\n"));
+        server.reload();
+        for role in roles {
+            let port = server.port();
+            let url = format!("postgres://{role}:{encoded}@127.0.0.1:{port}/postgres");
+            premain(["wait"]).database(url).run().code(0).says_nothing_of("p@ss");
+        }
+    }
+    let nobody = format!("postgres://scram@127.0.0.1:{}/postgres", server.port());
+    premain(["wait"])
+        .database(nobody)
+        .run()
+        .code(78)
+        .says("the server asks for a password, and none is configured");
+}
+
+#[test]
+fn a_file_holds_what_its_variable_would_and_the_application_gets_the_value() {
+    let server = strict();
+    let (database, other) = (server.database(), server.database());
+    let files = folder(&[
+        ("url", &format!("{}\n", url(&database))),
+        ("other", &format!("{}\r\n\n", url(&other))),
+        ("password", &format!("{PASSWORD}\n")),
+    ]);
+    let path = |name: &str| files.path().join(name).display().to_string();
+
+    let ended = boot(&[
+        ("DATABASE_URL_FILE", &path("url")),
+        ("MIGRATION_DATABASE_URL_FILE", &path("other")),
+        ("POSTGRES_PASSWORD_FILE", &path("password")),
+    ])
+    .code(0);
+    assert!(other.has_table("here") && !database.has_table("here"));
+    let lines: Vec<_> = ended.output.lines().collect();
+    assert!(lines.contains(&format!("DATABASE_URL={}", url(&database)).as_str()), "{lines:?}");
+    assert!(lines.contains(&format!("POSTGRES_PASSWORD={PASSWORD}").as_str()), "{lines:?}");
+    assert!(!ended.output.contains("_FILE") && !ended.output.contains("MIGRATION_"), "{lines:?}");
+
+    let port = server.port().to_string();
+    boot(&[
+        ("POSTGRES_HOST", "127.0.0.1"),
+        ("POSTGRES_PORT", &port),
+        ("POSTGRES_PASSWORD_FILE", &path("password")),
+        ("POSTGRES_DB", &database.name),
+    ])
+    .code(0);
+    assert!(database.has_table("here"));
+
+    boot(&[("DATABASE_URL_FILE", &path("url")), ("DATABASE_URL", &url(&database))])
+        .code(78)
+        .says("DATABASE_URL_FILE and DATABASE_URL are both set: keep one");
+    boot(&[("DATABASE_URL_FILE", "/no/such/file")])
+        .code(78)
+        .says("DATABASE_URL_FILE is '/no/such/file', which cannot be read");
+}
+
+#[test]
+fn an_option_wins_over_its_variable() {
+    let database = strict().database();
+    let place = folder(&[("V1__here.sql", "CREATE TABLE here ()")]);
+    let boot = || premain(["--log", "info"]).database(url(&database)).env("PREMAIN_LOG", "error");
+    let ended = boot()
+        .env("PREMAIN_MIGRATIONS", "none")
+        .words(["--migrations"])
+        .with(place.path())
+        .with("true")
+        .run()
+        .code(0);
+    ended.says("migration 1 here applied");
+    boot().env("PREMAIN_MIGRATIONS", place.path()).with("true").run().code(0).says("none pending");
+}
+
+#[test]
+fn everything_wrong_is_told_in_one_go() {
+    let wrong = |premain: Premain| {
+        premain
+            .env("DATABASE_URL", format!("postgres://u:{PASSWORD}@h:99999/d?sslmode=maybe"))
+            .env("POSTGRES_PASSWORD_FILE", "/no/such/file")
+            .env("PREMAIN_GRACE", "soon")
+            .env("PREMAIN_LOG_FORMAT", "xml")
+            .run()
+    };
+    let ended = wrong(premain(["true"])).code(78);
+    for text in [
+        "DATABASE_URL says port=99999",
+        "DATABASE_URL says sslmode=maybe",
+        "POSTGRES_PASSWORD_FILE is '/no/such/file'",
+        "PREMAIN_GRACE is 'soon', not a duration",
+        "PREMAIN_LOG_FORMAT is 'xml', not one of text, json",
+    ] {
+        assert_eq!(ended.lines_with(text), 1, "{text}: {}", ended.log);
+    }
+    assert_eq!(ended.log.lines().count(), 5, "{}", ended.log);
+    wrong(premain(["--ddl-retries", "few", "true"])).code(64).says("--ddl-retries is 'few'");
+    wrong(premain(["--no-such-option"])).code(64).says("unknown option '--no-such-option'");
+}
+
+#[test]
+fn an_unknown_variable_of_ours_is_a_warning_with_the_name_that_was_meant() {
+    premain(["true"])
+        .env("PREMAIN_WAITTIMEOUT", "5s")
+        .run()
+        .code(0)
+        .says("warning: PREMAIN_WAITTIMEOUT is no variable of premain's")
+        .says("did you mean PREMAIN_WAIT_TIMEOUT?");
+    premain(["true"])
+        .database("mysql://root@h/d")
+        .run()
+        .code(0)
+        .says("warning: DATABASE_URL is a mysql URL, not PostgreSQL's: ignored");
+}
+
+#[test]
+fn prismas_schema_is_created_and_holds_the_tables_and_their_history() {
+    let database = strict().database();
+    for _ in 0..2 {
+        boot(&[("DATABASE_URL", &format!("{}?schema=My%20%22own%22", url(&database)))]).code(0);
+    }
+    let tables = "SELECT schemaname, tablename FROM pg_tables \
+                  WHERE schemaname !~ '^(pg_|information_schema)' ORDER BY 2";
+    let own = "My \"own\"";
+    assert_eq!(database.psql(tables), format!("{own}|here\n{own}|refinery_schema_history"));
+
+    // Whoever may not create schemas can do without, if it is there.
+    let role = format!("tenant_{}", database.name);
+    let login = format!("CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'");
+    database.psql(&format!("{login}; CREATE SCHEMA theirs AUTHORIZATION {role}"));
+    let theirs = database.url().replace("postgres@", &format!("{role}:{PASSWORD}@"));
+    boot(&[("DATABASE_URL", &format!("{theirs}?schema=theirs"))]).code(0);
+    assert!(database.has_table("theirs.here"));
+    boot(&[("DATABASE_URL", &format!("{theirs}?schema=denied"))])
+        .code(77)
+        .says("permission denied");
+}
+
+#[test]
+fn what_the_session_is_told_arrives() {
+    let database = strict().database();
+    let place = folder(&[(
+        "V1__seen.sql",
+        "CREATE TABLE seen AS SELECT current_setting('application_name') AS name, \
+         current_setting('work_mem') AS memory",
+    )]);
+    premain(["--migrations"])
+        .with(place.path())
+        .with("migrate")
+        .database(format!(
+            "{}?application_name=my%20app&options=-c%20work_mem%3D12MB",
+            url(&database)
+        ))
+        .run()
+        .code(0);
+    assert_eq!(database.psql("SELECT * FROM seen"), "my app|12MB");
+}
+
+#[test]
+fn no_failure_shows_a_secret() {
+    let server = strict();
+    let database = server.database();
+    let port = server.port().to_string();
+    let good = url(&database);
+    let file = folder(&[("secret", &format!("postgres://u:{PASSWORD}@h:x/d"))]);
+    let path = file.path().join("secret").display().to_string();
+    let with = |text: &str| text.replace("SECRET", PASSWORD).replace("PORT", &port);
+    let cases = [
+        // A configuration that cannot work.
+        ("DATABASE_URL", with("postgres://u:SECRET@h:x/d"), 78),
+        ("DATABASE_URL", with("postgres://u:SECRET/d"), 78),
+        ("DATABASE_URL", with("postgres://u:a?SECRET@h/d"), 78),
+        ("DATABASE_URL", with("postgres://u:a#SECRET@nosuch.invalid/d"), 69),
+        ("DATABASE_URL", with("postgres://u:a/SECRET@h/d"), 78),
+        ("DATABASE_URL", with("host=h port=x user=u password=SECRET"), 78),
+        ("DATABASE_URL", with("host=h user=u password='SECRET"), 78),
+        ("DATABASE_URL_FILE", path, 78),
+        ("PREMAIN_WAIT_FOR", with("postgres://u:SECRET@h:x/d"), 78),
+        ("PREMAIN_GRACE", with("postgres://u:SECRET@h/d"), 78),
+        // A parameter that nobody knows.
+        ("DATABASE_URL", with("postgres://postgres:SECRET@127.0.0.1:1/x?token=SECRET"), 69),
+        // A server that refuses.
+        ("DATABASE_URL", with("postgres://u:SECRET@127.0.0.1:PORT/d"), 77),
+        ("DATABASE_URL", with("postgres://postgres:xSECRET@127.0.0.1:PORT/d"), 77),
+        ("DATABASE_URL", with("postgres://postgres:SECRET@127.0.0.1:PORT/d?sslmode=require"), 78),
+        ("DATABASE_URL", with("postgres://u:SECRET@nosuch.invalid/d"), 69),
+    ];
+    let running = cases.each_ref().map(|(name, value, _)| {
+        premain(["--log", "trace", "--wait-timeout", "3s", "true"]).env(name, value).start()
+    });
+    for (running, (name, _, code)) in running.into_iter().zip(cases) {
+        // The log is searched for the password in the harness.
+        let ended = running.end();
+        assert_eq!(ended.code, code, "{name}: {}", ended.log);
+        assert!(ended.output.is_empty());
+    }
+    let wrong = folder(&[("V1__wrong.sql", "SELECT nonsense")]);
+    premain(["--log", "trace", "--migrations"])
+        .with(wrong.path())
+        .with("true")
+        .database(&good)
+        .run()
+        .code(76);
+    let status = premain(["status", "--log", "trace"]).database(&good).run();
+    assert!(!status.output.contains(PASSWORD), "{}", status.output);
+}

@@ -1,0 +1,355 @@
+//! Every `sslmode` against every kind of server.
+
+use std::io::Read as _;
+use std::net::TcpListener;
+use std::path::Path;
+
+use nix::sys::signal::Signal;
+
+use crate::support::certificates::{Authority, LOCAL, LONG_AGO, NOT_YET, NOW};
+use crate::support::postgres::{PASSWORD, Server};
+use crate::support::premain::{Ended, Premain, premain};
+use crate::support::{folder, wait_for};
+
+/// A server with TLS that shows this certificate of the authority's.
+fn encrypted(authority: &Authority, name: &str) -> Server {
+    let mut server = Server::create(&["ssl=on"]);
+    server.certificate(authority, name);
+    server.run();
+    server
+}
+
+/// Waits, and logs everything.
+fn wait(server: &Server, host: &str, parameters: &str) -> Premain {
+    let port = server.port();
+    premain(["wait", "--log", "trace"])
+        .database(format!("postgres://postgres:{PASSWORD}@{host}:{port}/postgres?{parameters}"))
+}
+
+/// `sslmode` with and without the authority's certificate in `sslrootcert`, and the exit status.
+fn check(server: &Server, root: &Path, expected: &[(&str, i32)]) {
+    for (parameters, code) in expected {
+        let parameters = parameters.replace("ROOT", &format!("sslrootcert={}", root.display()));
+        let ended = wait(server, "localhost", &parameters).run();
+        assert_eq!(ended.code, *code, "{parameters}: {}", ended.log);
+    }
+}
+
+/// A login that stays refused, without the whole grace.
+fn refused(premain: Premain) -> Ended {
+    premain.env("PREMAIN_WAIT_TIMEOUT", "2s").run().code(77)
+}
+
+/// What `verify-full` has to say, or `verify-ca`.
+fn complaint(server: &Server, root: &Path, mode: &str) -> String {
+    let parameters = format!("sslmode={mode}&sslrootcert={}", root.display());
+    let ended = wait(server, "localhost", &parameters).run().code(78);
+    assert_eq!(ended.lines_with("waiting for"), 0, "final at once: {}", ended.log);
+    ended.log
+}
+
+#[test]
+fn a_certificate_that_is_right_satisfies_every_mode() {
+    let authority = Authority::new();
+    authority.issue("server", "a server", LOCAL, NOW);
+    let server = encrypted(&authority, "server");
+    check(
+        &server,
+        &authority.root(),
+        &[
+            ("", 0),
+            ("sslmode=disable", 0),
+            ("sslmode=allow", 0),
+            ("sslmode=prefer", 0),
+            ("sslmode=require", 0),
+            ("sslmode=require&ROOT", 0),
+            ("sslmode=verify-ca&ROOT", 0),
+            ("sslmode=verify-full&ROOT", 0),
+            ("sslmode=no-verify", 0),
+            ("sslmode=no-verify&ROOT", 0),
+        ],
+    );
+    // By address, too.
+    let parameters = format!("sslmode=verify-full&sslrootcert={}", authority.root().display());
+    wait(&server, "127.0.0.1", &parameters).run().code(0);
+}
+
+#[test]
+fn a_certificate_for_another_host_satisfies_all_but_verify_full() {
+    let authority = Authority::new();
+    authority.issue("server", "a server", "subjectAltName=DNS:db.example", NOW);
+    let server = encrypted(&authority, "server");
+    check(
+        &server,
+        &authority.root(),
+        &[
+            ("sslmode=prefer&ROOT", 0),
+            ("sslmode=require&ROOT", 0),
+            ("sslmode=verify-ca&ROOT", 0),
+            ("sslmode=no-verify&ROOT", 0),
+        ],
+    );
+    let said = complaint(&server, &authority.root(), "verify-full");
+    assert!(said.contains("for another host") && said.contains("db.example"), "{said}");
+}
+
+#[test]
+fn an_unknown_authority_satisfies_only_those_who_do_not_ask() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    authority.issue("server", "a server", LOCAL, NOW);
+    let server = encrypted(&authority, "server");
+    check(
+        &server,
+        &other.root(),
+        &[
+            ("sslmode=prefer&ROOT", 0),
+            ("sslmode=require", 0),
+            ("sslmode=no-verify&ROOT", 0),
+            // libpq's rule: with a root certificate, `require` means `verify-ca`.
+            ("sslmode=require&ROOT", 78),
+        ],
+    );
+    for mode in ["verify-ca", "verify-full"] {
+        let said = complaint(&server, &other.root(), mode);
+        assert!(said.contains("was not issued by a known authority"), "{said}");
+        assert!(said.contains("name the right one in sslrootcert"), "{said}");
+    }
+    let own = authority.path("server.crt");
+    assert!(complaint(&server, &own, "verify-ca").contains("was not issued by a known authority"));
+}
+
+#[test]
+fn a_certificate_out_of_its_time_is_named_as_such() {
+    let authority = Authority::new();
+    authority.issue("expired", "a server", LOCAL, LONG_AGO);
+    authority.issue("early", "a server", LOCAL, NOT_YET);
+    for (name, text) in [("expired", "has expired"), ("early", "is not valid yet")] {
+        let server = encrypted(&authority, name);
+        check(&server, &authority.root(), &[("sslmode=require", 0), ("sslmode=no-verify", 0)]);
+        for mode in ["verify-ca", "verify-full"] {
+            let said = complaint(&server, &authority.root(), mode);
+            assert!(said.contains(text), "{said}");
+        }
+    }
+}
+
+#[test]
+fn a_certificate_that_vouches_for_itself_is_trusted_where_it_is_named() {
+    let authority = Authority::new();
+    authority.self_signed("server", "localhost", LOCAL);
+    authority.self_signed("elsewhere", "localhost", "subjectAltName=DNS:db.example");
+    let server = encrypted(&authority, "server");
+    let own = authority.path("server.crt");
+    check(
+        &server,
+        &own,
+        &[
+            ("sslmode=require&ROOT", 0),
+            ("sslmode=verify-ca&ROOT", 0),
+            ("sslmode=verify-full&ROOT", 0),
+        ],
+    );
+    let said = complaint(&server, &authority.root(), "verify-ca");
+    assert!(said.contains("name that very certificate in sslrootcert"), "{said}");
+
+    let server = encrypted(&authority, "elsewhere");
+    let own = authority.path("elsewhere.crt");
+    check(&server, &own, &[("sslmode=verify-ca&ROOT", 0)]);
+    assert!(complaint(&server, &own, "verify-full").contains("for another host"));
+}
+
+#[test]
+fn certificates_of_another_age_are_refused_with_the_reason() {
+    let authority = Authority::new();
+    authority.version_1("old", "localhost");
+    authority.issue("nameless", "localhost", "basicConstraints=CA:FALSE", NOW);
+    let server = encrypted(&authority, "old");
+    check(&server, &authority.root(), &[("sslmode=require", 0)]);
+    let said = complaint(&server, &authority.root(), "verify-ca");
+    assert!(said.contains("X.509 version 1"), "{said}");
+    let server = encrypted(&authority, "nameless");
+    check(&server, &authority.root(), &[("sslmode=verify-ca&ROOT", 0)]);
+    let said = complaint(&server, &authority.root(), "verify-full");
+    assert!(said.contains("no subjectAltName"), "{said}");
+}
+
+#[test]
+fn a_server_without_tls_will_do_only_where_none_is_demanded() {
+    let server = Server::shared();
+    let authority = Authority::new();
+    check(
+        server,
+        &authority.root(),
+        &[("", 0), ("sslmode=disable", 0), ("sslmode=allow", 0), ("sslmode=prefer&ROOT", 0)],
+    );
+    for mode in ["require", "no-verify", "verify-ca", "verify-full"] {
+        let said = complaint(server, &authority.root(), mode);
+        assert!(said.contains("the server offers no TLS, and sslmode demands it"), "{said}");
+        assert!(said.contains("ssl = on"), "{said}");
+    }
+}
+
+#[test]
+fn the_systems_authorities_are_those_of_ssl_cert_file() {
+    let authority = Authority::new();
+    authority.issue("server", "a server", LOCAL, NOW);
+    let server = encrypted(&authority, "server");
+    for parameters in ["sslrootcert=system", "sslmode=verify-full", "sslmode=verify-ca"] {
+        let boot = |file: &Path| {
+            wait(&server, "localhost", parameters)
+                .env("SSL_CERT_FILE", file)
+                .env("SSL_CERT_DIR", "/no/such/folder")
+                .run()
+        };
+        boot(&authority.root()).code(0);
+        boot(Path::new("/no/such/file")).code(78).says("has no certificate authorities");
+    }
+}
+
+#[test]
+fn pg_hba_may_demand_tls_or_refuse_it() {
+    let authority = Authority::new();
+    authority.issue("server", "a server", LOCAL, NOW);
+    let server = encrypted(&authority, "server");
+    let login = "all all all scram-sha-256\n";
+    server.hba(&format!("local all all trust\nhostssl {login}"));
+    server.reload();
+    let root = authority.root();
+    let modes = ["", "sslmode=allow", "sslmode=require", "sslmode=verify-full&ROOT"];
+    check(&server, &root, &modes.map(|mode| (mode, 0)));
+    refused(wait(&server, "localhost", "sslmode=disable")).says("no encryption");
+
+    // What `prefer` hears in the clear afterwards is not what is wrong.
+    server.psql("postgres", "CREATE ROLE idle NOLOGIN PASSWORD 'canary-hunter2'");
+    let idle = format!("postgres://idle:{PASSWORD}@localhost:{}/postgres", server.port());
+    refused(premain(["wait"]).database(idle)).says("is not permitted to log in");
+
+    server.hba(&format!("local all all trust\nhostnossl {login}"));
+    server.reload();
+    check(&server, &root, &[("", 0), ("sslmode=allow", 0), ("sslmode=disable", 0)]);
+    refused(wait(&server, "localhost", "sslmode=require")).says("pg_hba.conf");
+}
+
+#[test]
+fn the_password_is_bound_to_the_channel_where_that_is_required() {
+    let authority = Authority::new();
+    authority.issue("server", "a server", LOCAL, NOW);
+    let server = encrypted(&authority, "server");
+    server.hba("local all all trust\nhost all all all scram-sha-256\n");
+    server.reload();
+    let root = authority.root();
+    check(
+        &server,
+        &root,
+        &[
+            ("channel_binding=require&sslmode=require", 0),
+            ("channel_binding=require&sslmode=verify-full&ROOT", 0),
+            ("channel_binding=require", 0),
+            ("channel_binding=disable&sslmode=require", 0),
+            ("channel_binding=prefer&sslmode=disable", 0),
+            ("channel_binding=require&sslmode=disable", 78),
+        ],
+    );
+    // Without TLS after all, or without a password: nothing could be bound.
+    server.hba("local all all trust\nhostnossl all all all scram-sha-256\n");
+    server.reload();
+    wait(&server, "localhost", "channel_binding=require").run().code(78).says("channel binding");
+    server.hba("local all all trust\nhostssl all all all trust\n");
+    server.reload();
+    wait(&server, "localhost", "channel_binding=require").run().code(78).says("channel binding");
+}
+
+#[test]
+fn a_client_certificate_proves_who_logs_in() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    authority.issue("server", "a server", LOCAL, NOW);
+    authority.issue("client", "postgres", "basicConstraints=CA:FALSE", NOW);
+    authority.issue("somebody", "somebody", "basicConstraints=CA:FALSE", NOW);
+    other.issue("client", "postgres", "basicConstraints=CA:FALSE", NOW);
+    let server = encrypted(&authority, "server");
+    std::fs::copy(authority.root(), server.data().join("root.crt")).unwrap();
+    server.set("ssl_ca_file='root.crt'");
+    let shown = |authority: &Authority, name: &str| {
+        let (certificate, key) =
+            (authority.path(&format!("{name}.crt")), authority.path(&format!("{name}.key")));
+        let files = format!("sslcert={}&sslkey={}", certificate.display(), key.display());
+        wait(&server, "localhost", &format!("sslmode=require&{files}"))
+    };
+    for hba in ["cert", "scram-sha-256 clientcert=verify-full", "trust clientcert=verify-full"] {
+        server.hba(&format!("local all all trust\nhostssl all all all {hba}\n"));
+        server.reload();
+        shown(&authority, "client").run().code(0);
+        refused(shown(&authority, "somebody"));
+        shown(&other, "client").run().code(78).says("sslcert");
+        refused(wait(&server, "localhost", "sslmode=require"))
+            .says("connection requires a valid client certificate");
+    }
+    let wrong = format!(
+        "sslmode=require&sslcert={}&sslkey={}",
+        authority.path("client.crt").display(),
+        authority.path("somebody.key").display()
+    );
+    wait(&server, "localhost", &wrong).run().code(78);
+}
+
+#[test]
+fn a_stopped_migration_is_cancelled_over_tls_too() {
+    let authority = Authority::new();
+    authority.issue("server", "a server", LOCAL, NOW);
+    let server = encrypted(&authority, "server");
+    server.hba("local all all trust\nhostssl all all all scram-sha-256\n");
+    server.reload();
+    let place = folder(&[("V1__slow.sql", "CREATE TABLE half (); SELECT pg_sleep(1000)")]);
+    let parameters = format!("sslmode=verify-full&sslrootcert={}", authority.root().display());
+    let port = server.port();
+    let running = premain(["--migrations"])
+        .with(place.path())
+        .with("true")
+        .database(format!("postgres://postgres:{PASSWORD}@localhost:{port}/postgres?{parameters}"))
+        .start();
+    let active = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    wait_for("the slow statement runs", || (server.psql("postgres", active) == "1").then_some(()));
+    running.signal(Signal::SIGTERM);
+    running.end().code(143);
+    assert_eq!(server.psql("postgres", active), "0");
+    assert!(server.log().contains("canceling statement due to user request"), "{}", server.log());
+    assert_eq!(server.psql("postgres", "SELECT to_regclass('half')"), "");
+}
+
+#[test]
+fn direct_negotiation_begins_with_the_handshake() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!(
+        "postgres://u:{PASSWORD}@{}/d?sslmode=require&sslnegotiation=direct",
+        listener.local_addr().unwrap()
+    );
+    let running = premain(["wait"]).database(url).start();
+    let mut client = listener.accept().unwrap().0;
+    let mut record = [0; 5];
+    client.read_exact(&mut record).unwrap();
+    assert_eq!(record[..2], [0x16, 0x03], "a handshake record of TLS");
+    let mut hello = vec![0; usize::from(u16::from_be_bytes([record[3], record[4]]))];
+    client.read_exact(&mut hello).unwrap();
+    assert!(hello.windows(10).any(|bytes| bytes == b"postgresql"), "its ALPN");
+    running.signal(Signal::SIGTERM);
+    running.end().code(143);
+}
+
+#[test]
+fn what_does_not_speak_the_protocol_is_told_apart_from_what_has_no_room() {
+    let answer = |answer: &'static [u8]| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            for mut client in listener.incoming().flatten() {
+                let _ = client.read_exact(&mut [0; 8]);
+                let _ = std::io::Write::write_all(&mut client, answer);
+            }
+        });
+        premain(["wait", "--wait-timeout", "2s"])
+            .database(format!("postgres://u@127.0.0.1:{port}/d"))
+            .run()
+    };
+    answer(b"HTTP/1.1 400 Bad Request\r\n\r\n").code(78).says("does not speak PostgreSQL's");
+    answer(b"Ecould not fork new process for connection\n\0").code(69).says("process");
+}
