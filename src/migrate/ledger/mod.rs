@@ -87,6 +87,14 @@ pub trait Ledger {
     /// [`Malformed`] where the table cannot hold it.
     fn record(&self, migration: &Migration) -> Result<String, Malformed>;
 
+    /// The statement that records `migration` as applied although it was not run.
+    ///
+    /// # Errors
+    /// As [`Ledger::record`].
+    fn baseline(&self, migration: &Migration) -> Result<String, Malformed> {
+        self.record(migration)
+    }
+
     /// Whether the migration is still what was applied.
     fn unchanged(&self, migration: &Migration, applied: &Applied) -> bool;
 

@@ -21,6 +21,12 @@ impl Prisma {
         Prisma { names: Names::new(name, None, "_prisma_migrations") }
     }
 
+    fn id(&self) -> Result<String, Malformed> {
+        uuid().map_err(|error| {
+            self.names.malformed(format!("no random bytes for the id of a row: {error}"))
+        })
+    }
+
     fn applied(&self, row: &[Option<String>]) -> Result<Applied, Malformed> {
         let [Some(name), Some(checksum), Some(started_at), finished_at, logs] = row else {
             return Err(self.names.malformed("the server answered out of turn".to_owned()));
@@ -79,17 +85,26 @@ impl Ledger for Prisma {
         schema.chain([table]).collect()
     }
 
+    /// As `prisma migrate resolve --applied`: no steps, and logs that are empty.
+    fn baseline(&self, migration: &Migration) -> Result<String, Malformed> {
+        Ok(format!(
+            "INSERT INTO {} (id, checksum, started_at, migration_name, finished_at, logs, applied_steps_count) \
+             VALUES ({}, {}, pg_catalog.now(), {}, pg_catalog.now(), '', 0)",
+            self.names.qualified,
+            literal(&self.id()?),
+            literal(&sha256(&migration.sql)),
+            literal(&migration.name)
+        ))
+    }
+
     /// Prisma inserts a row, runs the script and updates the row; in one transaction one INSERT
     /// comes to the same.
     fn record(&self, migration: &Migration) -> Result<String, Malformed> {
-        let id = uuid().map_err(|error| {
-            self.names.malformed(format!("no random bytes for a row's id: {error}"))
-        })?;
         Ok(format!(
             "INSERT INTO {} (id, checksum, started_at, migration_name, finished_at, applied_steps_count) \
              VALUES ({}, {}, pg_catalog.now(), {}, pg_catalog.clock_timestamp(), 1)",
             self.names.qualified,
-            literal(&id),
+            literal(&self.id()?),
             literal(&sha256(&migration.sql)),
             literal(&migration.name)
         ))
