@@ -1,5 +1,6 @@
 //! One file per subcommand.
 
+mod baseline;
 mod migrate;
 mod status;
 mod wait;
@@ -21,6 +22,9 @@ pub fn run(config: &Config, inherited: &Inherited) -> Exit {
         Command::Migrate => {
             boot::in_runtime(inherited, async |shutdown| migrate::run(config, shutdown).await)
         }
+        Command::Baseline(until) => boot::in_runtime(inherited, async |shutdown| {
+            baseline::run(config, until.as_deref(), shutdown).await
+        }),
         Command::Status => {
             boot::in_runtime(inherited, async |shutdown| status::run(config, shutdown).await)
         }

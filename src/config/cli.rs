@@ -18,6 +18,8 @@ pub enum Command {
     Wait,
     /// Wait, apply what is pending, exit.
     Migrate,
+    /// Record migrations as applied, up to this one or all, and run nothing.
+    Baseline(Option<String>),
     /// Tell what is applied, pending, edited and missing.
     Status,
     /// Print the help.
@@ -103,12 +105,15 @@ impl CommandLine {
                     give(&mut options, info, &value);
                 }
                 Some(Arg::Short(letter)) => return Err(unknown(&format!("-{letter}"))),
-                Some(Arg::Value(word)) => match &subcommand {
+                Some(Arg::Value(word)) => match &mut subcommand {
                     None => match named(&word) {
                         Some(command) => subcommand = Some(command),
                         None => return run(with_rest(word, &mut parser), options),
                     },
                     Some(("run", _)) => return run(with_rest(word, &mut parser), options),
+                    Some((_, Command::Baseline(until @ None))) => {
+                        *until = Some(word.to_string_lossy().into_owned());
+                    }
                     Some((name, _)) => {
                         let word = word.to_string_lossy().into_owned();
                         return Err(UsageError::UnexpectedWord(name, word));
@@ -139,6 +144,7 @@ fn named(word: &OsString) -> Option<(&'static str, Command)> {
         "run" => ("run", Command::Run(Vec::new())),
         "wait" => ("wait", Command::Wait),
         "migrate" => ("migrate", Command::Migrate),
+        "baseline" => ("baseline", Command::Baseline(None)),
         "status" => ("status", Command::Status),
         "help" => ("help", Command::Help),
         _ => return None,
@@ -222,6 +228,8 @@ Usage:
   premain wait    [OPTIONS]                     wait only
   premain migrate [OPTIONS]                     wait, apply what is pending, exit
   premain status  [OPTIONS]                     what is applied, pending, edited, missing
+  premain baseline [VERSION] [OPTIONS]          adopt a database: record all migrations, or those up
+                                                to VERSION, as applied, and run nothing
 
 The database is DATABASE_URL, else POSTGRES_HOST and its kin, else DB_HOST and its kin, else
 PGHOST and its kin; MIGRATION_DATABASE_URL or DIRECT_URL, where set, is preferred for premain's
@@ -299,6 +307,17 @@ mod tests {
         assert_eq!(parsed.options["exit-code"], "true");
         assert!(matches!(parse("wait now"), Err(UsageError::UnexpectedWord("wait", _))));
         assert!(matches!(parse("migrate -- node"), Err(UsageError::UnexpectedWord(..))));
+    }
+
+    #[test]
+    fn baseline_takes_one_word_at_most() {
+        let until = |line: &str| parse(line).map(|parsed| parsed.command);
+        assert_eq!(until("baseline"), Ok(Command::Baseline(None)));
+        assert_eq!(
+            until("baseline 0_init --log warn"),
+            Ok(Command::Baseline(Some("0_init".to_owned())))
+        );
+        assert!(matches!(until("baseline 1 2"), Err(UsageError::UnexpectedWord("baseline", _))));
     }
 
     #[test]

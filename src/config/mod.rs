@@ -140,8 +140,6 @@ pub struct Migrate {
     pub format: Option<Format>,
     /// The history table, where it was named.
     pub ledger: Option<LedgerName>,
-    /// The schema that the connection string names, as Prisma's do.
-    pub schema: Option<String>,
     /// How long to wait for the advisory lock; `None` for ever.
     pub lock_timeout: Option<Duration>,
     /// How long a statement may queue for a table lock; `None` for ever.

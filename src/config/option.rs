@@ -93,7 +93,7 @@ options! {
         format "format" = "FORMAT":
             "The folder's layout where it cannot be told from its files: refinery, drizzle, drizzle1 (1.0 and later), prisma, sql.";
         ledger "ledger" = "[SCHEMA.]TABLE":
-            "The history table, if it is not the one that the native tool uses. As in SQL, a name with capitals takes double quotes.";
+            "The history table, if it is not the one that the native tool uses; without SCHEMA in Drizzle's, else wherever the session creates tables. As in SQL, a name with capitals takes double quotes.";
         lock_timeout "lock-timeout" = "DURATION":
             "How long to wait while another replica migrates; 0 = for ever. Default 5m.";
         ddl_lock_timeout "ddl-lock-timeout" = "DURATION":

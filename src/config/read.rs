@@ -26,7 +26,7 @@ impl Config {
 
         let log = reader.log(&raw);
         let init = reader.init(&raw);
-        let mut migrate = reader.migrate(&raw);
+        let migrate = reader.migrate(&raw);
         let status = reader.status(&raw);
         let mut wait = reader.wait(&raw);
         let user = reader.read("user", raw.user.as_deref(), User::parse);
@@ -36,7 +36,6 @@ impl Config {
 
         let found = environment.databases(&mut problems, &mut warnings);
         wait.targets.extend(found.server);
-        migrate.schema = found.database.as_ref().and_then(|database| database.schema.clone());
 
         if !problems.is_empty() {
             return Err(Problems::Values(problems, log));
@@ -112,7 +111,6 @@ impl Reader<'_> {
             source: source.unwrap_or(SourceChoice::Auto),
             format,
             ledger,
-            schema: None,
             lock_timeout: lock_timeout.unwrap_or(Some(Duration::from_mins(5))),
             ddl_lock_timeout: ddl_lock_timeout.unwrap_or(Some(Duration::from_secs(5))),
             ddl_retries: ddl_retries.unwrap_or(10),

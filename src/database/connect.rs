@@ -8,9 +8,10 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio_postgres::Connection;
 use tokio_postgres::config::{self as pg, SslNegotiation};
 use tokio_postgres::error::DbError;
-use tokio_postgres::tls::NoTls;
+use tokio_postgres::tls::{NoTls, TlsStream};
 
 use super::session::{Origin, Session};
 use crate::config::{ChannelBinding, Database, Host, SessionTarget, SslMode};
@@ -285,12 +286,12 @@ async fn log_in(
             // handshake itself, which is what the crate calls direct negotiation.
             config.ssl_mode(pg::SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
             let connected = config.connect_raw(stream, connector.for_host(&origin.host)).await;
-            connected.map(|(client, connection)| Session::start(client, connection, origin.clone()))
+            connected.map(|(client, connection)| session(client, connection, origin, database))
         }
         (Wire::Encrypted(stream) | Wire::Clear(stream), _) => {
             config.ssl_mode(pg::SslMode::Disable);
             let connected = config.connect_raw(stream, NoTls).await;
-            connected.map(|(client, connection)| Session::start(client, connection, origin.clone()))
+            connected.map(|(client, connection)| session(client, connection, origin, database))
         }
     }
     .map_err(|error| refused(at, error))
@@ -312,6 +313,19 @@ fn session_options(database: &Database) -> Option<String> {
         (Some(options), None) => Some(options.clone()),
         (Some(options), Some(path)) => Some(format!("{options} {path}")),
     }
+}
+
+fn session<S, T>(
+    client: tokio_postgres::Client,
+    connection: Connection<S, T>,
+    origin: &Origin,
+    database: &Database,
+) -> Session
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T: TlsStream + Unpin + Send + 'static,
+{
+    Session::start(client, connection, origin.clone(), database.schema.clone())
 }
 
 /// Sorts what the crate reports into our own kinds.

@@ -19,6 +19,7 @@ pub struct Session {
     client: Client,
     driver: JoinHandle<()>,
     origin: Origin,
+    schema: Option<String>,
     reported: Option<ServerState>,
 }
 
@@ -81,6 +82,7 @@ impl Session {
         client: Client,
         mut connection: Connection<S, T>,
         origin: Origin,
+        schema: Option<String>,
     ) -> Session
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -99,12 +101,17 @@ impl Session {
                 }
             }
         });
-        Session { client, driver, origin, reported }
+        Session { client, driver, origin, schema, reported }
     }
 
     /// `db:5432`
     pub fn host(&self) -> &Host {
         &self.origin.host
+    }
+
+    /// The schema that the URL names (Prisma's `?schema=`), which need not exist yet.
+    pub fn schema(&self) -> Option<&str> {
+        self.schema.as_deref()
     }
 
     /// Runs statements in one round trip and returns the rows of each.

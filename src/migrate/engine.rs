@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::adoption;
 use super::apply::Applier;
 use super::error::Error;
 use super::ledger::{self, Applied, Ledger};
@@ -36,7 +37,7 @@ pub struct Report {
 /// Applies what is pending in `source`, exactly once whoever else tries.
 ///
 /// With nothing pending this is one round trip: no lock, no DDL, and a role that may only read the
-/// history table will do. With n pending it is n + 3.
+/// history table will do. With n pending it is n + 4 at most.
 ///
 /// # Errors
 /// [`Error`]; a migration that failed has left nothing behind.
@@ -66,7 +67,10 @@ pub async fn run(
     // Whoever held the lock may have applied them all.
     let recorded = match recorded {
         Some(_) => read(session, source, ledger.as_mut()).await?.unwrap_or_default(),
-        None => create_and_read(session, source, ledger.as_mut()).await?,
+        None => {
+            adoption::check(session, ledger.as_ref()).await?;
+            create_and_read(session, source, ledger.as_mut()).await?
+        }
     };
     let plan = judge(source, &recorded, ledger.as_ref(), Say::OnlyErrors)?;
     if !plan.pending.is_empty() && !ledger.upgrade().is_empty() {
@@ -125,13 +129,13 @@ async fn apply_all(
 
 /// Which drift to mention: a second look at the same database need not repeat warnings.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Say {
+pub(super) enum Say {
     Everything,
     OnlyErrors,
 }
 
 /// Plans, warns of the drift that the ledger's rules tolerate, and stops at the rest.
-fn judge<'a>(
+pub(super) fn judge<'a>(
     source: &'a Source,
     recorded: &[Applied],
     ledger: &dyn Ledger,
@@ -153,7 +157,7 @@ fn judge<'a>(
 }
 
 /// The recorded migrations; `None` where there is no history table.
-async fn read(
+pub(super) async fn read(
     session: &Session,
     source: &Source,
     ledger: &mut dyn Ledger,
@@ -173,14 +177,15 @@ async fn create_and_read(
 ) -> Result<Vec<Applied>, Error> {
     // Another replica's table is no news to anybody.
     let quietly = "SET LOCAL client_min_messages = warning";
-    let create = ledger.create();
-    let sql = format!("{quietly}; {}; {}", create.join("; "), ledger.read());
+    let mut create = vec![quietly.to_owned()];
+    create.extend(session.schema().map(ledger::create_schema));
+    create.extend(ledger.create());
+    let sql = format!("{}; {}", create.join("; "), ledger.read());
     let results = session
         .query(&sql)
         .await
         .map_err(Error::refused(format!("create the history table {}", ledger.table())))?;
-    // The results of SET and CREATE come first.
-    let rows = results.get(1 + create.len()..).unwrap_or_default();
+    let rows = results.get(create.len()..).unwrap_or_default();
     Ok(ledger.parse(rows, &source.migrations)?)
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::adoption::Inhabited;
 use super::apply::Failure;
 use super::ledger::Malformed;
 use super::plan::Drift;
@@ -21,6 +22,15 @@ pub enum Error {
     Ledger(Malformed),
     /// Folder and history table disagree; never empty.
     Drift(Vec<Drift>),
+    /// There are tables, and no history of them.
+    Inhabited(Inhabited),
+    /// No migration here is called that.
+    NoSuchMigration {
+        /// What was asked for.
+        wanted: String,
+        /// Where it is not.
+        source: String,
+    },
     /// Another session kept the advisory lock.
     Locked {
         /// Who.
@@ -67,7 +77,9 @@ impl Error {
                 | SourceError::NothingEmbedded,
             )
             | Error::Ledger(_)
+            | Error::Inhabited(_)
             | Error::Drift(_) => Exit::Migrations,
+            Error::NoSuchMigration { .. } => Exit::Usage,
             Error::Locked { .. } | Error::Refused { error: QueryError::Lost(_), .. } => {
                 Exit::TryAgain
             }
@@ -98,6 +110,11 @@ impl fmt::Display for Error {
         match self {
             Error::Source(error) => write!(f, "migrations: {error}"),
             Error::Ledger(error) => write!(f, "migrations: {error}"),
+            Error::Inhabited(found) => write!(f, "migrations: {found}"),
+            Error::NoSuchMigration { wanted, source } => write!(
+                f,
+                "no migration of {source} is called '{wanted}'; give its number or its name, as 'premain status' shows them"
+            ),
             Error::Drift(list) => {
                 let lines: Vec<_> = list.iter().map(ToString::to_string).collect();
                 f.write_str(&lines.join("\n"))

@@ -4,6 +4,7 @@
 //! dialect, pure) ↔ [`Applied`] rows; [`plan`] compares the two without any I/O; [`engine`] is the
 //! one loop that applies. Signals are none of this module's business: its caller races it.
 
+pub mod adoption;
 mod apply;
 mod diagnose;
 pub mod engine;

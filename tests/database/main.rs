@@ -11,6 +11,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod adopting;
 mod config;
 mod drizzle;
 mod drizzle1;

@@ -170,24 +170,24 @@ fn files_as_editors_leave_them() {
 #[test]
 fn a_migration_that_cannot_get_its_lock_is_tried_again_and_lets_readers_through() {
     let database = Server::shared().database();
-    database.psql("CREATE TABLE busy (a int)");
-    let place = folder(&[("V1__alter.sql", "ALTER TABLE busy ADD b int")]);
-    let mut blocker = database.open("BEGIN; SELECT * FROM busy;");
+    database.psql("CREATE SCHEMA site; CREATE TABLE site.busy (a int)");
+    let place = folder(&[("V1__alter.sql", "ALTER TABLE site.busy ADD b int")]);
+    let mut blocker = database.open("BEGIN; SELECT * FROM site.busy;");
     let mut running = premain(["--ddl-lock-timeout", "50ms", "--migrations"])
         .with(place.path())
         .words(["migrate"])
         .database(database.url())
         .start();
     running.wait_for("could not get its table locks");
-    assert_eq!(database.psql("SELECT count(*) FROM busy"), "0", "a reader got through");
+    assert_eq!(database.psql("SELECT count(*) FROM site.busy"), "0", "a reader got through");
     blocker.send("COMMIT;");
     running.end().code(0);
 
     let place = folder(&[
-        ("V1__alter.sql", "ALTER TABLE busy ADD b int"),
-        ("V2__alter.sql", "ALTER TABLE busy ADD c int"),
+        ("V1__alter.sql", "ALTER TABLE site.busy ADD b int"),
+        ("V2__alter.sql", "ALTER TABLE site.busy ADD c int"),
     ]);
-    blocker.send("BEGIN; SELECT * FROM busy;");
+    blocker.send("BEGIN; SELECT * FROM site.busy;");
     premain(["--ddl-lock-timeout", "20ms", "--ddl-retries", "1", "--migrations"])
         .with(place.path())
         .words(["migrate"])

@@ -260,10 +260,19 @@ fn the_schema_of_the_url_holds_the_history_table_and_is_made() {
             .database(format!("{}?schema=My%20app", database.url()))
             .run()
             .code(0)
-            .says("history table \"My app\"._prisma_migrations")
             .says(pending);
     }
     assert!(database.has_table("\"My app\".\"User\"") && !database.has_table("public.\"User\""));
+}
+
+#[test]
+fn a_migration_out_of_pg_dump_is_recorded_although_it_empties_the_search_path() {
+    let database = Server::shared().database();
+    let sql = "SELECT pg_catalog.set_config('search_path', '', false); CREATE TABLE public.a ();";
+    let place =
+        folder(&[("0_init/migration.sql", sql), ("1_b/migration.sql", "CREATE TABLE b ();")]);
+    migrate(&database, place.path()).says("migrations 2 applied");
+    migrate(&database, place.path()).says("none pending (2 applied before)");
 }
 
 #[test]

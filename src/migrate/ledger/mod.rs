@@ -87,6 +87,14 @@ pub trait Ledger {
     /// [`Malformed`] where the table cannot hold it.
     fn record(&self, migration: &Migration) -> Result<String, Malformed>;
 
+    /// The statement that records `migration` as applied although it was not run.
+    ///
+    /// # Errors
+    /// As [`Ledger::record`].
+    fn baseline(&self, migration: &Migration) -> Result<String, Malformed> {
+        self.record(migration)
+    }
+
     /// Whether the migration is still what was applied.
     fn unchanged(&self, migration: &Migration, applied: &Applied) -> bool;
 
@@ -130,6 +138,24 @@ impl Names {
         schema.chain([table]).collect()
     }
 
+    /// The statement whose row [`Names::located`] understands.
+    fn locate(&self) -> String {
+        format!(
+            "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c \
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             WHERE c.oid = {}::pg_catalog.regclass",
+            literal(&self.qualified)
+        )
+    }
+
+    /// Remembers the schema that the table is in: a migration may change the search path.
+    fn located(&mut self, rows: &Rows) {
+        if let Some([Some(qualified)]) = rows.first().map(Vec::as_slice) {
+            self.qualified.clone_from(qualified);
+            self.shown.clone_from(qualified);
+        }
+    }
+
     fn malformed(&self, why: String) -> Malformed {
         Malformed { table: self.shown.clone(), why }
     }
@@ -137,13 +163,13 @@ impl Names {
 
 /// The dialect that belongs to a folder's layout.
 pub fn of(format: Format, config: &config::Migrate) -> Box<dyn Ledger> {
-    let (name, schema) = (config.ledger.as_ref(), config.schema.as_deref());
+    let name = config.ledger.as_ref();
     match format {
-        Format::Refinery => Box::new(Refinery::new(name, schema)),
+        Format::Refinery => Box::new(Refinery::new(name)),
         Format::Drizzle => Box::new(Drizzle::new(name)),
         Format::Drizzle1 => Box::new(Drizzle1::new(name)),
-        Format::Prisma => Box::new(Prisma::new(name, schema)),
-        Format::Sql => Box::new(Sql::new(name, schema)),
+        Format::Prisma => Box::new(Prisma::new(name)),
+        Format::Sql => Box::new(Sql::new(name)),
     }
 }
 
@@ -166,7 +192,7 @@ fn same_but_line_ends(sql: &str, recorded: &str) -> bool {
 }
 
 /// Unlike `CREATE SCHEMA IF NOT EXISTS`, this asks for no privilege where the schema is there.
-fn create_schema(schema: &str) -> String {
+pub(super) fn create_schema(schema: &str) -> String {
     let statement = format!("CREATE SCHEMA {}", quote(schema));
     format!(
         "DO $premain$ BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = {}) \

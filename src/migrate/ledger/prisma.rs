@@ -14,9 +14,15 @@ pub struct Prisma {
 }
 
 impl Prisma {
-    /// The table of that name, or Prisma's own, in `schema` or wherever the session creates tables.
-    pub fn new(name: Option<&LedgerName>, schema: Option<&str>) -> Self {
-        Prisma { names: Names::new(name, schema, "_prisma_migrations") }
+    /// The table of that name, or Prisma's own, wherever the session creates tables.
+    pub fn new(name: Option<&LedgerName>) -> Self {
+        Prisma { names: Names::new(name, None, "_prisma_migrations") }
+    }
+
+    fn id(&self) -> Result<String, Malformed> {
+        uuid().map_err(|error| {
+            self.names.malformed(format!("no random bytes for the id of a row: {error}"))
+        })
     }
 
     fn applied(&self, row: &[Option<String>]) -> Result<Applied, Malformed> {
@@ -49,14 +55,19 @@ impl Ledger for Prisma {
 
     fn read(&self) -> String {
         format!(
-            "SELECT migration_name, checksum, started_at, finished_at, logs FROM {} \
+            "{}; SELECT migration_name, checksum, started_at, finished_at, logs FROM {} \
              WHERE rolled_back_at IS NULL ORDER BY started_at",
+            self.names.locate(),
             self.names.qualified
         )
     }
 
     fn parse(&mut self, results: &[Rows], _: &[Migration]) -> Result<Vec<Applied>, Malformed> {
-        results.iter().flatten().map(|row| self.applied(row)).collect()
+        let [table, rows] = results else {
+            return Err(self.names.malformed("the server answered out of turn".to_owned()));
+        };
+        self.names.located(table);
+        rows.iter().map(|row| self.applied(row)).collect()
     }
 
     fn create(&self) -> Vec<String> {
@@ -68,17 +79,26 @@ impl Ledger for Prisma {
         )
     }
 
+    /// As `prisma migrate resolve --applied`: no steps, and logs that are empty.
+    fn baseline(&self, migration: &Migration) -> Result<String, Malformed> {
+        Ok(format!(
+            "INSERT INTO {} (id, checksum, started_at, migration_name, finished_at, logs, applied_steps_count) \
+             VALUES ({}, {}, pg_catalog.now(), {}, pg_catalog.now(), '', 0)",
+            self.names.qualified,
+            literal(&self.id()?),
+            literal(&sha256(&migration.sql)),
+            literal(&migration.name)
+        ))
+    }
+
     /// Prisma inserts a row, runs the script and updates the row; in one transaction one INSERT
     /// comes to the same.
     fn record(&self, migration: &Migration) -> Result<String, Malformed> {
-        let id = uuid().map_err(|error| {
-            self.names.malformed(format!("no random bytes for a row's id: {error}"))
-        })?;
         Ok(format!(
             "INSERT INTO {} (id, checksum, started_at, migration_name, finished_at, applied_steps_count) \
              VALUES ({}, {}, pg_catalog.now(), {}, pg_catalog.clock_timestamp(), 1)",
             self.names.qualified,
-            literal(&id),
+            literal(&self.id()?),
             literal(&sha256(&migration.sql)),
             literal(&migration.name)
         ))
@@ -144,7 +164,7 @@ mod tests {
                 sql,
                 breakpoint: None,
             };
-            let ledger = Prisma::new(None, None);
+            let ledger = Prisma::new(None);
             let (unix, windows) = (migration(lines.join("\n")), migration(lines.join("\r\n")));
             for (recorded, now) in [(&unix, &windows), (&windows, &unix), (&unix, &unix)] {
                 let columns = ["1_x", &sha256(&recorded.sql), "2026", "2026"].map(|text| Some(text.to_owned()));

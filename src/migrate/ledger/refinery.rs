@@ -29,9 +29,9 @@ enum Width {
 }
 
 impl Refinery {
-    /// The table of that name, or refinery's own, in `schema` or wherever the session creates tables.
-    pub fn new(name: Option<&LedgerName>, schema: Option<&str>) -> Self {
-        Refinery { names: Names::new(name, schema, "refinery_schema_history"), width: Width::Int4 }
+    /// The table of that name, or refinery's own.
+    pub fn new(name: Option<&LedgerName>) -> Self {
+        Refinery { names: Names::new(name, None, "refinery_schema_history"), width: Width::Int4 }
     }
 
     fn applied(&self, row: &[Option<String>]) -> Result<Applied, Malformed> {
@@ -178,7 +178,7 @@ mod tests {
         #[test]
         fn what_was_recorded_is_unchanged(version in any::<i64>(), name in "\\w{1,20}", sql in "\\PC*", wide: bool) {
             let kind = if wide { "bigint" } else { "integer" };
-            let mut ledger = Refinery::new(None, None);
+            let mut ledger = Refinery::new(None);
             let mut migration = migration(version, &name, &sql);
             let row = |checksum: u64| vec![
                 vec![vec![Some("public.refinery_schema_history".to_owned()), Some(kind.to_owned())]],
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_malformed_row_is_an_error_that_names_it() {
-        let mut ledger = Refinery::new(None, None);
+        let mut ledger = Refinery::new(None);
         let rows =
             vec![Vec::new(), vec![vec![Some("3".to_owned()), Some("x".to_owned()), None, None]]];
         let error = ledger.parse(&rows, &[]).unwrap_err().to_string();
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_version_that_the_table_cannot_hold_is_an_error() {
-        let error = Refinery::new(None, None).record(&migration(1 << 40, "x", "")).unwrap_err();
+        let error = Refinery::new(None).record(&migration(1 << 40, "x", "")).unwrap_err();
         assert!(error.why.contains("int4"), "{error}");
     }
 }

@@ -16,8 +16,8 @@ pub struct Sql {
 
 impl Sql {
     /// The table of that name, or `premain_migrations` wherever the session creates tables.
-    pub fn new(name: Option<&LedgerName>, schema: Option<&str>) -> Self {
-        Sql { names: Names::new(name, schema, "premain_migrations") }
+    pub fn new(name: Option<&LedgerName>) -> Self {
+        Sql { names: Names::new(name, None, "premain_migrations") }
     }
 
     fn applied(&self, row: &[Option<String>]) -> Result<Applied, Malformed> {
@@ -50,13 +50,18 @@ impl Ledger for Sql {
 
     fn read(&self) -> String {
         format!(
-            "SELECT version, name, sha256, applied_at, success FROM {} ORDER BY version",
+            "{}; SELECT version, name, sha256, applied_at, success FROM {} ORDER BY version",
+            self.names.locate(),
             self.names.qualified
         )
     }
 
     fn parse(&mut self, results: &[Rows], _: &[Migration]) -> Result<Vec<Applied>, Malformed> {
-        results.iter().flatten().map(|row| self.applied(row)).collect()
+        let [table, rows] = results else {
+            return Err(self.names.malformed("the server answered out of turn".to_owned()));
+        };
+        self.names.located(table);
+        rows.iter().map(|row| self.applied(row)).collect()
     }
 
     fn create(&self) -> Vec<String> {
@@ -106,7 +111,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_was_recorded_is_unchanged(number: i64, sql in "\\PC*", success: bool) {
-            let mut ledger = Sql::new(None, None);
+            let mut ledger = Sql::new(None);
             let migration = |sql: &str| Migration {
                 key: Key::Number(number),
                 name: "x".to_owned(),
@@ -117,7 +122,7 @@ mod tests {
             };
             let success_column = if success { "t" } else { "f" };
             let row = [&number.to_string(), "x", &sha256(&sql), "2026", success_column].map(|text| Some(text.to_owned()));
-            let applied = ledger.parse(&[vec![row.to_vec()]], &[]).unwrap();
+            let applied = ledger.parse(&[Vec::new(), vec![row.to_vec()]], &[]).unwrap();
             prop_assert_eq!(applied[0].failure.is_none(), success);
             prop_assert_eq!(&applied[0].key, &Key::Number(number));
             prop_assert!(ledger.unchanged(&migration(&sql), &applied[0]));

@@ -1,0 +1,182 @@
+//! A database that has tables and no history of ours: refused, with the name of the tool that
+//! managed it until now, and adopted by recording what is there already.
+
+use std::fmt;
+
+use super::engine::{Say, judge, read};
+use super::error::Error;
+use super::ledger::{self, Ledger, literal};
+use super::lock;
+use super::source::{Migration, Source};
+use crate::config;
+use crate::database::{Rows, Session};
+use crate::text;
+
+/// The history tables of the tools that may have managed a database until now. Of two with the same
+/// table, the one whose second table is there as well comes first.
+const TOOLS: [(&str, &str, &str); 17] = [
+    ("Alembic", "alembic_version", ""),
+    ("Atlas", "atlas_schema_revisions", ""),
+    ("Diesel", "__diesel_schema_migrations", ""),
+    ("Django", "django_migrations", ""),
+    ("Drizzle", "__drizzle_migrations", ""),
+    ("Flyway", "flyway_schema_history", ""),
+    ("goose", "goose_db_version", ""),
+    ("Knex", "knex_migrations", ""),
+    ("Liquibase", "databasechangelog", ""),
+    ("node-pg-migrate", "pgmigrations", ""),
+    ("premain", "premain_migrations", ""),
+    ("Prisma", "_prisma_migrations", ""),
+    ("refinery", "refinery_schema_history", ""),
+    ("Rails", "schema_migrations", "ar_internal_metadata"),
+    ("dbmate or golang-migrate", "schema_migrations", ""),
+    ("Sequelize", "SequelizeMeta", ""),
+    ("sqlx", "_sqlx_migrations", ""),
+];
+
+/// What there is in a database without a history table.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Inhabited {
+    /// The history table that is not there.
+    pub ledger: String,
+    /// How many tables of the user's there are.
+    pub tables: usize,
+    /// The tool that managed it until now, and its history table.
+    pub tool: Option<(&'static str, String)>,
+    /// The revision that this tool recorded last, where that is known.
+    pub revision: Option<String>,
+}
+
+impl fmt::Display for Inhabited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inhabited { ledger, tables, tool, revision } = self;
+        let tables = text::count(*tables, "table");
+        write!(f, "the database has {tables} and no history table {ledger}")?;
+        if let Some((tool, table)) = tool {
+            write!(f, "; until now {tool} managed it ({table}")?;
+            if let Some(revision) = revision {
+                write!(f, ", revision {revision}")?;
+            }
+            f.write_str(")")?;
+            if PREMAIN_READS.contains(tool) {
+                f.write_str(
+                    ", whose history premain continues: see --migrations, --format and --ledger",
+                )?;
+            }
+        }
+        f.write_str(
+            "\nno migration was applied; 'premain baseline VERSION' records the migrations up to that one as applied, \
+             without running them; 'premain baseline none' records none, so that all of them run on what is there",
+        )
+    }
+}
+
+/// The tools whose history tables are read here.
+const PREMAIN_READS: [&str; 4] = ["Drizzle", "Prisma", "premain", "refinery"];
+
+/// Fails if the history table is not there and other tables are. To be asked under the lock only:
+/// another replica may be at work.
+///
+/// # Errors
+/// [`Error::Inhabited`]
+pub(super) async fn check(session: &Session, ledger: &dyn Ledger) -> Result<(), Error> {
+    let names: Vec<_> =
+        TOOLS.iter().flat_map(|(_, one, other)| [literal(one), literal(other)]).collect();
+    // The tables of extensions (spatial_ref_sys) are nobody's.
+    let sql = format!(
+        "SELECT pg_catalog.to_regclass({}) IS NOT NULL; \
+         SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relkind IN ('r', 'p') AND n.nspname = ANY (pg_catalog.current_schemas(false)) \
+           AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+                           AND d.objid = c.oid AND d.deptype = 'e'); \
+         SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), c.relname \
+         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relkind IN ('r', 'p') AND c.relname IN ({})",
+        literal(ledger.table()),
+        names.join(", ")
+    );
+    let results =
+        session.query(&sql).await.map_err(Error::refused("ask which tables there are"))?;
+    let [exists, count, known] = results.as_slice() else { return Ok(()) };
+    let value = |rows: &Rows| rows.first().and_then(|row| row.first().cloned().flatten());
+    let tables = value(count).and_then(|count| count.parse().ok()).unwrap_or(0);
+    if tables == 0 || value(exists).as_deref() == Some("t") {
+        return Ok(());
+    }
+    let find = |name: &str| {
+        let row = known.iter().find(|row| row.get(1).and_then(Option::as_deref) == Some(name))?;
+        row.first().cloned().flatten()
+    };
+    let tool = TOOLS.iter().find_map(|(tool, table, other)| {
+        let table = find(table)?;
+        (other.is_empty() || find(other).is_some()).then_some((*tool, table))
+    });
+    // Alembic knows one thing more, which tells the VERSION to people.
+    let revision = match &tool {
+        Some(("Alembic", table)) => {
+            let sql = format!("SELECT pg_catalog.string_agg(version_num, ', ') FROM {table}");
+            let rows = session.query(&sql).await.unwrap_or_default();
+            rows.first().and_then(value)
+        }
+        _ => None,
+    };
+    let ledger = ledger.table().to_owned();
+    Err(Error::Inhabited(Inhabited { ledger, tables, tool, revision }))
+}
+
+/// Records what is pending up to `until` (all of it where there is none) as applied, and runs
+/// nothing. Returns what was recorded.
+///
+/// # Errors
+/// [`Error`]; nothing was recorded then.
+pub async fn baseline(
+    session: &Session,
+    source: &Source,
+    config: &config::Migrate,
+    until: Option<&str>,
+) -> Result<Vec<String>, Error> {
+    let count = match until {
+        None => source.migrations.len(),
+        Some("none") => 0,
+        Some(text) => match source.migrations.iter().position(|file| is_called(file, text)) {
+            Some(at) => at + 1,
+            None => {
+                return Err(Error::NoSuchMigration {
+                    wanted: text.to_owned(),
+                    source: source.to_string(),
+                });
+            }
+        },
+    };
+    let mut ledger = ledger::of(source.format, config);
+    lock::acquire(session, ledger.native_lock(), config.lock_timeout).await?;
+    let recorded = read(session, source, ledger.as_mut()).await?;
+    let plan =
+        judge(source, recorded.as_deref().unwrap_or_default(), ledger.as_ref(), Say::Everything)?;
+    let records: Vec<_> = source.migrations[..count]
+        .iter()
+        .filter(|file| plan.pending.iter().any(|pending| pending == file))
+        .collect();
+    // All or nothing: a history table without rows would be an adopted database too.
+    let mut statements = vec!["BEGIN".to_owned()];
+    if recorded.is_none() {
+        statements.extend(session.schema().map(ledger::create_schema));
+        statements.extend(ledger.create());
+    }
+    if !records.is_empty() {
+        statements.extend_from_slice(ledger.upgrade());
+    }
+    for migration in &records {
+        statements.push(ledger.baseline(migration)?);
+    }
+    statements.push("COMMIT".to_owned());
+    let what = format!("record in the history table {}", ledger.table());
+    session.execute(&statements.join("; ")).await.map_err(Error::refused(what))?;
+    Ok(records.iter().map(ToString::to_string).collect())
+}
+
+/// `3`, or `add_orders`: the number, or the name.
+fn is_called(migration: &Migration, text: &str) -> bool {
+    let number = text.parse().ok();
+    migration.name == text || (number.is_some() && migration.key.number() == number)
+}

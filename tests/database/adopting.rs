@@ -1,0 +1,164 @@
+//! Databases that were managed by something else until now: refused, then adopted.
+
+use std::path::Path;
+
+use crate::support::postgres::{Database, Server};
+use crate::support::premain::{Ended, migrate, premain};
+use crate::support::{folder, node};
+
+const FILES: [(&str, &str); 3] = [
+    ("001_a.sql", "CREATE TABLE a ()"),
+    ("002_b.sql", "CREATE TABLE b ()"),
+    ("003_c.sql", "CREATE TABLE c ()"),
+];
+
+fn baseline(database: &Database<'_>, folder: &Path, until: &[&str]) -> Ended {
+    premain(["baseline"])
+        .words(until)
+        .with("--migrations")
+        .with(folder)
+        .database(database.url())
+        .run()
+}
+
+#[test]
+fn tables_without_a_history_are_refused_until_they_are_adopted() {
+    let database = Server::shared().database();
+    let place = folder(&FILES);
+    database.psql("CREATE TABLE a (); CREATE TABLE b ()");
+    let before = database.dump();
+    premain(["--migrations"])
+        .with(place.path())
+        .words(["echo", "started"])
+        .database(database.url())
+        .run()
+        .code(65)
+        .says("the database has 2 tables and no history table premain_migrations")
+        .says("'premain baseline VERSION'");
+    assert_eq!(database.dump(), before);
+
+    baseline(&database, place.path(), &["2"])
+        .code(0)
+        .says("migration 1 a recorded as applied, without running it")
+        .says("migrations: 2 of 3 recorded");
+    migrate(place.path()).database(database.url()).run().code(0).says("migrations 1 applied");
+    assert!(database.has_table("c"));
+    baseline(&database, place.path(), &[]).code(0).says("migrations: 0 of 3 recorded");
+    baseline(&database, place.path(), &["nine"]).code(64).says("is called 'nine'");
+}
+
+#[test]
+fn with_none_recorded_all_of_them_run() {
+    let database = Server::shared().database();
+    let place = folder(&FILES);
+    database.psql("CREATE TABLE other ()");
+    baseline(&database, place.path(), &["none"]).code(0).says("0 of 3 recorded");
+    migrate(place.path()).database(database.url()).run().code(0).says("migrations 3 applied");
+}
+
+#[test]
+fn tables_of_extensions_and_other_schemas_are_nobody_s() {
+    let database = Server::shared().database();
+    let place = folder(&FILES);
+    database.psql(
+        "CREATE SCHEMA elsewhere; CREATE TABLE elsewhere.t (); CREATE VIEW v AS SELECT 1; \
+         CREATE TABLE member (); CREATE EXTENSION hstore; ALTER EXTENSION hstore ADD TABLE member",
+    );
+    migrate(place.path()).database(database.url()).run().code(0).says("migrations 3 applied");
+}
+
+#[test]
+fn the_tool_that_managed_it_until_now_is_named() {
+    let place = folder(&FILES);
+    for (sql, text) in [
+        (
+            "CREATE TABLE alembic_version (version_num text); INSERT INTO alembic_version VALUES ('ae1027a6acf')",
+            "until now Alembic managed it (public.alembic_version, revision ae1027a6acf)",
+        ),
+        (
+            "CREATE TABLE schema_migrations (); CREATE TABLE ar_internal_metadata ()",
+            "until now Rails managed it (public.schema_migrations)",
+        ),
+        ("CREATE TABLE schema_migrations ()", "until now dbmate or golang-migrate managed it"),
+        ("CREATE TABLE \"SequelizeMeta\" ()", "(public.\"SequelizeMeta\")"),
+        (
+            "CREATE SCHEMA drizzle; CREATE TABLE drizzle.__drizzle_migrations (); CREATE TABLE t ()",
+            "until now Drizzle managed it (drizzle.__drizzle_migrations), whose history premain continues",
+        ),
+    ] {
+        let database = Server::shared().database();
+        database.psql(sql);
+        migrate(place.path()).database(database.url()).run().code(65).says(text);
+        assert!(!database.has_table("premain_migrations"));
+    }
+}
+
+#[test]
+fn from_alembic_to_prisma() {
+    let database = Server::shared().database();
+    database.psql(
+        "CREATE TABLE threads (id int); CREATE TABLE alembic_version (version_num text); \
+         INSERT INTO alembic_version VALUES ('9f1c2d3e4b5a')",
+    );
+    let place = folder(&[
+        ("migration_lock.toml", "provider = \"postgresql\"\n"),
+        ("0_init/migration.sql", "CREATE TABLE threads (id int);\n"),
+        ("20260101000000_messages/migration.sql", "CREATE TABLE messages (id int);\n"),
+    ]);
+    migrate(place.path()).database(database.url()).run().code(65).says("revision 9f1c2d3e4b5a");
+    baseline(&database, place.path(), &["0_init"]).code(0).says("1 of 2 recorded");
+    migrate(place.path()).database(database.url()).run().code(0).says("migrations 1 applied");
+    assert!(node::prisma("apply", &database, place.path(), "").unwrap().contains(":[]"));
+    // The old backend still reads its own.
+    assert_eq!(database.psql("SELECT version_num FROM alembic_version"), "9f1c2d3e4b5a");
+}
+
+#[test]
+fn a_baseline_is_recorded_as_the_native_tool_records_it() {
+    let (ours, theirs) = (Server::shared().database(), Server::shared().database());
+    let place = folder(&[("0_init/migration.sql", "CREATE TABLE t (id int);\n")]);
+    baseline(&ours, place.path(), &[]).code(0);
+    node::prisma("applied", &theirs, place.path(), "0_init").unwrap();
+    let row = "SELECT checksum, finished_at = started_at, migration_name, logs, rolled_back_at, applied_steps_count FROM _prisma_migrations";
+    assert_eq!(ours.psql(row), theirs.psql(row));
+
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    for (package, fixture) in [("drizzle-orm", "drizzle"), ("drizzle-orm-1", "drizzle1")] {
+        let database = Server::shared().database();
+        let folder = fixtures.join(fixture).join("migrations");
+        baseline(&database, &folder, &[]).code(0);
+        let before = database.dump();
+        node::drizzle(package, &database, &folder, None).unwrap();
+        assert_eq!(database.dump(), before, "{package} found something to do");
+    }
+    let database = Server::shared().database();
+    let folder = fixtures.join("refinery/migrations");
+    baseline(&database, &folder, &[]).code(0);
+    migrate(&folder).database(database.url()).run().code(0).says("none pending (5 applied before)");
+}
+
+#[test]
+fn a_baseline_that_fails_records_nothing_and_adopts_nothing() {
+    let database = Server::shared().database();
+    database.psql("CREATE TABLE t ()");
+    let place = folder(&[
+        ("20240101000000_a/migration.sql", ""),
+        ("20240101000000_a/snapshot.json", ""),
+        ("b/migration.sql", ""),
+    ]);
+    baseline(&database, place.path(), &[]).code(65).says("begins with none");
+    assert!(!database.has_table("drizzle.__drizzle_migrations"));
+    migrate(place.path()).database(database.url()).run().code(65).says("has 1 table");
+}
+
+#[test]
+fn replicas_on_a_fresh_database_take_no_other_s_tables_for_strangers() {
+    let database = Server::shared().database();
+    let place = folder(&FILES);
+    let running: Vec<_> =
+        (0..10).map(|_| migrate(place.path()).database(database.url()).start()).collect();
+    for running in running {
+        running.end().code(0);
+    }
+    assert_eq!(database.psql("SELECT count(*) FROM premain_migrations"), "3");
+}
