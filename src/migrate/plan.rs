@@ -160,23 +160,23 @@ impl<'a> Plan<'a> {
     /// an older one behind a newer one would be skipped for ever once the newer one is recorded,
     /// they are one step.
     pub fn steps(&self, rules: Rules) -> Vec<&[&'a Migration]> {
+        // The oldest that is still to come, from each place on.
+        let mut oldest: Vec<&Key> = self.pending.iter().map(|migration| &migration.key).collect();
+        for at in (1..oldest.len()).rev() {
+            oldest[at - 1] = oldest[at - 1].min(oldest[at]);
+        }
         let mut steps = Vec::new();
-        let mut rest = self.pending.as_slice();
-        while let Some(first) = rest.first() {
-            let mut length = 1;
-            if rules.out_of_order == OutOfOrder::Skip {
-                let mut newest = &first.key;
-                for (at, migration) in rest.iter().enumerate() {
-                    if migration.key <= *newest {
-                        length = at + 1;
-                        newest =
-                            rest[..length].iter().map(|file| &file.key).max().unwrap_or(newest);
-                    }
-                }
+        let mut begin = 0;
+        let mut newest = None;
+        for (at, migration) in self.pending.iter().enumerate() {
+            newest = newest.max(Some(&migration.key));
+            let behind = oldest.get(at + 1).copied();
+            let skipped = behind.is_some() && behind <= newest;
+            if rules.out_of_order != OutOfOrder::Skip || !skipped {
+                steps.push(&self.pending[begin..=at]);
+                begin = at + 1;
+                newest = None;
             }
-            let (step, behind) = rest.split_at(length);
-            steps.push(step);
-            rest = behind;
         }
         steps
     }
@@ -208,12 +208,13 @@ pub fn plan<'a>(
     for migration in on_disk {
         let candidates = rows.get_mut(&migration.key);
         let row = candidates.filter(|rows| !rows.is_empty()).map(|rows| {
-            rows.swap_remove(rows.iter().position(|row| unchanged(migration, row)).unwrap_or(0))
+            let same = rows.iter().position(|row| unchanged(migration, row));
+            (rows.swap_remove(same.unwrap_or(0)), same.is_some())
         });
         match row {
-            Some(row) => {
+            Some((row, is_same)) => {
                 plan.applied += 1;
-                if !unchanged(migration, row) {
+                if !is_same {
                     plan.drift.push(Drift::Edited {
                         migration: migration.to_string(),
                         file: migration.file.clone(),

@@ -192,6 +192,17 @@ fn statements_are_parted_where_drizzle_parts_them() {
 }
 
 #[test]
+fn what_is_not_utf_8_is_read_and_hashed_as_drizzle_does() {
+    let folder = journal(&[(1, "0000_latin1", "")]);
+    let sql = b"CREATE TABLE t (a text DEFAULT 'gr\xfc\xdfe \xe2\x82 \xf0\x9f\x92');";
+    fs::write(folder.path().join("0000_latin1.sql"), sql).unwrap();
+    let (ours, theirs) = (Server::shared().database(), Server::shared().database());
+    migrate(&ours, folder.path()).says("0000_latin1.sql: line 1 is not UTF-8");
+    native(&theirs, folder.path());
+    assert_eq!(ours.dump(), theirs.dump());
+}
+
+#[test]
 fn a_mistake_is_shown_where_it_is_in_the_file_and_nothing_is_kept() {
     let database = Server::shared().database();
     let sql = "CREATE TABLE größe ();--> statement-breakpoint\nCREATE TABLE b ();\n--> statement-breakpoint\n  SELECT nme FROM b;";

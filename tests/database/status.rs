@@ -55,3 +55,22 @@ fn without_a_database_it_says_what_to_set() {
         premain([command]).run().code(78).says("set DATABASE_URL");
     }
 }
+
+#[test]
+fn migrations_that_have_no_number_go_by_their_names() {
+    let database = Server::shared().database();
+    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/drizzle/migrations");
+    let status =
+        || premain(["status", "--exit-code", "--migrations", fixture]).database(database.url());
+    let ended = status().run().code(1);
+    assert!(ended.output.contains("0003_prefs_check  pending"), "{}", ended.output);
+    migrate(fixture.as_ref()).database(database.url()).run().code(0);
+    database.psql("INSERT INTO drizzle.__drizzle_migrations (hash, created_at) VALUES ('', 7)");
+    let ended = status().words(["--output", "json"]).run().code(0);
+    let answer: serde_json::Value = serde_json::from_str(&ended.output).unwrap();
+    let rows = answer["migrations"].as_array().unwrap();
+    assert_eq!(rows.len(), 5);
+    assert_eq!((&rows[0]["name"], &rows[0]["state"]), (&"with 'when' 7".into(), &"missing".into()));
+    assert_eq!((&rows[1]["name"], &rows[1]["state"]), (&"0000_init".into(), &"applied".into()));
+    assert!(rows[1].get("version").is_none());
+}

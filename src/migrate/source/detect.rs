@@ -1,5 +1,6 @@
 //! Which tool's folder this is, told from its files.
 
+use std::fs;
 use std::path::Path;
 
 use super::{SourceError, drizzle, prisma, refinery, sql, subfolders};
@@ -18,12 +19,16 @@ pub(super) fn format(folder: &Path) -> Result<Format, SourceError> {
             folders.push(path);
         }
     }
-    let has_snapshot = folders.iter().any(|folder| folder.join("snapshot.json").is_file());
     let has_lock_file = folder.join(prisma::LOCK_FILE).is_file();
-    if has_snapshot {
+    let has_snapshot = folders.iter().any(|folder| folder.join("snapshot.json").is_file());
+    // Neither tool needs more than migration.sql, and images are made small.
+    let is_drizzle = has_snapshot
+        || !has_lock_file
+            && (folder.ends_with("drizzle") || folders.iter().any(|folder| has_breakpoint(folder)));
+    if is_drizzle && !folders.is_empty() {
         found.push(Format::Drizzle1);
     }
-    if has_lock_file || (!folders.is_empty() && !has_snapshot) {
+    if has_lock_file || (!folders.is_empty() && !is_drizzle) {
         found.push(Format::Prisma);
     }
     // All the others may have files with numbers too.
@@ -38,6 +43,11 @@ pub(super) fn format(folder: &Path) -> Result<Format, SourceError> {
             Err(SourceError::Mixed { folder: folder.to_owned(), formats: [*one, *other] })
         }
     }
+}
+
+fn has_breakpoint(folder: &Path) -> bool {
+    fs::read_to_string(folder.join("migration.sql"))
+        .is_ok_and(|sql| sql.contains(drizzle::BREAKPOINT))
 }
 
 #[cfg(test)]
@@ -64,8 +74,8 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             for file in files {
                 let path = folder.path().join(file);
-                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-                std::fs::write(path, "").unwrap();
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, "").unwrap();
             }
             let found = match format(folder.path()) {
                 Ok(format) => format.to_string(),
@@ -73,5 +83,19 @@ mod tests {
             };
             assert!(found.contains(expected), "{files:?} {found}");
         }
+    }
+
+    #[test]
+    fn drizzle_s_folders_without_their_snapshots() {
+        let place = tempfile::tempdir().unwrap();
+        let told = |path: &str, sql: &str| {
+            let migration = place.path().join(path).join("20240101000000_a");
+            fs::create_dir_all(&migration).unwrap();
+            fs::write(migration.join("migration.sql"), sql).unwrap();
+            format(&place.path().join(path)).unwrap()
+        };
+        assert_eq!(told("drizzle", "SELECT 1"), Format::Drizzle1);
+        assert_eq!(told("one", "SELECT 1;--> statement-breakpoint\nSELECT 2"), Format::Drizzle1);
+        assert_eq!(told("other", "SELECT 1"), Format::Prisma);
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Key, Migration, Order, SourceError, read_sql, subfolders};
+use super::{Key, Migration, Order, SourceError, read_sql_as_javascript, subfolders};
 use crate::migrate::Name;
 
 /// Drizzle parts statements by this, wherever it stands.
@@ -64,7 +64,7 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
             key: Key::When(when),
             name: tag,
             order: Order::Strict,
-            sql: read_sql(&file)?,
+            sql: read_sql_as_javascript(&file)?,
             file,
             breakpoint: Some(BREAKPOINT),
         });
@@ -89,7 +89,7 @@ pub(super) fn read_folders(folder: &Path) -> Result<Vec<Migration>, SourceError>
                 key: Key::Name(Name(name.clone())),
                 name,
                 order: Order::Strict,
-                sql: read_sql(&file)?,
+                sql: read_sql_as_javascript(&file)?,
                 file,
                 breakpoint: Some(BREAKPOINT),
             });

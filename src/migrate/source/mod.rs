@@ -223,20 +223,38 @@ fn subfolders(folder: &Path) -> Result<Vec<(String, PathBuf)>, SourceError> {
 
 /// Reads one migration's text: UTF-8 without NUL, because the server takes nothing else.
 fn read_sql(path: &Path) -> Result<String, SourceError> {
+    String::from_utf8(read_bytes(path)?).map_err(|error| {
+        let offset = error.utf8_error().valid_up_to();
+        let line = line_of(error.as_bytes(), offset);
+        let why = format!("line {line} is not UTF-8 (byte {}); save the file as UTF-8", offset + 1);
+        SourceError::Malformed { path: path.to_owned(), why }
+    })
+}
+
+/// Reads one migration's text as JavaScript does, with U+FFFD for what is not UTF-8.
+fn read_sql_as_javascript(path: &Path) -> Result<String, SourceError> {
+    let bytes = read_bytes(path)?;
+    let text = String::from_utf8_lossy(&bytes);
+    if let Err(error) = std::str::from_utf8(&bytes) {
+        tracing::warn!(
+            "{}: line {} is not UTF-8, and reads \u{fffd} to Drizzle; save the file as UTF-8",
+            path.display(),
+            line_of(&bytes, error.valid_up_to())
+        );
+    }
+    Ok(text.into_owned())
+}
+
+fn read_bytes(path: &Path) -> Result<Vec<u8>, SourceError> {
     let bytes = std::fs::read(path)
         .map_err(|source| SourceError::Unreadable { path: path.to_owned(), source })?;
-    let line = |offset: usize| bytes[..offset].iter().filter(|byte| **byte == b'\n').count() + 1;
-    let malformed = |why| SourceError::Malformed { path: path.to_owned(), why };
     if let Some(offset) = bytes.iter().position(|byte| *byte == 0) {
-        let line = line(offset);
-        return Err(malformed(format!("line {line} holds a NUL byte, which SQL cannot")));
+        let why = format!("line {} holds a NUL byte, which SQL cannot", line_of(&bytes, offset));
+        return Err(SourceError::Malformed { path: path.to_owned(), why });
     }
-    match std::str::from_utf8(&bytes) {
-        Ok(sql) => Ok(sql.to_owned()),
-        Err(error) => Err(malformed(format!(
-            "line {} is not UTF-8 (byte {}); save the file as UTF-8",
-            line(error.valid_up_to()),
-            error.valid_up_to() + 1
-        ))),
-    }
+    Ok(bytes)
+}
+
+fn line_of(bytes: &[u8], offset: usize) -> usize {
+    bytes[..offset].iter().filter(|byte| **byte == b'\n').count() + 1
 }
