@@ -2,14 +2,15 @@
 //!
 //! ```text
 //! PID 1: init (no async runtime, no database)
-//! │  blocks signals first, forks once, then only: forward · reap · grace · exit
+//! │  blocks signals first, reads its configuration, forks once,
+//! │  then only: forward · reap · grace · exit
 //! ▼
-//! child: boot ── configure ─ wait ─ lock ─ migrate ─ launch ──exec──► the application
-//!            │            │        │      │       │
-//! SIGTERM ───┴─ 128+15 ◄──┴────────┴──────┴───────┘   (cancel, roll back, release, leave)
+//! child: boot ── wait ─ lock ─ migrate ─ launch ──exec──► the application
+//!            │      │      │       │
+//! SIGTERM ───┴──────┴──────┴───────┴──► 128+15   (cancel, roll back, release, leave)
 //! ```
 //!
-//! The init forks before anything else happens, and its child *becomes* the application: one signal
+//! The init forks before anything is waited for, and its child *becomes* the application: one signal
 //! path, orphans reaped during the boot too, and nothing to tear down, because exec wipes the
 //! runtime, the sockets and the secrets.
 //!
@@ -19,9 +20,10 @@
 //! | PID 1 | [`init`]: knows nothing of databases |
 //! | the boot | [`boot`]: wait → migrate → launch, each raced with [`shutdown`] |
 //! | is it ready? | [`wait`]: the loop; what is transient and what is final |
-//! | one session | [`database`]: addresses, TLS, login, statements, cancel |
+//! | one session | [`database`]: addresses, login, statements, cancel; `tls`: what `sslmode` means |
 //! | what is pending, and applying it | [`migrate`]: source, ledger, plan, lock, engine |
 //! | becoming the application | [`launch`]: user, environment, exec |
+//! | what is said, and what is hidden | [`log`], [`text`]; [`conceal`] |
 //! | everything else one can ask for | [`commands`]: one file per subcommand |
 //! | how it ends | [`exit`]: every status; [`error`]: what maps to it |
 //!
