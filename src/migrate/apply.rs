@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio_postgres::error::{DbError, ErrorPosition};
 
 use super::diagnose::Diagnosis;
-use super::script::{Entry, Message, Script};
 use super::source::Migration;
+use super::transaction::{Entry, Message, Transaction};
 use crate::config;
 use crate::database::{QueryError, Session};
 use crate::text;
@@ -63,17 +63,17 @@ impl<'a> Applier<'a> {
         entries: &[Entry<'m>],
     ) -> Result<(), (&'m Migration, Failure)> {
         let Some(first) = entries.first().map(|entry| entry.migration) else { return Ok(()) };
-        let script = Script::new(entries, self.lock_timeout);
+        let transaction = Transaction::new(entries, self.lock_timeout);
         let mut pause = FIRST_PAUSE;
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let (message, error) = match self.send(&script).await {
+            let (message, error) = match self.send(&transaction).await {
                 Ok(()) => return Ok(()),
                 Err((_, QueryError::Lost(reason))) => return Err((first, Failure::Lost(reason))),
                 Err((message, QueryError::Server(error))) => (message, error),
             };
-            let kept = self.settle(&script).await.map_err(|failure| (first, failure))?;
+            let kept = self.settle(&transaction).await.map_err(|failure| (first, failure))?;
             if kept || !is_blocked(&error) {
                 let (migration, diagnosis) = diagnose(message, first, &error);
                 let diagnosis = Box::new(diagnosis);
@@ -95,17 +95,17 @@ impl<'a> Applier<'a> {
 
     async fn send<'s, 'm>(
         &self,
-        script: &'s Script<'m>,
+        transaction: &'s Transaction<'m>,
     ) -> Result<(), (&'s Message<'m>, QueryError)> {
-        for message in &script.messages {
+        for message in &transaction.messages {
             self.session.execute(&message.text).await.map_err(|error| (message, error))?;
         }
         Ok(())
     }
 
     /// Rolls back what is left, and tells whether something was committed all the same.
-    async fn settle(&self, script: &Script<'_>) -> Result<bool, Failure> {
-        let results = self.session.query(&script.settle()).await;
+    async fn settle(&self, transaction: &Transaction<'_>) -> Result<bool, Failure> {
+        let results = self.session.query(&transaction.settle()).await;
         let results = results.map_err(|error| Failure::Lost(error.to_string()))?;
         let row = results.last().and_then(|rows| rows.first());
         Ok(row.and_then(|row| row.first()?.as_deref()) == Some("t"))
@@ -133,5 +133,5 @@ fn diagnose<'m>(
         Some((migration, position)) => (migration, Some(position)),
         None => (first, None),
     };
-    (migration, Diagnosis::new(&migration.file, migration.without_bom(), position, error))
+    (migration, Diagnosis::new(&migration.up, position, error))
 }

@@ -3,10 +3,11 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::path::Path;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use tokio_postgres::error::DbError;
+
+use super::source::Script;
 
 /// What the server said, and where in the file.
 #[derive(Debug)]
@@ -22,9 +23,14 @@ pub struct Diagnosis {
 }
 
 impl Diagnosis {
-    /// `position` is in characters from the beginning of `sql`.
-    pub(super) fn new(file: &Path, sql: &str, position: Option<usize>, error: &DbError) -> Self {
-        let path = file.display().to_string();
+    /// `position` is in characters from the beginning of the file.
+    pub(super) fn new(script: &Script, position: Option<usize>, error: &DbError) -> Self {
+        // A byte order mark is no column to people.
+        let (sql, position) = match script.sql.strip_prefix('\u{feff}') {
+            Some(text) => (text, position.and_then(|position| position.checked_sub(1))),
+            None => (script.sql.as_str(), position),
+        };
+        let path = script.file.display().to_string();
         let code = error.code().code().to_owned();
         let message = format!("{} ({code})", error.message());
         let span = position.and_then(|position| token_at(sql, position));

@@ -13,9 +13,9 @@ mod key;
 pub mod ledger;
 mod lock;
 pub mod plan;
-mod script;
 pub mod source;
 mod statements;
+mod transaction;
 
 pub use engine::{Outcome, Report, run};
 pub use error::Error;

@@ -217,7 +217,7 @@ pub fn plan<'a>(
                 if !is_same {
                     plan.drift.push(Drift::Edited {
                         migration: migration.to_string(),
-                        file: migration.file.clone(),
+                        file: migration.up.file.clone(),
                         applied_on: row.applied_on.clone(),
                     });
                 }
@@ -228,7 +228,7 @@ pub fn plan<'a>(
                 if let Some(newest) = late {
                     plan.drift.push(Drift::OutOfOrder {
                         migration: migration.to_string(),
-                        file: migration.file.clone(),
+                        file: migration.up.file.clone(),
                         newest: newest.clone(),
                         then: rules.out_of_order,
                     });
@@ -269,6 +269,7 @@ mod tests {
 
     use super::*;
     use crate::migrate::Name;
+    use crate::migrate::source::Script;
 
     const RULES: Rules = Rules {
         edited: Policy::Fail,
@@ -281,9 +282,8 @@ mod tests {
         Migration {
             name: format!("m{key}"),
             order: Order::Strict,
-            file: PathBuf::from(format!("V{key}__m{key}.sql")),
-            sql: String::new(),
-            breakpoint: None,
+            up: Script::whole(PathBuf::from(format!("V{key}__m{key}.sql")), String::new()),
+            down: None,
             key,
         }
     }

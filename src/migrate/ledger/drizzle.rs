@@ -62,13 +62,13 @@ impl Ledger for Drizzle {
         Ok(format!(
             "INSERT INTO {} (hash, created_at) VALUES ({}, {})",
             self.names.qualified,
-            literal(&sha256(&migration.sql)),
+            literal(&sha256(&migration.up.sql)),
             migration.key
         ))
     }
 
     fn unchanged(&self, migration: &Migration, applied: &Applied) -> bool {
-        applied.checksum == sha256(&migration.sql)
+        applied.checksum == sha256(&migration.up.sql)
     }
 
     /// Drizzle compares nothing but the newest time: what is edited, missing or older is nothing to it.

@@ -54,7 +54,7 @@ impl Drizzle1 {
                 .iter()
                 .filter(|migration| second.is_some() && milliseconds(&migration.name) == second)
                 .collect();
-            let same_hash = |migration: &&Migration| sha256(&migration.sql) == row.hash;
+            let same_hash = |migration: &&Migration| sha256(&migration.up.sql) == row.hash;
             let migration = match of_second.as_slice() {
                 [] => on_disk.iter().rev().find(same_hash),
                 [one] => Some(*one),
@@ -167,13 +167,13 @@ impl Ledger for Drizzle1 {
         Ok(format!(
             "INSERT INTO {} (hash, created_at, name) VALUES ({}, {created_at}, {})",
             self.names.qualified,
-            literal(&sha256(&migration.sql)),
+            literal(&sha256(&migration.up.sql)),
             literal(&migration.name)
         ))
     }
 
     fn unchanged(&self, migration: &Migration, applied: &Applied) -> bool {
-        applied.checksum == sha256(&migration.sql)
+        applied.checksum == sha256(&migration.up.sql)
     }
 
     /// Drizzle compares names alone.

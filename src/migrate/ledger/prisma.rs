@@ -86,7 +86,7 @@ impl Ledger for Prisma {
              VALUES ({}, {}, pg_catalog.now(), {}, pg_catalog.now(), '', 0)",
             self.names.qualified,
             literal(&self.id()?),
-            literal(&sha256(&migration.sql)),
+            literal(&sha256(&migration.up.sql)),
             literal(&migration.name)
         ))
     }
@@ -99,13 +99,13 @@ impl Ledger for Prisma {
              VALUES ({}, {}, pg_catalog.now(), {}, pg_catalog.clock_timestamp(), 1)",
             self.names.qualified,
             literal(&self.id()?),
-            literal(&sha256(&migration.sql)),
+            literal(&sha256(&migration.up.sql)),
             literal(&migration.name)
         ))
     }
 
     fn unchanged(&self, migration: &Migration, applied: &Applied) -> bool {
-        same_but_line_ends(&migration.sql, &applied.checksum)
+        same_but_line_ends(&migration.up.sql, &applied.checksum)
     }
 
     /// `prisma migrate deploy` compares names alone.
@@ -142,7 +142,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::migrate::source::Order;
+    use crate::migrate::source::{Order, Script};
 
     #[test]
     fn ids_are_random_uuids_of_version_4() {
@@ -160,18 +160,17 @@ mod tests {
                 key: Key::Name(Name("1_x".to_owned())),
                 name: "1_x".to_owned(),
                 order: Order::Strict,
-                file: PathBuf::from("1_x/migration.sql"),
-                sql,
-                breakpoint: None,
+                up: Script::whole(PathBuf::from("1_x/migration.up.sql"), sql),
+                down: None,
             };
             let ledger = Prisma::new(None);
             let (unix, windows) = (migration(lines.join("\n")), migration(lines.join("\r\n")));
             for (recorded, now) in [(&unix, &windows), (&windows, &unix), (&unix, &unix)] {
-                let columns = ["1_x", &sha256(&recorded.sql), "2026", "2026"].map(|text| Some(text.to_owned()));
+                let columns = ["1_x", &sha256(&recorded.up.sql), "2026", "2026"].map(|text| Some(text.to_owned()));
                 let row = [&columns[..], &[None]].concat();
                 let applied = ledger.applied(&row).unwrap();
                 prop_assert!(ledger.unchanged(now, &applied));
-                let edited = migration(now.sql.clone() + " ");
+                let edited = migration(now.up.sql.clone() + " ");
                 prop_assert!(!ledger.unchanged(&edited, &applied));
             }
         }

@@ -99,12 +99,12 @@ impl Ledger for Refinery {
         let Some(version) = migration.key.number() else {
             return Err(self
                 .names
-                .malformed(format!("{} has no number", migration.file.display())));
+                .malformed(format!("{} has no number", migration.up.file.display())));
         };
         if self.width == Width::Int4 && i32::try_from(version).is_err() {
             return Err(self.names.malformed(format!(
                 "its version column is an int4, which cannot hold {version}; number the file {} lower, or widen the column to int8 as refinery's int8-versions does",
-                migration.file.display()
+                migration.up.file.display()
             )));
         }
         let now = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
@@ -143,7 +143,7 @@ fn checksum(migration: &Migration, version: i64, width: Width) -> u64 {
         (Width::Int4, Ok(version)) => hasher.write(&version.to_le_bytes()),
         _ => hasher.write(&version.to_le_bytes()),
     }
-    hasher.write(migration.sql.as_bytes());
+    hasher.write(migration.up.sql.as_bytes());
     hasher.write_u8(0xff);
     hasher.finish()
 }
@@ -155,16 +155,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::migrate::source::Order;
+    use crate::migrate::source::{Order, Script};
 
     fn migration(version: i64, name: &str, sql: &str) -> Migration {
         Migration {
             key: Key::Number(version),
             name: name.to_owned(),
             order: Order::Strict,
-            file: PathBuf::from("x.sql"),
-            sql: sql.to_owned(),
-            breakpoint: None,
+            up: Script::whole(PathBuf::from("x.sql"), sql.to_owned()),
+            down: None,
         }
     }
 
@@ -187,7 +186,7 @@ mod tests {
             let width = if wide { Width::Int8 } else { Width::Int4 };
             let applied = ledger.parse(&row(checksum(&migration, version, width)), &[]).unwrap();
             prop_assert!(ledger.unchanged(&migration, &applied[0]));
-            migration.sql.push(' ');
+            migration.up.sql.push(' ');
             prop_assert!(!ledger.unchanged(&migration, &applied[0]));
         }
     }

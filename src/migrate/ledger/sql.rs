@@ -79,14 +79,14 @@ impl Ledger for Sql {
             self.names.qualified,
             migration.key,
             literal(&migration.name),
-            literal(&sha256(&migration.sql)),
+            literal(&sha256(&migration.up.sql)),
             literal(concat!("premain ", env!("CARGO_PKG_VERSION")))
         ))
     }
 
     /// A new name is no edit.
     fn unchanged(&self, migration: &Migration, applied: &Applied) -> bool {
-        same_but_line_ends(&migration.sql, &applied.checksum)
+        same_but_line_ends(&migration.up.sql, &applied.checksum)
     }
 
     fn rules(&self) -> Rules {
@@ -106,7 +106,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::migrate::source::Order;
+    use crate::migrate::source::{Order, Script};
 
     proptest! {
         #[test]
@@ -116,9 +116,8 @@ mod tests {
                 key: Key::Number(number),
                 name: "x".to_owned(),
                 order: Order::Strict,
-                file: PathBuf::from("1_x.sql"),
-                sql: sql.to_owned(),
-                breakpoint: None,
+                up: Script::whole(PathBuf::from("1_x.sql"), sql.to_owned()),
+                down: None,
             };
             let success_column = if success { "t" } else { "f" };
             let row = [&number.to_string(), "x", &sha256(&sql), "2026", success_column].map(|text| Some(text.to_owned()));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Key, Migration, Order, SourceError, read_sql_as_javascript, subfolders};
+use super::{Key, Migration, Order, Script, SourceError, read_sql_as_javascript, subfolders};
 use crate::migrate::Name;
 
 /// Drizzle parts statements by this, wherever it stands.
@@ -64,9 +64,8 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
             key: Key::When(when),
             name: tag,
             order: Order::Strict,
-            sql: read_sql_as_javascript(&file)?,
-            file,
-            breakpoint: Some(BREAKPOINT),
+            up: Script::split(file.clone(), read_sql_as_javascript(&file)?, BREAKPOINT),
+            down: None,
         });
     }
     warn_of_others(folder, &migrations)?;
@@ -89,9 +88,8 @@ pub(super) fn read_folders(folder: &Path) -> Result<Vec<Migration>, SourceError>
                 key: Key::Name(Name(name.clone())),
                 name,
                 order: Order::Strict,
-                sql: read_sql_as_javascript(&file)?,
-                file,
-                breakpoint: Some(BREAKPOINT),
+                up: Script::split(file.clone(), read_sql_as_javascript(&file)?, BREAKPOINT),
+                down: None,
             });
         }
     }
@@ -102,7 +100,7 @@ pub(super) fn read_folders(folder: &Path) -> Result<Vec<Migration>, SourceError>
 fn warn_of_others(folder: &Path, migrations: &[Migration]) -> Result<(), SourceError> {
     let unreadable = |source| SourceError::Unreadable { path: folder.to_owned(), source };
     let named: HashSet<&Path> =
-        migrations.iter().map(|migration| migration.file.as_path()).collect();
+        migrations.iter().map(|migration| migration.up.file.as_path()).collect();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
         let is_sql = path.extension().is_some_and(|extension| extension == "sql");

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Key, Migration, Order, Source};
+use super::{Key, Migration, Order, Script, Source};
 use crate::config::Format;
 
 /// Order, version, name and SQL of each, oldest first.
@@ -16,14 +16,17 @@ pub(super) fn load() -> Option<Source> {
             key: Key::Number(version),
             name: name.to_owned(),
             order,
-            file: PathBuf::from(match order {
-                Order::Strict => format!("V{version}__{name}.sql"),
-                Order::Free => format!("U{version}__{name}.sql"),
-            }),
-            sql: sql.to_owned(),
-            breakpoint: None,
+            up: Script::whole(PathBuf::from(file_name(order, version, name)), sql.to_owned()),
+            down: None,
         })
         .collect();
     let source = Source { folder: None, format: Format::Refinery, migrations };
     (!source.migrations.is_empty()).then_some(source)
+}
+
+fn file_name(order: Order, version: i64, name: &str) -> String {
+    match order {
+        Order::Strict => format!("V{version}__{name}.sql"),
+        Order::Free => format!("U{version}__{name}.sql"),
+    }
 }

@@ -5,7 +5,10 @@ mod drizzle;
 mod embedded;
 mod prisma;
 mod refinery;
+mod script;
 mod sql;
+
+pub use script::Script;
 
 use std::fmt;
 use std::io;
@@ -23,28 +26,10 @@ pub struct Migration {
     pub name: String,
     /// Whether it may be applied behind a newer one.
     pub order: Order,
-    /// Where it stands, for messages.
-    pub file: PathBuf,
-    /// Its text, as it is on the disk.
-    pub sql: String,
-    /// What parts its statements, in a format that has a marker for it.
-    pub breakpoint: Option<&'static str>,
-}
-
-impl Migration {
-    /// Its text for the server. Editors on Windows begin a file with a byte order mark, which the
-    /// server takes for a syntax error.
-    pub(super) fn without_bom(&self) -> &str {
-        self.sql.strip_prefix('\u{feff}').unwrap_or(&self.sql)
-    }
-
-    /// Its text for the server, between the breakpoints.
-    pub(super) fn parts(&self) -> Vec<&str> {
-        match self.breakpoint {
-            Some(breakpoint) => self.without_bom().split(breakpoint).collect(),
-            None => vec![self.without_bom()],
-        }
-    }
+    /// The way up.
+    pub up: Script,
+    /// The way down, where the folder has one.
+    pub down: Option<Script>,
 }
 
 /// Whether a migration may be applied although a newer one is applied already.
@@ -195,7 +180,7 @@ impl Source {
             if pair[0].key == pair[1].key {
                 return Err(SourceError::Duplicate {
                     version: pair[0].key.clone(),
-                    files: Box::new([pair[0].file.clone(), pair[1].file.clone()]),
+                    files: Box::new([pair[0].up.file.clone(), pair[1].up.file.clone()]),
                 });
             }
         }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{Key, Migration, Order, SourceError, read_sql, subfolders};
+use super::{Key, Migration, Order, Script, SourceError, read_sql, subfolders};
 use crate::migrate::Name;
 
 /// What names the folder's database.
@@ -23,9 +23,8 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
             key: Key::Name(Name(name.clone())),
             name,
             order: Order::Strict,
-            sql: read_sql(&file)?,
-            file,
-            breakpoint: None,
+            up: Script::whole(file.clone(), read_sql(&file)?),
+            down: None,
         });
     }
     Ok(migrations)

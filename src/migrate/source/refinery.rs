@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use super::{Key, Migration, Order, SourceError, read_sql};
+use super::{Key, Migration, Order, Script, SourceError, read_sql};
 
 /// Every migration below `folder`, in no particular order.
 pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
@@ -22,9 +22,8 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
                 key: Key::Number(version),
                 name: title,
                 order,
-                sql: read_sql(&path)?,
-                file: path,
-                breakpoint: None,
+                up: Script::whole(path.clone(), read_sql(&path)?),
+                down: None,
             }),
         }
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Key, Migration, Order, SourceError, read_sql};
+use super::{Key, Migration, Order, Script, SourceError, read_sql};
 
 /// Every migration of `folder`, in no particular order.
 pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
@@ -31,9 +31,8 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
                     key: Key::Number(number),
                     name: title.to_owned(),
                     order: Order::Strict,
-                    file,
-                    sql,
-                    breakpoint: None,
+                    up: Script::whole(file, sql),
+                    down: None,
                 });
             }
         }

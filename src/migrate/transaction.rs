@@ -13,7 +13,7 @@ pub(super) struct Entry<'a> {
 }
 
 /// The messages of one transaction: one, unless a migration ends the transaction by itself.
-pub(super) struct Script<'a> {
+pub(super) struct Transaction<'a> {
     pub(super) messages: Vec<Message<'a>>,
     /// `premain.migration` in the session is this once something of it was committed.
     mark: String,
@@ -35,12 +35,12 @@ struct Piece<'a> {
     in_file: usize,
 }
 
-impl<'a> Script<'a> {
+impl<'a> Transaction<'a> {
     /// The entries together are all or nothing.
-    pub(super) fn new(entries: &[Entry<'a>], lock_timeout: Duration) -> Script<'a> {
+    pub(super) fn new(entries: &[Entry<'a>], lock_timeout: Duration) -> Transaction<'a> {
         let mark: Vec<_> = entries.iter().map(|entry| entry.migration.to_string()).collect();
         let mark = literal(&mark.join(", "));
-        let mut script = Script { messages: vec![Message::default()], mark };
+        let mut transaction = Transaction { messages: vec![Message::default()], mark };
         // RESET, because what an earlier migration has SET (a search_path out of pg_dump, most
         // likely) would otherwise leak into this one, when both are pending and only then. A role
         // may inherit timeouts made for web requests: they end here.
@@ -49,31 +49,33 @@ impl<'a> Script<'a> {
              SET idle_in_transaction_session_timeout = 0; SET lock_timeout = {}; BEGIN; \
              SET premain.migration = {};\n",
             lock_timeout.as_millis(),
-            script.mark
+            transaction.mark
         );
-        script.message().push(&before);
+        transaction.message().push(&before);
         for entry in entries {
-            script.add(entry.migration);
-            script.message().push(&format!("{};\n", entry.record));
+            transaction.add(entry.migration);
+            transaction.message().push(&format!("{};\n", entry.record));
         }
-        script.message().push("COMMIT");
-        script
+        transaction.message().push("COMMIT");
+        transaction
     }
 
     fn add(&mut self, migration: &'a Migration) {
+        let script = &migration.up;
         // Behind its own COMMIT a migration may do what no transaction allows, nor a message of
         // several statements. Then, and only then, its parts are sent as its own tool sends them.
-        let apart =
-            migration.breakpoint.is_some() && statements::end_their_transaction(&migration.sql);
-        let mut in_file = 0;
-        for part in migration.parts() {
+        let apart = script.parts.len() > 1 && statements::end_their_transaction(&script.sql);
+        let (mut bytes, mut in_file) = (0, 0);
+        for part in &script.parts {
+            in_file += script.sql[bytes..part.start].chars().count();
             let in_message = self.message().length;
             self.message().pieces.push(Piece { migration, in_message, in_file });
             // The line ends are for a part that ends in a comment, the semicolon for one without.
-            self.message().push(part);
+            let text = &script.sql[part.clone()];
+            self.message().push(text);
             self.message().push("\n;\n");
-            in_file +=
-                part.chars().count() + migration.breakpoint.unwrap_or_default().chars().count();
+            in_file += text.chars().count();
+            bytes = part.end;
             if apart {
                 self.messages.push(Message::default());
             }
@@ -118,31 +120,34 @@ mod tests {
 
     use super::*;
     use crate::migrate::Key;
-    use crate::migrate::source::Order;
+    use crate::migrate::source::{Order, Script};
 
     fn migration(sql: &str) -> Migration {
         Migration {
             key: Key::When(1),
             name: "0001_x".to_owned(),
             order: Order::Strict,
-            file: PathBuf::from("0001_x.sql"),
-            sql: sql.to_owned(),
-            breakpoint: Some("--> statement-breakpoint"),
+            up: Script::split(
+                PathBuf::from("0001_x.sql"),
+                sql.to_owned(),
+                "--> statement-breakpoint",
+            ),
+            down: None,
         }
     }
 
-    fn script(migration: &Migration) -> Script<'_> {
+    fn transaction(migration: &Migration) -> Transaction<'_> {
         let record = "INSERT".to_owned();
-        Script::new(&[Entry { migration, record }], Duration::ZERO)
+        Transaction::new(&[Entry { migration, record }], Duration::ZERO)
     }
 
     #[test]
     fn one_message_unless_the_migration_ends_the_transaction_itself() {
         let sql = "CREATE TABLE a ()--> statement-breakpoint\nCREATE TABLE b () -- c --> statement-breakpoint D";
         let migration = migration(sql);
-        let script = script(&migration);
-        assert_eq!(script.messages.len(), 1);
-        let text = &script.messages[0].text;
+        let transaction = transaction(&migration);
+        assert_eq!(transaction.messages.len(), 1);
+        let text = &transaction.messages[0].text;
         assert!(
             text.contains(
                 "CREATE TABLE a ()\n;\n\nCREATE TABLE b () -- c \n;\n D\n;\nINSERT;\nCOMMIT"
@@ -155,8 +160,9 @@ mod tests {
     fn parts_apart_behind_a_commit() {
         let migration =
             migration("COMMIT;--> statement-breakpoint\nCREATE INDEX CONCURRENTLY i ON t (a);");
-        let script = script(&migration);
-        let texts: Vec<_> = script.messages.iter().map(|message| message.text.as_str()).collect();
+        let transaction = transaction(&migration);
+        let texts: Vec<_> =
+            transaction.messages.iter().map(|message| message.text.as_str()).collect();
         assert_eq!(texts[1..], ["\nCREATE INDEX CONCURRENTLY i ON t (a);\n;\n", "INSERT;\nCOMMIT"]);
     }
 
@@ -164,8 +170,8 @@ mod tests {
         #[test]
         fn every_place_of_a_file_is_found_again(parts in prop::collection::vec("[a-zä🦀;\n]{1,9}|COMMIT;", 1..5)) {
             let migration = migration(&parts.join("--> statement-breakpoint"));
-            let file: Vec<char> = migration.sql.chars().collect();
-            for message in &script(&migration).messages {
+            let file: Vec<char> = migration.up.sql.chars().collect();
+            for message in &transaction(&migration).messages {
                 for piece in 0..message.pieces.len() {
                     let at = message.pieces[piece].in_message;
                     let (_, in_file) = message.place(at).unwrap();
