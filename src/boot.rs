@@ -221,8 +221,30 @@ async fn stop(session: Session, shutdown: &Shutdown) {
     }
 }
 
+/// Works in `session`, and closes it; a signal cancels what runs and awaits its rollback.
+///
+/// # Errors
+/// [`Error::Stopped`].
+pub async fn cancellable<T>(
+    session: Session,
+    shutdown: &Shutdown,
+    during: &'static str,
+    work: impl AsyncFnOnce(&Session) -> T,
+) -> Result<T, Error> {
+    let outcome = tokio::select! {
+        biased;
+        signal = shutdown.signal() => Err(Error::Stopped { signal, during }),
+        outcome = work(&session) => Ok(outcome),
+    };
+    match outcome {
+        Ok(_) => session.close().await,
+        Err(_) => stop(session, shutdown).await,
+    }
+    outcome
+}
+
 /// Lets a signal win over `work`, which is dropped then.
-async fn race<T>(
+pub async fn race<T>(
     shutdown: &Shutdown,
     during: &'static str,
     work: impl Future<Output = T>,

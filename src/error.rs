@@ -14,6 +14,8 @@ pub enum Error {
     Config(Problems),
     /// `premain wait` and its like, and no database is configured.
     NoDatabase(&'static str),
+    /// A command was asked for something that has no meaning here.
+    Usage(String),
     /// The database or another target did not become ready.
     Wait(wait::Error),
     /// Migrating stopped.
@@ -40,6 +42,7 @@ impl Error {
         match self {
             Error::Config(problems) => problems.exit(),
             Error::NoDatabase(_) => Exit::Config,
+            Error::Usage(_) => Exit::Usage,
             Error::Wait(error) => error.exit(),
             Error::Migrate(error) => error.exit(),
             Error::Stopped { signal, .. } => Exit::Stopped(signal.number()),
@@ -58,6 +61,7 @@ impl fmt::Display for Error {
                 f,
                 "'premain {command}' needs a database: set DATABASE_URL, or POSTGRES_HOST and its kin"
             ),
+            Error::Usage(why) => f.write_str(why),
             Error::Wait(error) => error.fmt(f),
             Error::Migrate(error) => error.fmt(f),
             Error::Stopped { signal, during } => {

@@ -10,6 +10,8 @@ pub enum Exit {
     Success,
     /// 1: `status --exit-code`: something is pending.
     Pending,
+    /// 2: `status --exit-code`: a migration failed halfway.
+    Halfway,
     /// 64: wrong usage: an unknown option, a malformed value, no command.
     Usage,
     /// 65: bad migrations: a malformed folder, drift, one that failed halfway.
@@ -46,6 +48,7 @@ impl Exit {
         match self {
             Exit::Success => 0,
             Exit::Pending => 1,
+            Exit::Halfway => 2,
             Exit::Usage => 64,
             Exit::Migrations => 65,
             Exit::Unreadable => 66,

@@ -16,9 +16,7 @@ pub(super) async fn run(
     let session = boot::connect(config, "baseline", shutdown).await?;
     let Some(source) = source else {
         session.close().await;
-        return Ok(super::print(
-            "no migrations here: no folder holds any, and none are embedded\n",
-        ));
+        return Ok(super::print(super::NO_MIGRATIONS));
     };
     let recorded = adoption::baseline(&session, &source, &config.migrate, until).await?;
     session.close().await;

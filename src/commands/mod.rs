@@ -1,14 +1,29 @@
 //! One file per subcommand.
 
 mod baseline;
+mod completions;
 mod migrate;
+mod new;
+mod plan;
+mod question;
+mod reset;
+mod resolve;
+mod rollback;
 mod status;
+mod validate;
 mod wait;
+
+use serde::Serialize;
 
 use crate::boot;
 use crate::config::{Command, Config, cli};
+use crate::error::Error;
 use crate::exit::Exit;
+use crate::shutdown::Shutdown;
 use crate::sys::Inherited;
+
+/// What the commands say that look for migrations and find none.
+const NO_MIGRATIONS: &str = "no migrations here: no folder holds any, and none are embedded\n";
 
 /// Runs `config.command` in this process: `run` becomes the application, the others end.
 pub fn run(config: &Config, inherited: &Inherited) -> Exit {
@@ -16,20 +31,37 @@ pub fn run(config: &Config, inherited: &Inherited) -> Exit {
         Command::Run(application) => return boot::run(config, application, inherited),
         Command::Help => return print(&cli::help()),
         Command::Version => return print(concat!("premain ", env!("CARGO_PKG_VERSION"), "\n")),
-        Command::Wait => {
-            boot::in_runtime(inherited, async |shutdown| wait::run(config, shutdown).await)
-        }
-        Command::Migrate => {
-            boot::in_runtime(inherited, async |shutdown| migrate::run(config, shutdown).await)
-        }
-        Command::Baseline(until) => boot::in_runtime(inherited, async |shutdown| {
-            baseline::run(config, until.as_deref(), shutdown).await
+        Command::Completions(shell) => return print(&completions::script(*shell)),
+        Command::New(title) => new::run(config, title),
+        Command::Validate => validate::run(config),
+        session => boot::in_runtime(inherited, async |shutdown| {
+            with_database(config, session, shutdown).await
         }),
-        Command::Status => {
-            boot::in_runtime(inherited, async |shutdown| status::run(config, shutdown).await)
-        }
     };
     outcome.unwrap_or_else(|error| boot::report(&error))
+}
+
+async fn with_database(
+    config: &Config,
+    command: &Command,
+    shutdown: &Shutdown,
+) -> Result<Exit, Error> {
+    match command {
+        Command::Wait => wait::run(config, shutdown).await,
+        Command::Migrate => migrate::run(config, shutdown).await,
+        Command::Status => status::run(config, shutdown).await,
+        Command::Plan => plan::run(config, shutdown).await,
+        Command::Baseline(until) => baseline::run(config, until.as_deref(), shutdown).await,
+        Command::Resolve(resolution) => resolve::run(config, resolution, shutdown).await,
+        Command::Rollback { to, yes } => rollback::run(config, to.as_deref(), *yes, shutdown).await,
+        Command::Reset { yes } => reset::run(config, *yes, shutdown).await,
+        Command::Run(_)
+        | Command::New(_)
+        | Command::Validate
+        | Command::Completions(_)
+        | Command::Help
+        | Command::Version => Ok(Exit::Bug),
+    }
 }
 
 /// To standard output; a reader that has gone away (`premain --help | head -1`) is no error.
@@ -37,4 +69,9 @@ fn print(text: &str) -> Exit {
     use std::io::Write as _;
     let _ = std::io::stdout().write_all(text.as_bytes());
     Exit::Success
+}
+
+/// The same in JSON.
+fn print_json(value: &impl Serialize) {
+    print(&format!("{}\n", serde_json::to_string_pretty(value).unwrap_or_default()));
 }

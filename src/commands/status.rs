@@ -1,23 +1,34 @@
-//! `premain status`: what is applied, pending, edited and missing. Touches nothing.
+//! `premain status`: what is applied, pending, edited, missing, ahead and failed. Touches nothing.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
 use crate::boot;
-use crate::config::Config;
+use crate::config::{Config, Policy};
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::migrate::plan::{Drift, Plan, Policy, plan};
-use crate::migrate::{self, Applied, Key, Migration, Source, engine, ledger};
+use crate::migrate::plan::{Drift, OutOfOrder, Plan, Rules, plan};
+use crate::migrate::{self, Applied, Key, Migration, Source, adoption, engine, ledger};
 use crate::shutdown::Shutdown;
 
 /// The whole answer; JSON is exactly this.
 #[derive(Debug, Serialize)]
 struct Status {
+    /// The worst of what there is to say.
+    state: Verdict,
+    /// `./migrations (sql, 3 files)`, for people.
     source: String,
+    /// The folder; none where they are embedded.
+    folder: Option<String>,
+    format: String,
+    /// The history table.
     ledger: String,
     migrations: Vec<Row>,
+    /// How many migrations are in each state that occurs.
+    totals: BTreeMap<State, usize>,
+    drift: Vec<Said>,
 }
 
 /// One migration, on disk or recorded or both.
@@ -30,12 +41,26 @@ struct Row {
     version: Option<i64>,
     name: String,
     state: State,
+    /// Where it stands; none where there is no file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    /// Whether there is a way down.
+    down: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     applied_on: Option<String>,
 }
 
+/// One disagreement, in the words of the log.
+#[derive(Debug, Serialize)]
+struct Said {
+    state: State,
+    /// What a start would make of it.
+    policy: &'static str,
+    says: String,
+}
+
 /// How a migration stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum State {
     Applied,
@@ -43,8 +68,30 @@ enum State {
     Edited,
     Missing,
     OutOfOrder,
+    Skipped,
     Ahead,
     Failed,
+}
+
+/// How the database stands, the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Verdict {
+    UpToDate,
+    Pending,
+    Drift,
+    Failed,
+}
+
+impl Verdict {
+    fn exit(self) -> Exit {
+        match self {
+            Verdict::UpToDate => Exit::Success,
+            Verdict::Pending => Exit::Pending,
+            Verdict::Drift => Exit::Migrations,
+            Verdict::Failed => Exit::Halfway,
+        }
+    }
 }
 
 impl State {
@@ -55,41 +102,99 @@ impl State {
             State::Edited => "edited",
             State::Missing => "missing",
             State::OutOfOrder => "out of order",
+            State::Skipped => "skipped",
             State::Ahead => "ahead",
             State::Failed => "failed",
+        }
+    }
+
+    fn of(drift: &Drift) -> State {
+        match drift {
+            Drift::Edited { .. } => State::Edited,
+            Drift::Missing { .. } => State::Missing,
+            Drift::OutOfOrder { then: OutOfOrder::Skip, .. } => State::Skipped,
+            Drift::OutOfOrder { .. } => State::OutOfOrder,
+            Drift::Ahead { .. } => State::Ahead,
+            Drift::Failed { .. } => State::Failed,
         }
     }
 }
 
 pub(super) async fn run(config: &Config, shutdown: &Shutdown) -> Result<Exit, Error> {
+    let answer = look(config, shutdown).await;
+    if let (Err(error), true) = (&answer, config.status.json) {
+        // A program that reads JSON is told here as well.
+        let text = error.to_string();
+        super::print_json(&serde_json::json!({ "state": "error", "error": text }));
+    }
+    answer
+}
+
+async fn look(config: &Config, shutdown: &Shutdown) -> Result<Exit, Error> {
     let source = Source::find(&config.migrate).map_err(migrate::Error::from)?;
     let session = boot::connect(config, "status", shutdown).await?;
     let Some(source) = source else {
         session.close().await;
-        return Ok(super::print(
-            "no migrations here: no folder holds any, and none are embedded\n",
-        ));
+        if config.status.json {
+            super::print_json(&serde_json::json!({ "state": "up-to-date", "migrations": [] }));
+            return Ok(Exit::Success);
+        }
+        return Ok(super::print(super::NO_MIGRATIONS));
     };
     let mut ledger = ledger::of(source.format, &config.migrate);
-    let recorded = engine::recorded(&session, &source, ledger.as_mut()).await?;
+    let recorded = engine::read(&session, &source, ledger.as_mut()).await?;
+    let uninhabited = match recorded {
+        Some(_) => Ok(()),
+        None => adoption::check(&session, ledger.as_ref()).await,
+    };
     session.close().await;
 
-    let rules = ledger.rules();
+    let recorded = recorded.unwrap_or_default();
+    let rules = ledger.rules().but(&config.migrate.on_drift);
     let plan = plan(&source.migrations, &recorded, &rules, |file, row| ledger.unchanged(file, row));
-    let status = Status {
-        source: source.to_string(),
-        ledger: ledger.table().to_owned(),
-        migrations: rows(&source, &recorded, &plan),
-    };
+    let status = Status::new(&source, ledger.table(), &recorded, &plan, rules);
     if config.status.json {
-        super::print(&format!("{}\n", serde_json::to_string_pretty(&status).unwrap_or_default()));
+        super::print_json(&status);
     } else {
         super::print(&table(&status));
-        for drift in &plan.drift {
+        for drift in plan.drift.iter().filter(|drift| rules.policy(drift) != Policy::Ignore) {
             tracing::warn!("{drift}");
         }
     }
-    Ok(if config.status.exit_code { verdict(&plan, rules) } else { Exit::Success })
+    // A start would be refused, and so it has the status of that.
+    uninhabited?;
+    Ok(if config.status.exit_code { status.state.exit() } else { Exit::Success })
+}
+
+impl Status {
+    fn new(
+        source: &Source,
+        ledger: &str,
+        recorded: &[Applied],
+        plan: &Plan<'_>,
+        rules: Rules,
+    ) -> Status {
+        let migrations = rows(source, recorded, plan);
+        let mut totals = BTreeMap::new();
+        for row in &migrations {
+            *totals.entry(row.state).or_default() += 1;
+        }
+        let said = |drift: &Drift| Said {
+            state: State::of(drift),
+            policy: rules.policy(drift).name(),
+            says: drift.to_string(),
+        };
+        Status {
+            state: verdict(plan, rules),
+            source: source.to_string(),
+            folder: source.folder.as_ref().map(|folder| folder.display().to_string()),
+            format: source.format.to_string(),
+            ledger: ledger.to_owned(),
+            migrations,
+            totals,
+            drift: plan.drift.iter().map(said).collect(),
+        }
+    }
 }
 
 fn rows(source: &Source, recorded: &[Applied], plan: &Plan<'_>) -> Vec<Row> {
@@ -102,6 +207,8 @@ fn rows(source: &Source, recorded: &[Applied], plan: &Plan<'_>) -> Vec<Row> {
             version: file.key.number(),
             name: file.name.clone(),
             state: state(&file.to_string(), plan, file),
+            file: Some(file.up.file.display().to_string()),
+            down: file.down.is_some(),
             applied_on: recorded
                 .iter()
                 .find(|row| row.key == file.key)
@@ -119,6 +226,8 @@ fn rows(source: &Source, recorded: &[Applied], plan: &Plan<'_>) -> Vec<Row> {
             None if Some(&row.key) > newest => State::Ahead,
             None => State::Missing,
         },
+        file: None,
+        down: false,
         applied_on: row.applied_on.clone(),
     }));
     rows.sort_by(|one, other| one.key.cmp(&other.key));
@@ -127,23 +236,30 @@ fn rows(source: &Source, recorded: &[Applied], plan: &Plan<'_>) -> Vec<Row> {
 
 fn state(title: &str, plan: &Plan<'_>, file: &Migration) -> State {
     let drifted = plan.drift.iter().find_map(|drift| match drift {
-        Drift::Edited { migration, .. } if migration == title => Some(State::Edited),
-        Drift::OutOfOrder { migration, .. } if migration == title => Some(State::OutOfOrder),
-        Drift::Failed { migration, .. } if migration == title => Some(State::Failed),
+        Drift::Edited { migration, .. }
+        | Drift::OutOfOrder { migration, .. }
+        | Drift::Failed { migration, .. }
+            if migration == title =>
+        {
+            Some(State::of(drift))
+        }
         _ => None,
     });
     let pending = plan.pending.iter().any(|pending| **pending == *file);
     drifted.unwrap_or(if pending { State::Pending } else { State::Applied })
 }
 
-/// 65 for drift that would stop a start, 1 for what is pending, else 0.
-fn verdict(plan: &Plan<'_>, rules: migrate::plan::Rules) -> Exit {
-    if plan.drift.iter().any(|drift| rules.policy(drift) == Policy::Fail) {
-        Exit::Migrations
+/// What a start would come to.
+fn verdict(plan: &Plan<'_>, rules: Rules) -> Verdict {
+    let stops = |drift: &Drift| rules.policy(drift) == Policy::Fail;
+    if plan.drift.iter().any(|drift| matches!(drift, Drift::Failed { .. })) {
+        Verdict::Failed
+    } else if plan.drift.iter().any(stops) {
+        Verdict::Drift
     } else if plan.pending.is_empty() {
-        Exit::Success
+        Verdict::UpToDate
     } else {
-        Exit::Pending
+        Verdict::Pending
     }
 }
 
@@ -156,5 +272,8 @@ fn table(status: &Status) -> String {
         let line = format!("{:width$}  {:12}  {applied_on}", name(row), row.state.text());
         let _ = writeln!(text, "{}", line.trim_end());
     }
+    let totals: Vec<_> =
+        status.totals.iter().map(|(state, count)| format!("{count} {}", state.text())).collect();
+    let _ = writeln!(text, "{}", totals.join(", "));
     text
 }

@@ -7,26 +7,8 @@ use std::fmt::{self, Write as _};
 
 use lexopt::Arg;
 
+use super::command::{self, COMMANDS, Command, CommandInfo, Given};
 use super::option::{OPTIONS, OptionInfo, Section};
-
-/// What premain was asked to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
-    /// Wait, migrate, launch and supervise this application: its program and arguments, never empty.
-    Run(Vec<OsString>),
-    /// Wait for the database and every other target, then exit.
-    Wait,
-    /// Wait, apply what is pending, exit.
-    Migrate,
-    /// Record migrations as applied, up to this one or all, and run nothing.
-    Baseline(Option<String>),
-    /// Tell what is applied, pending, edited and missing.
-    Status,
-    /// Print the help.
-    Help,
-    /// Print the version.
-    Version,
-}
 
 /// The command line in its parts.
 pub struct CommandLine {
@@ -61,6 +43,12 @@ pub enum UsageError {
     /// A further word behind a subcommand.
     #[error("'premain {0}' takes no '{1}'")]
     UnexpectedWord(&'static str, String),
+    /// A subcommand without the word it needs.
+    #[error("'premain {0}' needs a word: premain {0} {1}")]
+    MissingWord(&'static str, &'static str),
+    /// An option of another subcommand's own.
+    #[error("--{0} belongs to {1} alone")]
+    Misplaced(&'static str, String),
 }
 
 impl CommandLine {
@@ -72,12 +60,15 @@ impl CommandLine {
     pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<CommandLine, UsageError> {
         let mut parser = lexopt::Parser::from_args(arguments);
         let mut options = BTreeMap::new();
-        let mut subcommand: Option<(&'static str, Command)> = None;
+        let mut given = Given::default();
+        let mut subcommand: Option<&'static CommandInfo> = None;
         loop {
             if let Some(application) = behind_dashes(&mut parser) {
                 return match subcommand {
-                    None | Some(("run", _)) => run(application, options),
-                    Some((name, _)) => Err(UsageError::UnexpectedWord(name, "--".to_owned())),
+                    Some(info) if info.name != "run" => {
+                        Err(UsageError::UnexpectedWord(info.name, "--".to_owned()))
+                    }
+                    _ => run(application, options),
                 };
             }
             match parser.next().map_err(|e| UsageError::Malformed(e.to_string()))? {
@@ -88,46 +79,54 @@ impl CommandLine {
                     return Ok(CommandLine { command: Command::Version, options });
                 }
                 Some(Arg::Long(name)) => {
-                    let Some(info) = OptionInfo::find(name) else {
-                        return Err(unknown(&format!("--{name}")));
-                    };
-                    let value = match info.value {
-                        None => parser.optional_value().unwrap_or_else(|| "true".into()),
-                        Some(_) => parser.value().map_err(|_| missing_value(info))?,
-                    };
-                    let value = value.into_string().map_err(|value| {
-                        UsageError::Malformed(format!(
-                            "--{} is not UTF-8: '{}'",
-                            info.name,
-                            value.display()
-                        ))
-                    })?;
-                    give(&mut options, info, &value);
+                    let name = name.to_owned();
+                    if let Some(info) = OptionInfo::find(&name) {
+                        let value = value(&mut parser, info.name, info.value)?;
+                        give(&mut options, info, &value);
+                    } else {
+                        let own = subcommand.and_then(|info| info.option(&name));
+                        let own = own.ok_or_else(|| unknown(&name))?;
+                        let value = value(&mut parser, own.name, own.value)?;
+                        given.options.insert(own.name, value);
+                    }
                 }
-                Some(Arg::Short(letter)) => return Err(unknown(&format!("-{letter}"))),
-                Some(Arg::Value(word)) => match &mut subcommand {
-                    None => match named(&word) {
+                Some(Arg::Short(letter)) => {
+                    return Err(UsageError::UnknownOption(format!("-{letter}"), String::new()));
+                }
+                Some(Arg::Value(word)) => match subcommand {
+                    None => match word.to_str().and_then(CommandInfo::find) {
                         Some(command) => subcommand = Some(command),
                         None => return run(with_rest(word, &mut parser), options),
                     },
-                    Some(("run", _)) => return run(with_rest(word, &mut parser), options),
-                    Some((_, Command::Baseline(until @ None))) => {
-                        *until = Some(word.to_string_lossy().into_owned());
+                    Some(info) if info.name == "run" => {
+                        return run(with_rest(word, &mut parser), options);
                     }
-                    Some((name, _)) => {
-                        let word = word.to_string_lossy().into_owned();
-                        return Err(UsageError::UnexpectedWord(name, word));
-                    }
+                    Some(_) => given.words.push_back(word.to_string_lossy().into_owned()),
                 },
                 None => {
-                    return match subcommand {
-                        None | Some((_, Command::Run(_))) => Err(UsageError::NoCommand),
-                        Some((_, command)) => Ok(CommandLine { command, options }),
-                    };
+                    let info = subcommand.ok_or(UsageError::NoCommand)?;
+                    return Ok(CommandLine { command: info.build(given)?, options });
                 }
             }
         }
     }
+}
+
+/// The value of the option that was just read; `true` for a flag without one.
+fn value(
+    parser: &mut lexopt::Parser,
+    name: &str,
+    called: Option<&str>,
+) -> Result<String, UsageError> {
+    let value = match called {
+        None => parser.optional_value().unwrap_or_else(|| "true".into()),
+        Some(called) => parser.value().map_err(|_| {
+            UsageError::Malformed(format!("--{name} needs a value: --{name} {called}"))
+        })?,
+    };
+    value.into_string().map_err(|value| {
+        UsageError::Malformed(format!("--{name} is not UTF-8: '{}'", value.display()))
+    })
 }
 
 /// Notes one value; the options that may stand several times are told apart later.
@@ -137,18 +136,6 @@ fn give(options: &mut BTreeMap<&'static str, String>, info: &'static OptionInfo,
         slot.push('\n');
     }
     slot.push_str(value);
-}
-
-fn named(word: &OsString) -> Option<(&'static str, Command)> {
-    Some(match word.to_str()? {
-        "run" => ("run", Command::Run(Vec::new())),
-        "wait" => ("wait", Command::Wait),
-        "migrate" => ("migrate", Command::Migrate),
-        "baseline" => ("baseline", Command::Baseline(None)),
-        "status" => ("status", Command::Status),
-        "help" => ("help", Command::Help),
-        _ => return None,
-    })
 }
 
 fn run(
@@ -176,16 +163,17 @@ fn behind_dashes(parser: &mut lexopt::Parser) -> Option<Vec<OsString>> {
     Some(rest.collect())
 }
 
-fn missing_value(info: &OptionInfo) -> UsageError {
-    let value = info.value.unwrap_or_default();
-    UsageError::Malformed(format!("--{} needs a value: --{} {value}", info.name, info.name))
-}
-
 fn unknown(given: &str) -> UsageError {
-    let hint = nearest(given.trim_start_matches('-'), OPTIONS.iter().map(|option| option.name))
-        .map(|name| format!(", did you mean '--{name}'?"))
-        .unwrap_or_default();
-    UsageError::UnknownOption(given.to_owned(), hint)
+    let owners = command::with_option(given);
+    if let Some(option) = owners.first().and_then(|owner| owner.option(given)) {
+        let owners: Vec<_> = owners.iter().map(|info| format!("'premain {}'", info.name)).collect();
+        return UsageError::Misplaced(option.name, owners.join(" and "));
+    }
+    let own = COMMANDS.iter().flat_map(|command| command.options).map(|option| option.name);
+    let names = OPTIONS.iter().map(|option| option.name).chain(own);
+    let hint =
+        nearest(given, names).map(|name| format!(", did you mean '--{name}'?")).unwrap_or_default();
+    UsageError::UnknownOption(format!("--{given}"), hint)
 }
 
 /// The name that `given` was most likely meant to be: one that is spelled almost so, else the one
@@ -224,13 +212,19 @@ pub fn help() -> String {
         "premain: everything a container must do before main, and the init that looks after main
 
 Usage:
-  premain [run] [OPTIONS] [--] COMMAND [ARG…]   wait, migrate, launch and supervise COMMAND
-  premain wait    [OPTIONS]                     wait only
-  premain migrate [OPTIONS]                     wait, apply what is pending, exit
-  premain status  [OPTIONS]                     what is applied, pending, edited, missing
-  premain baseline [VERSION] [OPTIONS]          adopt a database: record all migrations, or those up
-                                                to VERSION, as applied, and run nothing
-
+",
+    );
+    // Writing to a string cannot fail.
+    for command in COMMANDS {
+        let _ = writeln!(text, "  {}", command.line());
+        indent(&mut text, command.help);
+        for option in command.options {
+            let value = option.value.map(|value| format!(" {value}")).unwrap_or_default();
+            indent(&mut text, &format!("--{}{value}: {}", option.name, option.help));
+        }
+    }
+    text.push_str(
+        "
 The database is DATABASE_URL, else POSTGRES_HOST and its kin, else DB_HOST and its kin, else
 PGHOST and its kin; MIGRATION_DATABASE_URL or DIRECT_URL, where set, is preferred for premain's
 own sessions. Each of them may be given as a file: DATABASE_URL_FILE. Every option below may be
@@ -238,18 +232,21 @@ given as a variable, PREMAIN_ and its name: PREMAIN_WAIT_TIMEOUT. The option win
 ",
     );
     for section in Section::ALL {
-        // Writing to a string cannot fail.
         let _ = writeln!(text, "\n{}:", section.title());
         for option in OPTIONS.iter().filter(|option| option.section == section) {
             let value = option.value.map(|value| format!(" {value}")).unwrap_or_default();
             let _ = writeln!(text, "  --{}{value}", option.name);
-            for line in wrap(option.help, 82) {
-                let _ = writeln!(text, "        {line}");
-            }
+            indent(&mut text, option.help);
         }
     }
     text.push_str("\n  -h, --help      this text\n  -V, --version   the version\n");
     text
+}
+
+fn indent(text: &mut String, help: &str) {
+    for line in wrap(help, 82) {
+        let _ = writeln!(text, "        {line}");
+    }
 }
 
 /// `text` in lines of at most `width` characters, broken at spaces.
@@ -269,6 +266,7 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::command::Resolution;
     use super::*;
 
     fn parse(line: &str) -> Result<CommandLine, UsageError> {
@@ -321,6 +319,33 @@ mod tests {
     }
 
     #[test]
+    fn a_command_s_own_options_are_nobody_else_s() {
+        let command = |line: &str| parse(line).map(|parsed| parsed.command);
+        assert_eq!(
+            command("rollback --log warn --to 3 --yes"),
+            Ok(Command::Rollback { to: Some("3".to_owned()), yes: true })
+        );
+        assert_eq!(
+            command("resolve --rolled-back 3_x"),
+            Ok(Command::Resolve(Resolution::RolledBack("3_x".to_owned())))
+        );
+        for (line, says) in [
+            ("migrate --yes", "--yes belongs to 'premain rollback' and 'premain reset' alone"),
+            ("--to 3 true", "--to belongs to 'premain rollback' alone"),
+            ("reset --to 3", "--to belongs to 'premain rollback' alone"),
+            ("resolve", "needs one of --applied VERSION and --rolled-back VERSION"),
+            ("resolve --applied 1 --rolled-back 2", "needs one of"),
+            ("resolve --applied", "--applied needs a value: --applied VERSION"),
+            ("new", "'premain new' needs a word: premain new NAME"),
+            ("completions tcsh", "'tcsh' is not one of bash, zsh, fish"),
+            ("rollback --yess", "did you mean '--yes'?"),
+        ] {
+            let error = command(line).unwrap_err().to_string();
+            assert!(error.contains(says), "{line}: {error}");
+        }
+    }
+
+    #[test]
     fn nothing_to_run_is_usage() {
         for line in ["", "run", "--", "run --", "--exec"] {
             assert_eq!(parse(line).unwrap_err(), UsageError::NoCommand, "{line:?}");
@@ -352,10 +377,13 @@ mod tests {
     }
 
     #[test]
-    fn the_help_lists_every_option() {
+    fn the_help_lists_every_option_and_command() {
         let help = help();
         for option in OPTIONS {
             assert!(help.contains(&format!("--{}", option.name)), "{}", option.name);
+        }
+        for command in COMMANDS {
+            assert!(help.contains(&command.line()), "{}", command.name);
         }
     }
 }

@@ -5,6 +5,7 @@
 //! TLS parameters name, and `/etc/passwd` and `/etc/group` for users.
 
 pub mod cli;
+pub mod command;
 pub mod database;
 pub mod env;
 mod family;
@@ -25,7 +26,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use cli::Command;
+pub use command::{Command, Resolution, Shell};
 pub use database::{ChannelBinding, Database, Host, RootCertificates, SessionTarget, SslMode, Tls};
 pub use env::Environment;
 pub use family::Found;
@@ -146,6 +147,43 @@ pub struct Migrate {
     pub ddl_lock_timeout: Option<Duration>,
     /// How often a migration that ran into `ddl_lock_timeout` is tried again.
     pub ddl_retries: u32,
+    /// What to do about drift, where that was said.
+    pub on_drift: OnDrift,
+}
+
+/// What to do about one kind of drift.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// Stop.
+    Fail,
+    /// Say so and go on.
+    Warn,
+    /// Go on.
+    Ignore,
+}
+
+impl Policy {
+    /// Every policy by its name.
+    pub const ALL: &[(&str, Policy)] =
+        &[("fail", Policy::Fail), ("warn", Policy::Warn), ("ignore", Policy::Ignore)];
+
+    /// `warn`
+    pub fn name(self) -> &'static str {
+        Policy::ALL.iter().find(|(_, policy)| *policy == self).map_or("", |(name, _)| name)
+    }
+}
+
+/// What the user wants done about each kind of drift; `None` for what the native tool makes of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OnDrift {
+    /// A file is not what was applied.
+    pub edited: Option<Policy>,
+    /// A recorded migration has no file although newer ones do.
+    pub missing: Option<Policy>,
+    /// The database knows migrations newer than every file.
+    pub ahead: Option<Policy>,
+    /// A file is older than what is applied, and is not applied.
+    pub out_of_order: Option<Policy>,
 }
 
 /// Where to look for migrations.

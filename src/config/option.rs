@@ -81,7 +81,7 @@ macro_rules! options {
 options! {
     Waiting {
         wait_timeout "wait-timeout" = "DURATION":
-            "How long to wait for the database and every other target, all together; 0 = for ever. Default 60s.";
+            "How long to wait for the database and every other target, all together; 0 = for ever. Default 60s, and 2s for 'premain status' and 'premain plan'.";
         wait_for "wait-for" = "TARGET":
             "Wait for this too, any number: tcp://host:port, http(s)://…, unix:///path, file:///path, postgres://….";
         db_optional "db-optional":
@@ -100,6 +100,14 @@ options! {
             "How long one statement of a migration may queue for a table lock before it is rolled back and tried again; 0 = for ever. Default 5s.";
         ddl_retries "ddl-retries" = "COUNT":
             "How often a migration that ran into --ddl-lock-timeout is tried again. Default 10.";
+        on_edited "on-edited" = "fail|warn|ignore":
+            "What to do about an applied migration whose file was changed since. Default fail, and warn where the native tool does not look.";
+        on_missing "on-missing" = "fail|warn|ignore":
+            "What to do about an applied migration whose file is gone although newer ones are there. Default fail, and warn where the native tool does not look.";
+        on_ahead "on-ahead" = "fail|warn|ignore":
+            "What to do about applied migrations that are newer than every file: an older image was started. Default warn.";
+        on_out_of_order "on-out-of-order" = "fail|warn|ignore":
+            "What to do about a pending migration that is older than an applied one: stop, apply it and say so, apply it. Default as the native tool: fail in refinery's folders, never applied in Drizzle's before 1.0, else warn.";
     }
     Init {
         exec "exec":
@@ -127,9 +135,9 @@ options! {
         log_format "log-format" = "text|json":
             "How a log line looks. Default text.";
         output "output" = "table|json":
-            "How 'premain status' prints. Default table.";
+            "How 'premain status' and 'premain plan' print. Default table.";
         exit_code "exit-code":
-            "'premain status' ends with 1 when something is pending, 65 on drift.";
+            "'premain status' ends with 1 when something is pending, 2 when a migration failed halfway, 65 on drift.";
     }
 }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::option::{OPTIONS, OptionInfo, PREFIX, Raw};
 use super::{
-    Config, Environment, Format, Init, Launch, LedgerName, Log, Migrate, Problem, Problems, Signal,
-    SignalTarget, SourceChoice, Status, Target, User, Wait, cli, target, url, value,
+    Command, Config, Environment, Format, Init, Launch, LedgerName, Log, Migrate, OnDrift, Policy,
+    Problem, Problems, Signal, SignalTarget, SourceChoice, Status, Target, User, Wait, cli, target,
+    url, value,
 };
 
 impl Config {
@@ -57,7 +58,7 @@ impl Config {
 
 /// How to log where the command line means nothing: as the environment alone has it.
 fn log(environment: &Environment) -> Log {
-    let nothing = cli::CommandLine { command: cli::Command::Help, options: BTreeMap::new() };
+    let nothing = cli::CommandLine { command: Command::Help, options: BTreeMap::new() };
     let mut reader = Reader::new(&nothing, environment);
     let raw = reader.raw();
     reader.log(&raw)
@@ -94,7 +95,11 @@ impl Reader<'_> {
         let timeout = self.read("wait-timeout", raw.wait_timeout.as_deref(), value::limit);
         let db_optional = self.flag("db-optional", raw.db_optional.as_deref());
         Wait {
-            timeout: timeout.unwrap_or(Some(Duration::from_mins(1))),
+            timeout: timeout.unwrap_or(Some(match self.line.command {
+                // Somebody is looking at a screen.
+                Command::Status | Command::Plan => Duration::from_secs(2),
+                _ => Duration::from_mins(1),
+            })),
             targets: self.targets(raw.wait_for.as_deref()),
             db_optional,
         }
@@ -123,6 +128,16 @@ impl Reader<'_> {
             lock_timeout: lock_timeout.unwrap_or(Some(Duration::from_mins(5))),
             ddl_lock_timeout: ddl_lock_timeout.unwrap_or(Some(Duration::from_secs(5))),
             ddl_retries: ddl_retries.unwrap_or(10),
+            on_drift: OnDrift {
+                edited: self.choice("on-edited", raw.on_edited.as_deref(), Policy::ALL),
+                missing: self.choice("on-missing", raw.on_missing.as_deref(), Policy::ALL),
+                ahead: self.choice("on-ahead", raw.on_ahead.as_deref(), Policy::ALL),
+                out_of_order: self.choice(
+                    "on-out-of-order",
+                    raw.on_out_of_order.as_deref(),
+                    Policy::ALL,
+                ),
+            },
         }
     }
 
@@ -175,7 +190,7 @@ impl<'a> Reader<'a> {
         for (name, value) in environment.with_prefix(PREFIX) {
             if OPTIONS.iter().any(|option| option.variable() == name) {
                 merged.insert(name.to_owned(), value.to_owned());
-            } else if name != AT_BUILD_TIME {
+            } else if !ELSEWHERE.contains(&name) {
                 warnings.push(unknown_variable(name));
             }
         }
@@ -257,8 +272,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The folder to embed when premain is built; an image may carry it on.
-const AT_BUILD_TIME: &str = "PREMAIN_EMBED";
+/// Not options: the folder to embed when premain is built, which an image may carry on; and what
+/// `premain reset` asks where it is.
+const ELSEWHERE: [&str; 2] = ["PREMAIN_EMBED", "PREMAIN_ENV"];
 
 fn unknown_variable(name: &str) -> String {
     let option = name.trim_start_matches(PREFIX).to_lowercase().replace('_', "-");

@@ -2,13 +2,15 @@
 //! managed it until now, and adopted by recording what is there already.
 
 use std::fmt;
+use std::path::PathBuf;
 
+use super::Key;
 use super::engine::{Say, judge, read};
 use super::error::Error;
 use super::ledger::{self, Ledger, literal};
 use super::lock;
-use super::source::{Migration, Source};
-use crate::config;
+use super::source::{Migration, Order, Script, Source};
+use crate::config::{self, Resolution};
 use crate::database::{Rows, Session};
 use crate::text;
 
@@ -79,7 +81,7 @@ const PREMAIN_READS: [&str; 4] = ["Drizzle", "Prisma", "premain", "refinery"];
 ///
 /// # Errors
 /// [`Error::Inhabited`]
-pub(super) async fn check(session: &Session, ledger: &dyn Ledger) -> Result<(), Error> {
+pub async fn check(session: &Session, ledger: &dyn Ledger) -> Result<(), Error> {
     let names: Vec<_> =
         TOOLS.iter().flat_map(|(_, one, other)| [literal(one), literal(other)]).collect();
     // The tables of extensions (spatial_ref_sys) are nobody's.
@@ -138,45 +140,133 @@ pub async fn baseline(
     let count = match until {
         None => source.migrations.len(),
         Some("none") => 0,
-        Some(text) => match source.migrations.iter().position(|file| is_called(file, text)) {
-            Some(at) => at + 1,
-            None => {
-                return Err(Error::NoSuchMigration {
-                    wanted: text.to_owned(),
-                    source: source.to_string(),
-                });
+        Some(text) => {
+            match source.migrations.iter().position(|file| is_called(&file.key, &file.name, text)) {
+                Some(at) => at + 1,
+                None => {
+                    return Err(Error::NoSuchMigration {
+                        wanted: text.to_owned(),
+                        source: source.to_string(),
+                    });
+                }
             }
-        },
+        }
     };
     let mut ledger = ledger::of(source.format, config);
     lock::acquire(session, ledger.native_lock(), config.lock_timeout).await?;
     let recorded = read(session, source, ledger.as_mut()).await?;
-    let plan =
-        judge(source, recorded.as_deref().unwrap_or_default(), ledger.as_ref(), Say::Everything)?;
+    let plan = judge(
+        source,
+        recorded.as_deref().unwrap_or_default(),
+        ledger.as_ref(),
+        config,
+        Say::Everything,
+    )?;
     let records: Vec<_> = source.migrations[..count]
         .iter()
         .filter(|file| plan.pending.iter().any(|pending| pending == file))
         .collect();
-    // All or nothing: a history table without rows would be an adopted database too.
-    let mut statements = vec!["BEGIN".to_owned()];
-    if recorded.is_none() {
-        statements.extend(session.schema().map(ledger::create_schema));
-        statements.extend(ledger.create());
-    }
+    let mut statements = Vec::new();
     if !records.is_empty() {
         statements.extend_from_slice(ledger.upgrade());
     }
     for migration in &records {
         statements.push(ledger.baseline(migration)?);
     }
-    statements.push("COMMIT".to_owned());
-    let what = format!("record in the history table {}", ledger.table());
-    session.execute(&statements.join("; ")).await.map_err(Error::refused(what))?;
+    amend(session, ledger.as_ref(), recorded.is_some(), statements).await?;
     Ok(records.iter().map(ToString::to_string).collect())
 }
 
-/// `3`, or `add_orders`: the number, or the name.
-fn is_called(migration: &Migration, text: &str) -> bool {
+/// Says in the history table how a migration stands; returns which. What failed halfway is recorded as
+/// applied, or taken back so that it is pending again; what is pending may be recorded as applied.
+///
+/// # Errors
+/// [`Error`]; nothing was changed then.
+pub async fn resolve(
+    session: &Session,
+    source: &Source,
+    config: &config::Migrate,
+    resolution: &Resolution,
+) -> Result<String, Error> {
+    let (Resolution::Applied(wanted) | Resolution::RolledBack(wanted)) = resolution;
+    let mut ledger = ledger::of(source.format, config);
+    lock::acquire(session, ledger.native_lock(), config.lock_timeout).await?;
+    let recorded = read(session, source, ledger.as_mut()).await?;
+    let rows = recorded.as_deref().unwrap_or_default();
+    let row = rows.iter().rfind(|row| is_called(&row.key, &row.name, wanted));
+    let file = source.migrations.iter().find(|file| is_called(&file.key, &file.name, wanted));
+    let failed = row.is_some_and(|row| row.failure.is_some());
+    let unresolvable = |migration: String, why| Error::Unresolvable { migration, why };
+    let mut statements = Vec::new();
+    let resolved = match (resolution, file, row) {
+        (_, None, None) => {
+            return Err(Error::NoSuchMigration {
+                wanted: wanted.clone(),
+                source: source.to_string(),
+            });
+        }
+        (_, _, Some(row)) if !failed => {
+            let why = match resolution {
+                Resolution::Applied(_) => "it is recorded as applied already",
+                Resolution::RolledBack(_) => {
+                    "it did not fail, it is applied; to undo it, run 'premain rollback'"
+                }
+            };
+            return Err(unresolvable(row.to_string(), why));
+        }
+        (Resolution::Applied(_), None, Some(row)) => {
+            let why = "it has no file here, of which to record the checksum; run this where it has";
+            return Err(unresolvable(row.to_string(), why));
+        }
+        (Resolution::RolledBack(_), Some(file), None) => {
+            let why = "it is not recorded at all, and so it is pending already";
+            return Err(unresolvable(file.to_string(), why));
+        }
+        (Resolution::Applied(_), Some(file), row) => {
+            statements.extend_from_slice(ledger.upgrade());
+            if row.is_some() {
+                statements.push(ledger.unrecord(file)?);
+            }
+            statements.push(ledger.baseline(file)?);
+            file.to_string()
+        }
+        (Resolution::RolledBack(_), file, Some(row)) => {
+            let gone = Migration {
+                key: row.key.clone(),
+                name: row.name.clone(),
+                order: Order::Strict,
+                up: Script::whole(PathBuf::new(), String::new()),
+                down: None,
+            };
+            statements.push(ledger.unrecord(file.unwrap_or(&gone))?);
+            row.to_string()
+        }
+    };
+    amend(session, ledger.as_ref(), recorded.is_some(), statements).await?;
+    Ok(resolved)
+}
+
+/// Changes the history table, all or nothing; creates it where it does not exist.
+async fn amend(
+    session: &Session,
+    ledger: &dyn Ledger,
+    exists: bool,
+    changes: Vec<String>,
+) -> Result<(), Error> {
+    // A history table without rows would be an adopted database too.
+    let mut statements = vec!["BEGIN".to_owned()];
+    if !exists {
+        statements.extend(session.schema().map(ledger::create_schema));
+        statements.extend(ledger.create());
+    }
+    statements.extend(changes);
+    statements.push("COMMIT".to_owned());
+    let what = format!("record in the history table {}", ledger.table());
+    session.execute(&statements.join("; ")).await.map_err(Error::refused(what))
+}
+
+/// `3`, `add_orders` or `3 add_orders`: the number, the name, or both as they are printed.
+pub(super) fn is_called(key: &Key, name: &str, text: &str) -> bool {
     let number = text.parse().ok();
-    migration.name == text || (number.is_some() && migration.key.number() == number)
+    name == text || key.title(name) == text || (number.is_some() && key.number() == number)
 }

@@ -91,7 +91,7 @@ fn token_at(sql: &str, position: usize) -> Option<Range<usize>> {
 }
 
 /// Both from 1, the column in characters.
-fn line_and_column(sql: &str, offset: usize) -> (usize, usize) {
+pub(super) fn line_and_column(sql: &str, offset: usize) -> (usize, usize) {
     let before = &sql[..offset];
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
     (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)

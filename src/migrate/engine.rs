@@ -8,8 +8,9 @@ use super::error::Error;
 use super::ledger::{self, Applied, Ledger};
 use super::lock;
 use super::plan::{Drift, Plan, Policy, plan};
-use super::source::Source;
+use super::source::{Migration, Source};
 use super::transaction::Entry;
+use super::validate::{self, Finding};
 use crate::config;
 use crate::database::{QueryError, Session};
 use crate::text;
@@ -50,11 +51,17 @@ pub async fn run(
     tracing::info!("migrations: {source}, history table {}", ledger.table());
 
     let recorded = read(session, source, ledger.as_mut()).await?;
-    let plan =
-        judge(source, recorded.as_deref().unwrap_or_default(), ledger.as_ref(), Say::Everything)?;
+    let plan = judge(
+        source,
+        recorded.as_deref().unwrap_or_default(),
+        ledger.as_ref(),
+        config,
+        Say::Everything,
+    )?;
     if plan.pending.is_empty() {
         return Ok(Outcome::Done(Report { before: plan.applied, ..Report::default() }));
     }
+    never_runs(&plan)?;
     let state = session
         .server_state()
         .await
@@ -72,7 +79,7 @@ pub async fn run(
             create_and_read(session, source, ledger.as_mut()).await?
         }
     };
-    let plan = judge(source, &recorded, ledger.as_ref(), Say::OnlyErrors)?;
+    let plan = judge(source, &recorded, ledger.as_ref(), config, Say::OnlyErrors)?;
     if !plan.pending.is_empty() && !ledger.upgrade().is_empty() {
         let what = format!("upgrade the history table {}", ledger.table());
         session.execute(&ledger.upgrade().join("; ")).await.map_err(Error::refused(&what))?;
@@ -80,18 +87,6 @@ pub async fn run(
     }
     let applied = apply_all(session, &plan, ledger.as_ref(), config).await?;
     Ok(Outcome::Done(applied))
-}
-
-/// What `premain status` shows: the files, the rows, and what they make of each other.
-///
-/// # Errors
-/// [`Error`] where the history table cannot be read.
-pub async fn recorded(
-    session: &Session,
-    source: &Source,
-    ledger: &mut dyn Ledger,
-) -> Result<Vec<Applied>, Error> {
-    Ok(read(session, source, ledger).await?.unwrap_or_default())
 }
 
 async fn apply_all(
@@ -107,7 +102,7 @@ async fn apply_all(
         tracing::info!("migrations: {total} of {} pending", total + plan.applied);
     }
     let mut done = 0;
-    for step in plan.steps(ledger.rules()) {
+    for step in plan.steps(ledger.rules().but(&config.on_drift)) {
         let began = Instant::now();
         let mut entries = Vec::new();
         for migration in step {
@@ -127,6 +122,35 @@ async fn apply_all(
     Ok(Report { applied: total, before: plan.applied, elapsed: started.elapsed() })
 }
 
+/// Fails if something that is pending can never run, before anything of it has.
+pub(super) fn never_runs(plan: &Plan<'_>) -> Result<(), Error> {
+    let scripts = plan.pending.iter().map(|migration| &migration.up);
+    refuse(scripts.flat_map(validate::never_runs).collect())
+}
+
+/// Fails if there is something to say.
+pub(super) fn refuse(findings: Vec<Finding>) -> Result<(), Error> {
+    if findings.is_empty() { Ok(()) } else { Err(Error::NeverRuns(findings)) }
+}
+
+/// Runs the way down of `migration`, if it has one, and takes its record back.
+///
+/// # Errors
+/// Why not; nothing was undone then.
+pub(super) async fn undo(
+    session: &Session,
+    migration: &Migration,
+    ledger: &dyn Ledger,
+    config: &config::Migrate,
+) -> Result<(), Error> {
+    let Some(down) = &migration.down else { return Ok(()) };
+    // It runs as every other migration does.
+    let reversed = Migration { up: down.clone(), down: None, ..migration.clone() };
+    let entry = Entry { record: ledger.unrecord(migration)?, migration: &reversed };
+    let outcome = Applier::new(session, config).apply(&[entry]).await;
+    outcome.map_err(|(_, failure)| Error::NotUndone { migration: migration.to_string(), failure })
+}
+
 /// Which drift to mention: a second look at the same database need not repeat warnings.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Say {
@@ -139,25 +163,27 @@ pub(super) fn judge<'a>(
     source: &'a Source,
     recorded: &[Applied],
     ledger: &dyn Ledger,
+    config: &config::Migrate,
     say: Say,
 ) -> Result<Plan<'a>, Error> {
-    let rules = ledger.rules();
+    let rules = ledger.rules().but(&config.on_drift);
     let plan = plan(&source.migrations, recorded, &rules, |file, row| ledger.unchanged(file, row));
-    let (fatal, tolerable): (Vec<&Drift>, Vec<&Drift>) =
-        plan.drift.iter().partition(|drift| rules.policy(drift) == Policy::Fail);
+    let of = |policy| plan.drift.iter().filter(move |drift| rules.policy(drift) == policy);
+    let fatal: Vec<Drift> = of(Policy::Fail).cloned().collect();
     if !fatal.is_empty() {
-        return Err(Error::Drift(fatal.into_iter().cloned().collect()));
+        return Err(Error::Drift(fatal));
     }
     if say == Say::Everything {
-        for drift in tolerable {
-            tracing::warn!("{drift}");
-        }
+        of(Policy::Warn).for_each(|drift| tracing::warn!("{drift}"));
     }
     Ok(plan)
 }
 
 /// The recorded migrations; `None` where there is no history table.
-pub(super) async fn read(
+///
+/// # Errors
+/// [`Error`] where it cannot be read.
+pub async fn read(
     session: &Session,
     source: &Source,
     ledger: &mut dyn Ledger,

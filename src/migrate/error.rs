@@ -8,6 +8,7 @@ use super::apply::Failure;
 use super::ledger::Malformed;
 use super::plan::Drift;
 use super::source::SourceError;
+use super::validate::Finding;
 use crate::database::QueryError;
 use crate::exit::Exit;
 use crate::text;
@@ -30,6 +31,31 @@ pub enum Error {
         wanted: String,
         /// Where it is not.
         source: String,
+    },
+    /// `premain resolve` was asked for what cannot be.
+    Unresolvable {
+        /// `3 add_orders`
+        migration: String,
+        /// How it stands.
+        why: &'static str,
+    },
+    /// Something in the migrations can never run; never empty.
+    NeverRuns(Vec<Finding>),
+    /// These migrations cannot be rolled back.
+    NoWayDown {
+        /// The migrations.
+        migrations: Vec<String>,
+        /// Whether they have a file here at all.
+        file: bool,
+    },
+    /// Somebody else changed the history table in between.
+    Overtaken,
+    /// The way down of a migration failed.
+    NotUndone {
+        /// `3 add_orders`
+        migration: String,
+        /// Why.
+        failure: Failure,
     },
     /// Another session kept the advisory lock.
     Locked {
@@ -78,13 +104,15 @@ impl Error {
             )
             | Error::Ledger(_)
             | Error::Inhabited(_)
+            | Error::NeverRuns(_)
+            | Error::NoWayDown { .. }
             | Error::Drift(_) => Exit::Migrations,
-            Error::NoSuchMigration { .. } => Exit::Usage,
-            Error::Locked { .. } | Error::Refused { error: QueryError::Lost(_), .. } => {
-                Exit::TryAgain
-            }
+            Error::NoSuchMigration { .. } | Error::Unresolvable { .. } => Exit::Usage,
+            Error::Locked { .. }
+            | Error::Overtaken
+            | Error::Refused { error: QueryError::Lost(_), .. } => Exit::TryAgain,
             Error::Refused { error: QueryError::Server(error), .. } => of_code(error.code().code()),
-            Error::Failed { failure, .. } => match failure {
+            Error::Failed { failure, .. } | Error::NotUndone { failure, .. } => match failure {
                 Failure::Rejected { kept: true, .. } => Exit::Migrations,
                 Failure::Rejected { diagnosis, kept: false } => of_code(&diagnosis.code),
                 Failure::Blocked { .. } | Failure::Lost(_) => Exit::TryAgain,
@@ -115,6 +143,30 @@ impl fmt::Display for Error {
                 f,
                 "no migration of {source} is called '{wanted}'; give its number or its name, as 'premain status' shows them"
             ),
+            Error::Unresolvable { migration, why } => {
+                write!(f, "migration {migration} cannot be resolved: {why}; nothing was changed")
+            }
+            Error::NeverRuns(findings) => {
+                for finding in findings {
+                    writeln!(f, "migration cannot run: {}: {}", finding.at(), finding.what)?;
+                }
+                f.write_str("no migration was run")
+            }
+            Error::NoWayDown { migrations, file: true } => write!(
+                f,
+                "no way down for migration {}: write a down file for each, or restore a backup; nothing was rolled back",
+                migrations.join(", ")
+            ),
+            Error::NoWayDown { migrations, file: false } => write!(
+                f,
+                "migration {} is applied and newer than every file here; roll back with the image that holds it; \
+                 nothing was rolled back",
+                migrations.join(", ")
+            ),
+            Error::Overtaken => f.write_str(
+                "migrations: somebody else migrated in between; nothing was rolled back; look again with 'premain status'",
+            ),
+            Error::NotUndone { migration, failure } => not_undone(f, migration, failure),
             Error::Drift(list) => {
                 let lines: Vec<_> = list.iter().map(ToString::to_string).collect();
                 f.write_str(&lines.join("\n"))
@@ -180,6 +232,36 @@ fn failed(f: &mut fmt::Formatter<'_>, migration: &str, failure: &Failure) -> fmt
             f,
             "migration {migration} was interrupted, the connection was lost ({reason})\n\
              whether it was applied stands in the history table; run again, which is safe"
+        ),
+    }
+}
+
+fn not_undone(f: &mut fmt::Formatter<'_>, migration: &str, failure: &Failure) -> fmt::Result {
+    match failure {
+        Failure::Rejected { diagnosis, kept } => {
+            writeln!(
+                f,
+                "migration {migration} was not rolled back, its way down failed at {}: {}\n{diagnosis}",
+                diagnosis.place, diagnosis.message
+            )?;
+            match kept {
+                false => write!(f, "nothing of migration {migration} was undone; correct the file"),
+                true => write!(
+                    f,
+                    "the file ends its transaction itself: what stands before that is undone, \
+                     and the migration counts as applied; see what is left of it"
+                ),
+            }
+        }
+        Failure::Blocked { reason, attempts } => write!(
+            f,
+            "migration {migration} was not rolled back, it could not get its table locks in {attempts} attempts: {reason}\n\
+             end the long transaction that is in the way, or raise --ddl-lock-timeout"
+        ),
+        Failure::Lost(reason) => write!(
+            f,
+            "rolling back migration {migration} was interrupted, the connection was lost ({reason})\n\
+             whether it is still applied stands in the history table: see 'premain status'"
         ),
     }
 }

@@ -7,15 +7,19 @@
 pub mod adoption;
 mod apply;
 mod diagnose;
+pub mod empty;
 pub mod engine;
 mod error;
 mod key;
 pub mod ledger;
 mod lock;
 pub mod plan;
+pub mod preview;
+pub mod rollback;
 pub mod source;
 mod statements;
 mod transaction;
+pub mod validate;
 
 pub use engine::{Outcome, Report, run};
 pub use error::Error;

@@ -7,15 +7,8 @@ use std::path::PathBuf;
 use super::Key;
 use super::ledger::Applied;
 use super::source::{Migration, Order};
-
-/// What to do about one kind of drift.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Policy {
-    /// Stop.
-    Fail,
-    /// Say so and go on.
-    Warn,
-}
+use crate::config::OnDrift;
+pub use crate::config::Policy;
 
 /// What to do about a file that is older than what is applied, and is not applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +17,8 @@ pub enum OutOfOrder {
     Fail,
     /// Say so and apply it.
     Apply,
+    /// Apply it.
+    ApplySilently,
     /// Say so and never apply it.
     Skip,
 }
@@ -107,7 +102,12 @@ impl fmt::Display for Drift {
                  give {} a higher number",
                 file.display()
             ),
-            Drift::OutOfOrder { migration, newest, then: OutOfOrder::Apply, .. } => write!(
+            Drift::OutOfOrder {
+                migration,
+                newest,
+                then: OutOfOrder::Apply | OutOfOrder::ApplySilently,
+                ..
+            } => write!(
                 f,
                 "migration {migration} is out of order: {newest} is applied already; \
                  it is applied all the same"
@@ -142,13 +142,33 @@ pub struct Plan<'a> {
 }
 
 impl Rules {
+    /// These rules, but for what the user wants otherwise. Nobody can wish for [`OutOfOrder::Skip`]:
+    /// it is Drizzle's default, and applying is what there is to be had instead.
+    #[must_use]
+    pub fn but(self, wishes: &OnDrift) -> Rules {
+        Rules {
+            edited: wishes.edited.unwrap_or(self.edited),
+            missing: wishes.missing.unwrap_or(self.missing),
+            ahead: wishes.ahead.unwrap_or(self.ahead),
+            out_of_order: match wishes.out_of_order {
+                None => self.out_of_order,
+                Some(Policy::Fail) => OutOfOrder::Fail,
+                Some(Policy::Warn) => OutOfOrder::Apply,
+                Some(Policy::Ignore) => OutOfOrder::ApplySilently,
+            },
+        }
+    }
+
     /// What this kind of drift is worth.
     pub fn policy(&self, drift: &Drift) -> Policy {
         match drift {
             Drift::Edited { .. } => self.edited,
             Drift::Missing { .. } => self.missing,
-            Drift::OutOfOrder { then: OutOfOrder::Fail, .. } => Policy::Fail,
-            Drift::OutOfOrder { then: OutOfOrder::Apply | OutOfOrder::Skip, .. } => Policy::Warn,
+            Drift::OutOfOrder { then, .. } => match then {
+                OutOfOrder::Fail => Policy::Fail,
+                OutOfOrder::Apply | OutOfOrder::Skip => Policy::Warn,
+                OutOfOrder::ApplySilently => Policy::Ignore,
+            },
             Drift::Ahead { .. } => self.ahead,
             Drift::Failed { .. } => Policy::Fail,
         }

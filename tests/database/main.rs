@@ -12,18 +12,26 @@
 mod support;
 
 mod adopting;
+mod completions;
 mod config;
+mod drift;
 mod drizzle;
 mod drizzle1;
 mod logs;
 mod migrating;
+mod new;
+mod plan;
 mod prisma;
 mod refinery;
+mod reset;
+mod resolve;
+mod rollback;
 mod shutdown;
 mod sql;
 mod standby;
 mod status;
 mod targets;
 mod tls;
+mod validate;
 mod waiting;
 mod wire;

@@ -74,3 +74,66 @@ fn migrations_that_have_no_number_go_by_their_names() {
     assert_eq!((&rows[1]["name"], &rows[1]["state"]), (&"0000_init".into(), &"applied".into()));
     assert!(rows[1].get("version").is_none());
 }
+
+#[test]
+fn each_state_has_its_exit_status_and_its_json() {
+    let database = Server::shared().database();
+    let place = folder(&[
+        ("001_a.up.sql", "CREATE TABLE a ()"),
+        ("001_a.down.sql", "DROP TABLE a"),
+        ("002_b.sql", "CREATE TABLE b ()"),
+    ]);
+    let look = |code: i32| {
+        let ended = status(&place, &database.url()).words(["--output", "json"]).run().code(code);
+        serde_json::from_str::<serde_json::Value>(&ended.output).unwrap()
+    };
+    let answer = look(1);
+    assert_eq!(answer["state"], "pending");
+    assert_eq!(answer["format"], "sql");
+    assert_eq!(answer["folder"], place.path().to_str().unwrap());
+    assert_eq!(answer["totals"]["pending"], 2);
+    assert_eq!(answer["migrations"][0]["down"], true);
+    assert_eq!(answer["migrations"][1]["down"], false);
+    assert!(answer["migrations"][1]["file"].as_str().unwrap().ends_with("/002_b.sql"));
+    migrate(place.path()).database(database.url()).run().code(0);
+    assert_eq!(look(0)["state"], "up-to-date");
+
+    database.psql("UPDATE premain_migrations SET success = false WHERE version = 2");
+    let answer = look(2);
+    assert_eq!(
+        (&answer["state"], &answer["migrations"][1]["state"]),
+        (&"failed".into(), &"failed".into())
+    );
+    assert!(answer["drift"][0]["says"].as_str().unwrap().contains("premain resolve --applied 2"));
+    database.psql("UPDATE premain_migrations SET success = true, sha256 = '' WHERE version = 2");
+    let answer = look(65);
+    assert_eq!(
+        (&answer["state"], &answer["drift"][0]["policy"]),
+        (&"drift".into(), &"fail".into())
+    );
+    let ended = status(&place, &database.url()).with("--on-edited=ignore").run().code(0);
+    ended.says_nothing_of("was edited");
+}
+
+#[test]
+fn a_database_that_is_not_there_is_said_soon() {
+    let place = folder(&FILES);
+    let server = Server::shared();
+    let started = std::time::Instant::now();
+    let absent = server.url("absent");
+    let ended = status(&place, &absent).words(["--output", "json"]).run().code(77);
+    let answer: serde_json::Value = serde_json::from_str(&ended.output).unwrap();
+    assert_eq!(answer["state"], "error");
+    assert!(answer["error"].as_str().unwrap().contains("\"absent\" does not exist"), "{answer}");
+    status(&place, "postgres://u@127.0.0.1:1/d").run().code(69).says("refused");
+    assert!(started.elapsed() < std::time::Duration::from_secs(30));
+}
+
+#[test]
+fn tables_without_a_history_are_what_a_start_would_refuse() {
+    let place = folder(&FILES);
+    let database = Server::shared().database();
+    database.psql("CREATE TABLE t ()");
+    let ended = status(&place, &database.url()).run().code(65).says("'premain baseline VERSION'");
+    assert!(ended.output.contains("3 pending"), "{}", ended.output);
+}

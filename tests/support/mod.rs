@@ -8,6 +8,7 @@ pub mod certificates;
 pub mod node;
 pub mod postgres;
 pub mod premain;
+pub mod terminal;
 
 use std::time::{Duration, Instant};
 

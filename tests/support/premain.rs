@@ -13,6 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::PATIENCE;
+use super::terminal::Terminal;
 
 /// premain, about to be started, with nothing in its environment but a PATH.
 pub struct Premain(Command);
@@ -92,6 +93,11 @@ impl Premain {
 
     pub fn run(self) -> Ended {
         self.start().end()
+    }
+
+    /// Starts it with somebody to ask.
+    pub fn at_a_terminal(self) -> Terminal {
+        Terminal::start(self.0)
     }
 }
 

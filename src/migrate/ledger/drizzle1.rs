@@ -91,7 +91,7 @@ fn record_of(name: &str, row: &Row<'_>) -> Applied {
 }
 
 /// The time that a folder's name begins with, `20240101120000`, in milliseconds since 1970.
-fn milliseconds(name: &str) -> Option<i64> {
+pub(crate) fn milliseconds(name: &str) -> Option<i64> {
     let digits = name.get(..14).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
     let part = |from: usize| digits.get(from..from + 2)?.parse::<u8>().ok();
     let month = Month::try_from(part(4)?).ok()?;

@@ -9,7 +9,9 @@ mod sql;
 
 pub use drizzle::Drizzle;
 pub use drizzle1::Drizzle1;
+pub(crate) use drizzle1::milliseconds;
 pub use prisma::Prisma;
+pub(crate) use prisma::uuid;
 pub use refinery::Refinery;
 pub use sql::Sql;
 

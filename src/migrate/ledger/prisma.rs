@@ -33,7 +33,7 @@ impl Prisma {
             let reason = logs.as_deref().and_then(|logs| logs.lines().find(|line| !line.is_empty()));
             format!(
                 "it began on {started_at} and never finished ({}); see what of it is in the database, then run \
-                 'prisma migrate resolve --applied {name}' if all of it is, or '--rolled-back {name}' \
+                 'premain resolve --applied {name}' if all of it is, or 'premain resolve --rolled-back {name}' \
                  if nothing is, which lets it be applied again",
                 reason.unwrap_or("no reason is recorded")
             )
@@ -135,7 +135,7 @@ impl Ledger for Prisma {
 }
 
 /// A random one, of version 4.
-fn uuid() -> Result<String, getrandom::Error> {
+pub(crate) fn uuid() -> Result<String, getrandom::Error> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)?;
     let number = u128::from_be_bytes(bytes);

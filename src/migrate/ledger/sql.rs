@@ -24,7 +24,6 @@ impl Sql {
         let [Some(version), Some(name), Some(sha256), Some(applied_at), Some(success)] = row else {
             return Err(self.names.malformed("a row lacks a value; none may be NULL".to_owned()));
         };
-        let table = &self.names.qualified;
         Ok(Applied {
             key: Key::Number(version.parse().map_err(|_| {
                 self.names.malformed(format!("'{version}' is no version; they are whole numbers"))
@@ -34,9 +33,9 @@ impl Sql {
             applied_on: Some(applied_at.clone()),
             failure: (success != "t").then(|| {
                 format!(
-                    "it stopped on {applied_at}; see what of it is in the database, then either \
-                     DELETE FROM {table} WHERE version = {version}, to have it applied again, or \
-                     UPDATE {table} SET success = true WHERE version = {version}, once all of it is there"
+                    "it stopped on {applied_at}; see what of it is in the database, then run \
+                     'premain resolve --applied {version}' if all of it is, or \
+                     'premain resolve --rolled-back {version}' if nothing is, which lets it be applied again"
                 )
             }),
         })

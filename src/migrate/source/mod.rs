@@ -3,6 +3,7 @@
 mod detect;
 mod drizzle;
 mod embedded;
+pub mod next;
 mod pair;
 mod prisma;
 mod refinery;
@@ -124,7 +125,7 @@ fn list(folders: &[PathBuf]) -> String {
 }
 
 /// The folders that `auto` looks into, in the working directory.
-const USUAL_FOLDERS: [&str; 3] = ["./drizzle", "./prisma/migrations", "./migrations"];
+pub const USUAL_FOLDERS: [&str; 3] = ["./drizzle", "./prisma/migrations", "./migrations"];
 
 impl Source {
     /// Finds the migrations that `choice` names; `None` where there are none to be had.
@@ -160,7 +161,11 @@ impl Source {
         }
     }
 
-    fn folder(folder: &Path, format: Option<Format>) -> Result<Source, SourceError> {
+    /// Everything in this folder, which may be nothing.
+    ///
+    /// # Errors
+    /// [`SourceError`]: it is unreadable or malformed.
+    pub fn folder(folder: &Path, format: Option<Format>) -> Result<Source, SourceError> {
         let format = match format {
             Some(format) => format,
             None => detect::format(folder)?,

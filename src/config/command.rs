@@ -1,0 +1,294 @@
+//! The table of commands: one row is the command line, the help text, the README's row and what
+//! shells complete.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ffi::OsString;
+
+use super::cli::UsageError;
+
+/// What premain was asked to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Wait, migrate, launch and supervise this application: its program and arguments, never empty.
+    Run(Vec<OsString>),
+    /// Wait for the database and every other target, then exit.
+    Wait,
+    /// Wait, apply what is pending, exit.
+    Migrate,
+    /// Tell what is applied, pending, edited and missing.
+    Status,
+    /// Show the SQL that would run.
+    Plan,
+    /// Look for mistakes in the migrations, without a database.
+    Validate,
+    /// Record migrations as applied, up to this one or all, and run nothing.
+    Baseline(Option<String>),
+    /// Say how a migration that failed halfway stands by now.
+    Resolve(Resolution),
+    /// Run the ways down.
+    Rollback {
+        /// The migration that stays the newest one; without it, only the last one is undone.
+        to: Option<String>,
+        /// Do not ask.
+        yes: bool,
+    },
+    /// Write the next migration's file, of this name.
+    New(String),
+    /// Drop everything and migrate again.
+    Reset {
+        /// Do not ask.
+        yes: bool,
+    },
+    /// Print what a shell needs to complete premain's command line.
+    Completions(Shell),
+    /// Print the help.
+    Help,
+    /// Print the version.
+    Version,
+}
+
+/// What became of a migration that failed halfway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resolution {
+    /// All of it is in the database by now.
+    Applied(String),
+    /// Nothing of it is in the database any more.
+    RolledBack(String),
+}
+
+/// A shell that completes command lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shell {
+    /// bash
+    Bash,
+    /// zsh
+    Zsh,
+    /// fish
+    Fish,
+}
+
+impl Shell {
+    /// Every shell by its name.
+    pub const ALL: &[(&str, Shell)] =
+        &[("bash", Shell::Bash), ("zsh", Shell::Zsh), ("fish", Shell::Fish)];
+}
+
+/// One command as people see it.
+pub struct CommandInfo {
+    /// `baseline`
+    pub name: &'static str,
+    /// What may stand behind it: `[VERSION]`.
+    pub usage: &'static str,
+    /// What it does.
+    pub help: &'static str,
+    /// The options that only this command has. They are no variables: nobody wants an environment
+    /// in which every question is answered with yes.
+    pub options: &'static [OwnOption],
+    build: fn(&mut Given) -> Result<Command, UsageError>,
+}
+
+/// An option of one command.
+pub struct OwnOption {
+    /// The name without dashes.
+    pub name: &'static str,
+    /// What the value is called; `None` for a flag.
+    pub value: Option<&'static str>,
+    /// What it does.
+    pub help: &'static str,
+}
+
+const YES: OwnOption =
+    OwnOption { name: "yes", value: None, help: "Do not ask; without a terminal it is needed." };
+
+/// Every command, in the order of the help text.
+pub const COMMANDS: &[CommandInfo] = &[
+    CommandInfo {
+        name: "run",
+        usage: "[OPTIONS] [--] COMMAND [ARG…]",
+        help: "wait, migrate, launch and supervise COMMAND; 'run' may be left out",
+        options: &[],
+        build: |_| Err(UsageError::NoCommand),
+    },
+    CommandInfo {
+        name: "wait",
+        usage: "",
+        help: "wait only",
+        options: &[],
+        build: |_| Ok(Command::Wait),
+    },
+    CommandInfo {
+        name: "migrate",
+        usage: "",
+        help: "wait, apply what is pending, exit: for CI, a Kubernetes Job or init container",
+        options: &[],
+        build: |_| Ok(Command::Migrate),
+    },
+    CommandInfo {
+        name: "status",
+        usage: "[--output json] [--exit-code]",
+        help: "what is applied, pending, edited, missing, ahead, failed",
+        options: &[],
+        build: |_| Ok(Command::Status),
+    },
+    CommandInfo {
+        name: "plan",
+        usage: "[--output json]",
+        help: "the SQL that would run, in order; touches nothing",
+        options: &[],
+        build: |_| Ok(Command::Plan),
+    },
+    CommandInfo {
+        name: "validate",
+        usage: "",
+        help: "look for mistakes in the migrations, without a database",
+        options: &[],
+        build: |_| Ok(Command::Validate),
+    },
+    CommandInfo {
+        name: "baseline",
+        usage: "[VERSION]",
+        help: "adopt a database that has its tables already: record all migrations, or those up to \
+               VERSION ('none': no one), as applied, and run nothing",
+        options: &[],
+        build: |given| Ok(Command::Baseline(given.word())),
+    },
+    CommandInfo {
+        name: "resolve",
+        usage: "--applied VERSION | --rolled-back VERSION",
+        help: "say how a migration stands that failed halfway",
+        options: &[
+            OwnOption {
+                name: "applied",
+                value: Some("VERSION"),
+                help: "All of it is in the database: record it as applied, and run nothing.",
+            },
+            OwnOption {
+                name: "rolled-back",
+                value: Some("VERSION"),
+                help: "Nothing of it is in the database any more: let it be applied again.",
+            },
+        ],
+        build: |given| match (given.value("applied"), given.value("rolled-back")) {
+            (Some(version), None) => Ok(Command::Resolve(Resolution::Applied(version))),
+            (None, Some(version)) => Ok(Command::Resolve(Resolution::RolledBack(version))),
+            _ => Err(UsageError::Malformed(
+                "'premain resolve' needs one of --applied VERSION and --rolled-back VERSION"
+                    .to_owned(),
+            )),
+        },
+    },
+    CommandInfo {
+        name: "rollback",
+        usage: "[--to VERSION] [--yes]",
+        help: "run the way down of the last migration, or of all that are newer than VERSION",
+        options: &[
+            OwnOption {
+                name: "to",
+                value: Some("VERSION"),
+                help: "The migration that stays the newest one; 'none' undoes them all.",
+            },
+            YES,
+        ],
+        build: |given| Ok(Command::Rollback { to: given.value("to"), yes: given.flag("yes") }),
+    },
+    CommandInfo {
+        name: "new",
+        usage: "NAME",
+        help: "write the next migration's file, in the folder's own layout",
+        options: &[],
+        build: |given| given.needed_word("new", "NAME").map(Command::New),
+    },
+    CommandInfo {
+        name: "reset",
+        usage: "[--yes]",
+        help: "drop everything and migrate again; for development only, and refused elsewhere",
+        options: &[YES],
+        build: |given| Ok(Command::Reset { yes: given.flag("yes") }),
+    },
+    CommandInfo {
+        name: "completions",
+        usage: "bash|zsh|fish",
+        help: "what a shell needs to complete premain's command line",
+        options: &[],
+        build: |given| {
+            let word = given.needed_word("completions", "bash|zsh|fish")?;
+            let shell = super::value::choice(&word, Shell::ALL);
+            let wrong = |allowed| UsageError::Malformed(format!("'{word}' is not {allowed}"));
+            shell.map(Command::Completions).map_err(wrong)
+        },
+    },
+    CommandInfo {
+        name: "help",
+        usage: "",
+        help: "this text",
+        options: &[],
+        build: |_| Ok(Command::Help),
+    },
+];
+
+/// What stood behind a command.
+#[derive(Default)]
+pub(super) struct Given {
+    pub(super) words: VecDeque<String>,
+    /// The command's own options, by name.
+    pub(super) options: BTreeMap<&'static str, String>,
+}
+
+impl Given {
+    fn word(&mut self) -> Option<String> {
+        self.words.pop_front()
+    }
+
+    fn needed_word(
+        &mut self,
+        command: &'static str,
+        what: &'static str,
+    ) -> Result<String, UsageError> {
+        self.word().filter(|word| !word.is_empty()).ok_or(UsageError::MissingWord(command, what))
+    }
+
+    fn value(&mut self, name: &str) -> Option<String> {
+        self.options.remove(name)
+    }
+
+    fn flag(&mut self, name: &str) -> bool {
+        self.options.contains_key(name)
+    }
+}
+
+impl CommandInfo {
+    /// The command of that name.
+    pub fn find(name: &str) -> Option<&'static CommandInfo> {
+        COMMANDS.iter().find(|command| command.name == name)
+    }
+
+    /// The option of that name that only this command has.
+    pub fn option(&self, name: &str) -> Option<&'static OwnOption> {
+        self.options.iter().find(|option| option.name == name)
+    }
+
+    /// `premain baseline [VERSION]`
+    pub fn line(&self) -> String {
+        match self.name {
+            "run" => format!("premain [run] {}", self.usage),
+            name => format!("premain {name} {}", self.usage).trim_end().to_owned(),
+        }
+    }
+
+    /// The command, once everything behind it is known.
+    ///
+    /// # Errors
+    /// [`UsageError`]: something is missing, or there is a word too many.
+    pub(super) fn build(&self, mut given: Given) -> Result<Command, UsageError> {
+        let command = (self.build)(&mut given)?;
+        match given.word() {
+            None => Ok(command),
+            Some(word) => Err(UsageError::UnexpectedWord(self.name, word)),
+        }
+    }
+}
+
+/// The commands that have this option of their own.
+pub(super) fn with_option(name: &str) -> Vec<&'static CommandInfo> {
+    COMMANDS.iter().filter(|command| command.option(name).is_some()).collect()
+}

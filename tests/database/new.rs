@@ -1,0 +1,112 @@
+//! `premain new NAME`: the next file, as the folder's own tool would write it.
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::postgres::Server;
+use crate::support::premain::{Ended, migrate, premain};
+use crate::support::{folder, node};
+
+fn new(place: &Path, name: &str, words: &[&str]) -> Ended {
+    premain(["new", name]).words(words).within(place).run()
+}
+
+/// What `premain new` printed, in a folder with these files.
+fn named(files: &[(&str, &str)], name: &str) -> String {
+    let place = folder(files);
+    new(place.path(), name, &["--migrations", "."]).code(0).output
+}
+
+#[test]
+fn each_layout_goes_on_as_it_is() {
+    for (files, expected) in [
+        (&[("001_a.sql", "")][..], "./002_add_orders.sql\n"),
+        (&[("0009-a.sql", "")], "./0010-add-orders.sql\n"),
+        (
+            &[("1_a.up.sql", ""), ("1_a.down.sql", "")],
+            "./2_add_orders.up.sql\n./2_add_orders.down.sql\n",
+        ),
+        (&[("V1__a.sql", ""), ("deep/V2__b.sql", "")], "./deep/V3__add_orders.sql\n"),
+        (&[("99991231235958_a.sql", "")], "./99991231235959_add_orders.sql\n"),
+        (
+            &[
+                ("migration_lock.toml", "provider = \"postgresql\""),
+                ("99991231235958_a/migration.sql", ""),
+            ],
+            "./99991231235959_add_orders/migration.sql\n",
+        ),
+    ] {
+        assert_eq!(named(files, "Add orders!"), expected);
+    }
+    let output = named(&[("20240101120000_a.sql", "")], "x");
+    assert!(
+        output.starts_with("./20") && output.ends_with("_x.sql\n") && output.len() == 23,
+        "{output}"
+    );
+}
+
+#[test]
+fn a_folder_begins_with_001_unless_a_format_is_named() {
+    let place = folder(&[]);
+    assert_eq!(new(place.path(), "init", &[]).code(0).output, "./migrations/001_init.sql\n");
+    assert_eq!(new(place.path(), "next", &[]).code(0).output, "./migrations/002_next.sql\n");
+    for (format, expected) in [
+        ("refinery", "db/V1__init.sql\n"),
+        ("drizzle", "db/0000_init.sql\ndb/meta/_journal.json\n"),
+    ] {
+        let place = folder(&[]);
+        let output = new(place.path(), "init", &["--migrations", "db", "--format", format]).output;
+        assert_eq!(output, expected);
+    }
+}
+
+#[test]
+fn nothing_is_written_over_and_nothing_is_written_elsewhere() {
+    let place = folder(&[("V1__a.sql", ""), ("V2__x.sql", "")]);
+    let words = ["--migrations", "."];
+    new(place.path(), "../../etc/passwd", &words).code(0);
+    assert!(place.path().join("V3__etc_passwd.sql").is_file());
+    new(place.path(), "/", &words).code(64).says("names no migration");
+    new(place.path(), "x", &["--migrations", "embedded"]).code(64).says("--migrations");
+    premain(["new"]).run().code(64).says("premain new NAME");
+}
+
+#[test]
+fn drizzle_takes_what_was_written() {
+    for (package, fixture) in [("drizzle-orm", "drizzle"), ("drizzle-orm-1", "drizzle1")] {
+        let place = tempfile::tempdir().unwrap();
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(fixture);
+        let copied = std::process::Command::new("cp")
+            .arg("-r")
+            .arg(source.join("migrations"))
+            .arg(place.path().join("drizzle"))
+            .status();
+        assert!(copied.unwrap().success());
+        let output = new(place.path(), "more", &[]).code(0).output;
+        let file = place.path().join(output.lines().next().unwrap());
+        assert_eq!(
+            fs::read_to_string(&file).unwrap(),
+            "-- Custom SQL migration file, put your code below! --"
+        );
+        fs::write(&file, "CREATE TABLE more ();").unwrap();
+        let (ours, theirs) = (Server::shared().database(), Server::shared().database());
+        node::drizzle(package, &theirs, &place.path().join("drizzle"), None).unwrap();
+        migrate(&place.path().join("drizzle")).database(ours.url()).run().code(0);
+        assert!(ours.has_table("more") && theirs.has_table("more"));
+        let rows = "SELECT hash, created_at FROM drizzle.__drizzle_migrations ORDER BY id";
+        assert_eq!(ours.psql(rows), theirs.psql(rows));
+    }
+}
+
+#[test]
+fn prisma_takes_what_was_written() {
+    let place = folder(&[]);
+    let words = ["--migrations", "prisma/migrations", "--format", "prisma"];
+    let output = new(place.path(), "init", &words).code(0).output;
+    assert!(output.ends_with("prisma/migrations/migration_lock.toml\n"), "{output}");
+    let database = Server::shared().database();
+    let folder = place.path().join("prisma/migrations");
+    let applied = node::prisma("apply", &database, &folder, "").unwrap();
+    assert!(applied.contains("_init"), "{applied}");
+    migrate(&folder).database(database.url()).run().code(0).says("none pending (1 applied before)");
+}

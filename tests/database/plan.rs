@@ -1,0 +1,96 @@
+//! `premain plan`: the SQL that would run, as a script that runs.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use crate::support::postgres::{Database, Server};
+use crate::support::premain::{Premain, migrate, premain};
+use crate::support::{folder, program};
+
+const FILES: [(&str, &str); 3] = [
+    ("001_a.sql", "CREATE TABLE a (t text DEFAULT 'it''s; fine') -- no semicolon"),
+    ("002_b.sql", "\u{feff}CREATE TABLE b ();\r\nDO $$ BEGIN PERFORM 1; END $$;\r\n"),
+    ("003_c.sql", "CREATE TABLE c ();"),
+];
+
+fn plan(folder: &std::path::Path, database: &Database<'_>) -> Premain {
+    premain(["plan", "--migrations"]).with(folder).database(database.url())
+}
+
+fn psql(database: &Database<'_>, script: &str) {
+    let mut child = Command::new(program("psql", "postgresql-client"))
+        .args(["-Xq", "-v", "ON_ERROR_STOP=1", &database.url()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{script}");
+}
+
+#[test]
+fn psql_runs_it_and_comes_to_the_same() {
+    let (ours, theirs) = (Server::shared().database(), Server::shared().database());
+    let place = folder(&FILES);
+    for database in [&ours, &theirs] {
+        migrate(folder(&FILES[..1]).path()).database(database.url()).run().code(0);
+    }
+    let before = theirs.dump();
+    let ended = plan(place.path(), &theirs).run().code(0);
+    assert!(ended.output.contains("-- 2 of 3 migrations pending"), "{}", ended.output);
+    assert_eq!(theirs.dump(), before, "it touches nothing");
+    psql(&theirs, &ended.output);
+    migrate(place.path()).database(ours.url()).run().code(0);
+    let rows = "SELECT version, name, sha256, applied_by, success FROM premain_migrations";
+    assert_eq!(ours.psql(rows), theirs.psql(rows));
+    assert!(theirs.has_table("b") && theirs.has_table("c"));
+    let ended = plan(place.path(), &theirs).run().code(0);
+    assert!(ended.output.ends_with("-- 0 of 3 migrations pending\n"), "{}", ended.output);
+}
+
+#[test]
+fn a_fresh_database_gets_its_history_table_first() {
+    let place = folder(&[
+        (
+            "meta/_journal.json",
+            r#"{"version": "7", "dialect": "postgresql", "entries": [
+            {"idx": 0, "version": "7", "when": 10, "tag": "0000_a", "breakpoints": true}]}"#,
+        ),
+        ("0000_a.sql", "CREATE TABLE a ()--> statement-breakpoint\nCREATE TABLE b ();"),
+    ]);
+    let database = Server::shared().database();
+    let ended = plan(place.path(), &database).run().code(0);
+    assert!(!database.has_table("drizzle.__drizzle_migrations"));
+    psql(&database, &ended.output);
+    migrate(place.path()).database(database.url()).run().code(0).says("none pending (1 applied");
+}
+
+#[test]
+fn for_programs_there_is_json() {
+    let place = folder(&FILES);
+    let database = Server::shared().database();
+    let ended = plan(place.path(), &database).words(["--output", "json"]).run().code(0);
+    let answer: serde_json::Value = serde_json::from_str(&ended.output).unwrap();
+    assert_eq!(answer["steps"].as_array().unwrap().len(), 3);
+    assert_eq!(answer["steps"][1]["migrations"][0], "2 b");
+    assert!(answer["before"][0].as_str().unwrap().contains("premain_migrations"), "{answer}");
+}
+
+#[test]
+fn what_a_start_would_refuse_is_refused() {
+    let database = Server::shared().database();
+    migrate(folder(&FILES).path()).database(database.url()).run().code(0);
+    let edited = folder(&[("001_a.sql", "SELECT 1"), FILES[1], FILES[2]]);
+    let ended = plan(edited.path(), &database).run().code(65);
+    assert!(ended.output.starts_with("-- refused: migration 1 a was edited"), "{}", ended.output);
+    let more = folder(&[FILES[0], FILES[1], FILES[2], ("004_d.sql", "SELECT 1;\n\\copy t from x")]);
+    let ended = plan(more.path(), &database).run().code(65).says("004_d.sql:2:1");
+    assert!(ended.output.contains("-- refused:"), "{}", ended.output);
+    let inhabited = Server::shared().database();
+    inhabited.psql("CREATE TABLE t ()");
+    plan(more.path(), &inhabited).run().code(65);
+    plan(folder(&FILES).path(), &inhabited).run().code(65).says("has 1 table and no history");
+}

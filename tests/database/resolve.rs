@@ -1,0 +1,137 @@
+//! `premain resolve`: each history table in its own way.
+
+use std::path::Path;
+
+use crate::support::postgres::{Database, Server};
+use crate::support::premain::{Ended, migrate, premain};
+use crate::support::{folder, node};
+
+fn resolve(database: &Database<'_>, folder: &Path, how: [&str; 2]) -> Ended {
+    premain(["resolve"]).words(how).with("--migrations").with(folder).database(database.url()).run()
+}
+
+const PRISMA: [(&str, &str); 3] = [
+    ("migration_lock.toml", "provider = \"postgresql\"\n"),
+    ("1_a/migration.sql", "CREATE TABLE a (id int);\n"),
+    ("2_b/migration.sql", "CREATE TABLE b (id int); SELECT 1 / 0;\n"),
+];
+
+/// What Prisma's own engine leaves behind of a migration that fails.
+fn failed_by_prisma(folder: &Path) -> Database<'static> {
+    let database = Server::shared().database();
+    node::prisma("apply", &database, folder, "").unwrap_err();
+    database
+}
+
+const ROWS: &str = "SELECT migration_name, checksum, finished_at IS NULL, finished_at = started_at, rolled_back_at IS NULL, \
+     left(logs, 9), applied_steps_count FROM _prisma_migrations ORDER BY started_at, finished_at NULLS FIRST";
+
+#[test]
+fn prisma_s_failed_migrations_as_prisma_resolves_them() {
+    let place = folder(&PRISMA);
+    for (ours, theirs) in [("--applied", "applied"), ("--rolled-back", "rolledback")] {
+        let (one, other) = (failed_by_prisma(place.path()), failed_by_prisma(place.path()));
+        migrate(place.path())
+            .database(one.url())
+            .run()
+            .code(65)
+            .says("'premain resolve --applied 2_b'")
+            .says("'premain resolve --rolled-back 2_b'");
+        resolve(&one, place.path(), [ours, "2_b"]).code(0);
+        node::prisma(theirs, &other, place.path(), "2_b").unwrap();
+        assert_eq!(one.psql(ROWS), other.psql(ROWS), "{ours}");
+    }
+}
+
+#[test]
+fn prisma_goes_on_where_premain_resolved() {
+    let place = folder(&PRISMA);
+    let database = failed_by_prisma(place.path());
+    resolve(&database, place.path(), ["--rolled-back", "2_b"]).code(0).says("2_b is pending again");
+    std::fs::write(place.path().join("2_b/migration.sql"), "CREATE TABLE b (id int);\n").unwrap();
+    let applied = node::prisma("apply", &database, place.path(), "").unwrap();
+    assert!(applied.contains("2_b"), "{applied}");
+    migrate(place.path()).database(database.url()).run().code(0).says("none pending (2 applied");
+}
+
+#[test]
+fn what_prisma_refuses_is_refused() {
+    let place = folder(&PRISMA);
+    let database = failed_by_prisma(place.path());
+    // P3008, P3012, P3011 and P3017.
+    for (how, says) in [
+        (["--applied", "1_a"], "it is recorded as applied already"),
+        (["--rolled-back", "1_a"], "it did not fail, it is applied"),
+        (["--rolled-back", "3_c"], "is called '3_c'"),
+        (["--applied", "3_c"], "is called '3_c'"),
+    ] {
+        let before = database.psql(ROWS);
+        let theirs = how[0].trim_start_matches("--").replace('-', "");
+        node::prisma(&theirs, &database, place.path(), how[1]).unwrap_err();
+        resolve(&database, place.path(), how).code(64).says(says);
+        assert_eq!(database.psql(ROWS), before);
+    }
+    // The folder of the failed one is gone.
+    std::fs::remove_dir_all(place.path().join("2_b")).unwrap();
+    resolve(&database, place.path(), ["--applied", "2_b"]).code(64).says("it has no file here");
+    resolve(&database, place.path(), ["--rolled-back", "2_b"]).code(0);
+    migrate(place.path()).database(database.url()).run().code(0).says("none pending");
+}
+
+const SQL: [(&str, &str); 2] =
+    [("001_a.sql", "CREATE TABLE a ()"), ("002_b.sql", "CREATE TABLE b ()")];
+
+fn failed_halfway(folder: &Path) -> Database<'static> {
+    let database = Server::shared().database();
+    migrate(folder).database(database.url()).run().code(0);
+    database.psql("UPDATE premain_migrations SET success = false WHERE version = 2");
+    migrate(folder)
+        .database(database.url())
+        .run()
+        .code(65)
+        .says("migration 2 b failed halfway")
+        .says("'premain resolve --applied 2'");
+    database
+}
+
+#[test]
+fn plain_sql_that_failed_halfway() {
+    let place = folder(&SQL);
+    let database = failed_halfway(place.path());
+    resolve(&database, place.path(), ["--applied", "2"]).code(0).says("2 b recorded as applied");
+    migrate(place.path()).database(database.url()).run().code(0).says("none pending (2 applied");
+
+    let database = failed_halfway(place.path());
+    database.psql("DROP TABLE b");
+    resolve(&database, place.path(), ["--rolled-back", "b"]).code(0).says("2 b is pending again");
+    migrate(place.path()).database(database.url()).run().code(0).says("migrations 1 applied");
+    assert!(database.has_table("b"));
+    resolve(&database, place.path(), ["--rolled-back", "2"]).code(64).says("'premain rollback'");
+}
+
+#[test]
+fn what_people_ran_themselves_is_recorded_without_running_it() {
+    let place = folder(&SQL);
+    let database = Server::shared().database();
+    database.psql("CREATE TABLE a ()");
+    resolve(&database, place.path(), ["--rolled-back", "1"]).code(64).says("not recorded at all");
+    assert!(!database.has_table("premain_migrations"));
+    resolve(&database, place.path(), ["--applied", "001"]).code(0).says("1 a recorded as applied");
+    migrate(place.path()).database(database.url()).run().code(0).says("migrations 1 applied");
+    premain(["resolve"]).run().code(64).says("--applied VERSION and --rolled-back VERSION");
+}
+
+#[test]
+fn it_waits_for_the_lock() {
+    let place = folder(&SQL);
+    let database = failed_halfway(place.path());
+    let mut other = database.open("SELECT pg_advisory_lock(x'7072656d61696e'::bigint);");
+    premain(["resolve", "--applied", "2", "--lock-timeout", "100ms", "--migrations"])
+        .with(place.path())
+        .database(database.url())
+        .run()
+        .code(75)
+        .says("the migration lock was not free");
+    other.send("SELECT pg_advisory_unlock_all();");
+    resolve(&database, place.path(), ["--applied", "2"]).code(0);
+}

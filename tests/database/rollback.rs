@@ -1,0 +1,148 @@
+//! `premain rollback`: the ways down, newest first, and never by itself.
+
+use std::path::Path;
+
+use crate::support::postgres::{Database, Server};
+use crate::support::premain::{Ended, migrate, premain};
+use crate::support::{folder, node};
+
+const FILES: [(&str, &str); 6] = [
+    ("001_a.up.sql", "CREATE TABLE a ()"),
+    ("001_a.down.sql", "DROP TABLE a"),
+    ("002_b.up.sql", "CREATE TABLE b ()"),
+    ("002_b.down.sql", "DROP TABLE b"),
+    ("003_c.up.sql", "CREATE TABLE c ()"),
+    ("003_c.down.sql", "-- the way down\nDROP TABLE c"),
+];
+
+fn rollback(database: &Database<'_>, folder: &Path, words: &[&str]) -> Ended {
+    premain(["rollback"])
+        .words(words)
+        .with("--migrations")
+        .with(folder)
+        .database(database.url())
+        .run()
+}
+
+fn migrated(folder: &Path) -> Database<'static> {
+    let database = Server::shared().database();
+    migrate(folder).database(database.url()).run().code(0);
+    database
+}
+
+fn versions(database: &Database<'_>) -> String {
+    database.psql("SELECT string_agg(version::text, ' ' ORDER BY version) FROM premain_migrations")
+}
+
+#[test]
+fn the_last_one_or_back_to_a_version_or_all() {
+    let place = folder(&FILES);
+    let database = migrated(place.path());
+    rollback(&database, place.path(), &["--yes"])
+        .code(0)
+        .says("migration 3 c rolled back in")
+        .says("migrations: 1 migration rolled back");
+    assert_eq!(versions(&database), "1 2");
+    assert!(!database.has_table("c") && database.has_table("b"));
+    migrate(place.path()).database(database.url()).run().code(0).says("migrations 1 applied");
+    let ended = rollback(&database, place.path(), &["--to", "1", "--yes"]).code(0);
+    let places = ["migration 3 c rolled", "migration 2 b rolled"].map(|line| ended.log.find(line));
+    assert!(places[0].is_some() && places[0] < places[1], "newest first: {}", ended.log);
+    assert_eq!(versions(&database), "1");
+    rollback(&database, place.path(), &["--to", "2", "--yes"]).code(64).says("is called '2'");
+    rollback(&database, place.path(), &["--to", "none", "--yes"]).code(0);
+    assert_eq!(versions(&database), "");
+    rollback(&database, place.path(), &["--yes"]).code(0).says("nothing to roll back");
+}
+
+#[test]
+fn without_a_terminal_it_wants_a_yes() {
+    let place = folder(&FILES);
+    let database = migrated(place.path());
+    rollback(&database, place.path(), &[]).code(64).says("give --yes if you are sure");
+    premain(["rollback"]).env("PREMAIN_YES", "1").run().code(64);
+    assert_eq!(versions(&database), "1 2 3");
+}
+
+#[test]
+fn at_a_terminal_it_shows_what_will_run_and_asks() {
+    let place = folder(&FILES);
+    let database = migrated(place.path());
+    let ask = || {
+        let asked =
+            premain(["rollback", "--migrations"]).with(place.path()).database(database.url());
+        let terminal = asked.at_a_terminal();
+        terminal.shows("Roll back 1 migration? [y/N]");
+        terminal
+    };
+    for (keys, code, left) in
+        [("n\n", 0, "1 2 3"), ("\x04", 0, "1 2 3"), ("\x03", 130, "1 2 3"), ("y\n", 0, "1 2")]
+    {
+        let mut terminal = ask();
+        terminal.types(keys);
+        let (ended, screen) = terminal.end();
+        assert_eq!(ended, code, "{keys:?}: {screen}");
+        assert!(
+            screen.contains("-- migration 3 c: ") && screen.contains("DROP TABLE c"),
+            "{screen}"
+        );
+        assert_eq!(versions(&database), left, "{keys:?}: {screen}");
+    }
+}
+
+#[test]
+fn what_has_no_way_down_is_said_before_anything_runs() {
+    let place = folder(&[FILES[0], FILES[2], FILES[4], FILES[5]]);
+    let database = migrated(place.path());
+    rollback(&database, place.path(), &["--to", "none", "--yes"])
+        .code(65)
+        .says("no way down for migration 2 b, 1 a");
+    assert_eq!(versions(&database), "1 2 3");
+
+    // A newer image has migrated, whose way down is not here.
+    let older = folder(&FILES[..4]);
+    rollback(&database, older.path(), &["--yes"])
+        .code(65)
+        .says("migration 3 c is applied and newer");
+    let drifted = folder(&[("001_a.sql", "other"), FILES[2], FILES[4], FILES[5]]);
+    rollback(&database, drifted.path(), &["--yes"]).code(65).says("was edited");
+    assert_eq!(versions(&database), "1 2 3");
+}
+
+#[test]
+fn one_that_fails_undoes_nothing_of_itself() {
+    let place = folder(&[
+        FILES[0],
+        FILES[2],
+        ("002_b.down.sql", "DROP TABLE b;\nTABLE nothing;"),
+        FILES[4],
+        FILES[5],
+    ]);
+    let database = migrated(place.path());
+    rollback(&database, place.path(), &["--to", "1", "--yes"])
+        .code(76)
+        .says("migration 3 c rolled back in")
+        .says("002_b.down.sql:2:7")
+        .says("nothing of migration 2 b was undone");
+    assert_eq!(versions(&database), "1 2");
+    assert!(database.has_table("b"));
+    let psql = folder(&[FILES[0], FILES[2], ("002_b.down.sql", "\\dt")]);
+    rollback(&database, psql.path(), &["--yes"]).code(65).says("\\dt is a command of psql's");
+}
+
+#[test]
+fn prisma_applies_again_what_was_rolled_back() {
+    let place = folder(&[
+        ("migration_lock.toml", "provider = \"postgresql\"\n"),
+        ("1_a/migration.sql", "CREATE TABLE a (id int);\n"),
+        ("2_b/migration.sql", "CREATE TABLE b (id int);\n"),
+        ("2_b/down.sql", "DROP TABLE b;\n"),
+    ]);
+    let database = migrated(place.path());
+    rollback(&database, place.path(), &["--yes"]).code(0).says("migration 2_b rolled back");
+    assert!(!database.has_table("b"));
+    let applied = node::prisma("apply", &database, place.path(), "").unwrap();
+    assert!(applied.contains("2_b") && !applied.contains("1_a"), "{applied}");
+    assert!(database.has_table("b"));
+    migrate(place.path()).database(database.url()).run().code(0).says("none pending (2 applied");
+}
