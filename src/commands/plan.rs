@@ -103,5 +103,5 @@ fn script(source: &Source, preview: &Preview<'_>) -> String {
 }
 
 fn commented(text: &str) -> String {
-    text.lines().map(|line| format!("-- {line}\n")).collect()
+    text.lines().flat_map(|line| ["-- ", line, "\n"]).collect()
 }

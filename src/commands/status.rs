@@ -143,7 +143,7 @@ async fn look(config: &Config, shutdown: &Shutdown) -> Result<Exit, Error> {
     };
     let mut ledger = ledger::of(source.format, &config.migrate);
     let recorded = engine::read(&session, &source, ledger.as_mut()).await?;
-    let uninhabited = match recorded {
+    let adopted = match recorded {
         Some(_) => Ok(()),
         None => adoption::check(&session, ledger.as_ref()).await,
     };
@@ -162,7 +162,7 @@ async fn look(config: &Config, shutdown: &Shutdown) -> Result<Exit, Error> {
         }
     }
     // A start would be refused, and so it has the status of that.
-    uninhabited?;
+    adopted?;
     Ok(if config.status.exit_code { status.state.exit() } else { Exit::Success })
 }
 

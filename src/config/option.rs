@@ -146,25 +146,39 @@ mod tests {
     use std::fmt::Write as _;
 
     use super::*;
+    use crate::config::command::COMMANDS;
 
-    /// The README's table of settings is this table; `UPDATE_README=1` writes it.
+    /// The README's tables of commands and settings are these tables; `UPDATE_README=1` writes them.
     #[test]
-    fn the_readme_has_every_option() {
+    fn the_readme_has_every_command_and_option() {
         const BEGIN: &str = "UPDATE_README=1 cargo test --lib readme -->\n";
-        const END: &str = "<!-- /settings -->";
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-        let readme = std::fs::read_to_string(path).unwrap();
-        let (before, rest) = readme.split_once(BEGIN).unwrap();
-        let (table, after) = rest.split_once(END).unwrap();
-        let expected = markdown();
-        if std::env::var_os("UPDATE_README").is_some() {
-            std::fs::write(path, format!("{before}{BEGIN}{expected}{END}{after}")).unwrap();
-        } else {
-            assert_eq!(table, expected, "run: UPDATE_README=1 cargo test --lib readme");
+        for (name, expected) in [("commands", commands()), ("settings", settings())] {
+            let readme = std::fs::read_to_string(path).unwrap();
+            let (before, rest) = readme.split_once(&format!("<!-- {name}: ")).unwrap();
+            let (origin, rest) = rest.split_once(BEGIN).unwrap();
+            let end = format!("<!-- /{name} -->");
+            let (table, after) = rest.split_once(&end).unwrap();
+            if std::env::var_os("UPDATE_README").is_some() {
+                let text = format!("{before}<!-- {name}: {origin}{BEGIN}{expected}{end}{after}");
+                std::fs::write(path, text).unwrap();
+            } else {
+                assert_eq!(table, expected, "run: UPDATE_README=1 cargo test --lib readme");
+            }
         }
     }
 
-    fn markdown() -> String {
+    fn commands() -> String {
+        let mut text = "\n| | |\n|---|---|\n".to_owned();
+        for command in COMMANDS {
+            let (line, help) = (command.line(), command.help);
+            let line = line.replace('|', "\\|");
+            writeln!(text, "| `{line}` | {help} |").unwrap();
+        }
+        text + "\n"
+    }
+
+    fn settings() -> String {
         let mut text = String::new();
         for section in Section::ALL {
             let title = section.title();

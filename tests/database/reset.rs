@@ -42,14 +42,14 @@ fn everything_is_dropped_and_migrated_again() {
     let fresh = Server::shared().database();
     migrate(place.path()).database(fresh.url()).run().code(0);
     database.psql("CREATE EXTENSION pgcrypto; GRANT USAGE ON SCHEMA public TO pg_monitor");
-    let mut other = database.open("BEGIN; LOCK TABLE a;");
+    let other = database.open("BEGIN; LOCK TABLE a;");
     reset(place.path(), &database.url())
         .with("--yes")
         .run()
         .code(0)
         .says("1 other session ended")
         .says("migrations 3 applied");
-    drop(&mut other);
+    drop(other);
     assert_eq!(database.psql("SELECT count(*) FROM a"), "0");
     // What somebody else set up is still there.
     assert_eq!(database.psql("SELECT count(*) FROM pg_extension WHERE extname = 'pgcrypto'"), "1");

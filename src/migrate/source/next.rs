@@ -63,7 +63,9 @@ impl Next {
             Format::Drizzle1 => {
                 let name = format!("{}_{title}", stamp_after(newest, now));
                 let mut next = one(folder.join(&name).join("migration.sql"), DRIZZLE_CUSTOM);
-                let snapshots = source.migrations.iter().map(snapshot_beside).collect::<Vec<_>>();
+                let files = source.migrations.iter().map(|migration| &migration.up.file);
+                let snapshots: Vec<_> =
+                    files.map(|file| file.with_file_name("snapshot.json")).collect();
                 if let Some(text) = continued(&snapshots)? {
                     next.files.push((folder.join(&name).join("snapshot.json"), text));
                 }
@@ -234,9 +236,8 @@ fn drizzle_entry(folder: &Path, title: &str, now: UtcDateTime) -> Result<Next, S
         let end = tag.find('_').filter(|_| width > 0).unwrap_or(tag.len());
         folder.join(format!("meta/{}_snapshot.json", &tag[..end]))
     };
-    if let Some(text) =
-        continued(&last.map(|entry| snapshot(&entry.tag)).into_iter().collect::<Vec<_>>())?
-    {
+    let before: Vec<_> = last.iter().map(|entry| snapshot(&entry.tag)).collect();
+    if let Some(text) = continued(&before)? {
         files.push((snapshot(&tag), text));
     }
     journal.entries.push(entry);
@@ -248,61 +249,56 @@ fn drizzle_entry(folder: &Path, title: &str, now: UtcDateTime) -> Result<Next, S
     Ok(Next { files, journal: Some((path, text)) })
 }
 
-fn snapshot_beside(migration: &Migration) -> PathBuf {
-    migration.up.file.with_file_name("snapshot.json")
-}
-
 /// The last of these snapshots under an id of its own, as the successor of all that have none yet;
-/// none where the last one is not there.
+/// none where there is none to go on from.
 ///
 /// The text is kept but for the ids: another order of the keys would be a change to git.
 fn continued(snapshots: &[PathBuf]) -> Result<Option<String>, SourceError> {
-    let Some(last) = snapshots.last().filter(|path| path.is_file()) else { return Ok(None) };
-    let malformed = |path: &Path, why: String| SourceError::Malformed {
-        path: path.to_owned(),
-        why: format!("it is no snapshot that drizzle-kit writes: {why}"),
-    };
     let mut leaves: Vec<String> = Vec::new();
-    let mut text = String::new();
-    let mut ids = Vec::new();
+    let mut last = None;
     for path in snapshots.iter().filter(|path| path.is_file()) {
-        text = fs::read_to_string(path)
+        let text = fs::read_to_string(path)
             .map_err(|source| SourceError::Unreadable { path: path.clone(), source })?;
-        let ids_of: Ids =
-            serde_json::from_str(&text).map_err(|error| malformed(path, error.to_string()))?;
-        let Some(id) = ids_of.id.clone() else { return Ok(None) };
-        leaves.retain(|leaf| {
-            Some(leaf) != ids_of.prev_id.as_ref() && !ids_of.prev_ids.contains(leaf)
-        });
-        leaves.push(id);
-        ids = vec![ids_of];
+        let malformed = |why: String| SourceError::Malformed {
+            path: path.clone(),
+            why: format!("it is no snapshot that drizzle-kit writes: {why}"),
+        };
+        let Links { id, before, all_before } =
+            serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))?;
+        let Some(id) = id else { return Ok(None) };
+        leaves.retain(|leaf| Some(leaf) != before.as_ref() && !all_before.contains(leaf));
+        leaves.push(id.clone());
+        last = Some((text, id, before, malformed("its ids have no place".to_owned())));
     }
-    let Some(Ids { id: Some(id), prev_id, .. }) = ids.pop() else { return Ok(None) };
-    let new = crate::migrate::ledger::uuid()
-        .map_err(|error| malformed(last, format!("no random bytes for an id: {error}")))?;
-    let text = text.replacen(&id, &new, 1);
-    Ok(Some(match (prev_id, text.find("\"prevIds\"")) {
-        (Some(before), _) => text.replacen(&format!("\"{before}\""), &format!("\"{id}\""), 1),
-        (None, Some(at)) => {
-            let list = text[at..].find('[').zip(text[at..].find(']'));
-            let (begin, end) =
-                list.ok_or_else(|| malformed(last, "prevIds is no list".to_owned()))?;
-            let leaves: Vec<_> = leaves.iter().map(|leaf| format!("\n    \"{leaf}\"")).collect();
-            let leaves = leaves.join(",");
-            format!("{}[{leaves}\n  {}", &text[..at + begin], &text[at + end..])
-        }
-        (None, None) => return Err(malformed(last, "it names none before it".to_owned())),
-    }))
+    let Some((text, id, before, misplaced)) = last else { return Ok(None) };
+    let quoted = |id: &str| format!("\"{id}\"");
+    let new = crate::migrate::ledger::uuid().map_err(|error| SourceError::Unreadable {
+        path: PathBuf::from("/dev/urandom"),
+        source: io::Error::other(error.to_string()),
+    })?;
+    let text = text.replacen(&quoted(&id), &quoted(&new), 1);
+    if let Some(before) = before {
+        return Ok(Some(text.replacen(&quoted(&before), &quoted(&id), 1)));
+    }
+    let at = text.find("\"prevIds\"").unwrap_or(text.len());
+    let Some((begin, end)) = text[at..].find('[').zip(text[at..].find(']')) else {
+        return Err(misplaced);
+    };
+    let leaves: Vec<_> = leaves.iter().map(|leaf| format!("\n    \"{leaf}\"")).collect();
+    let leaves = leaves.join(",");
+    Ok(Some(format!("{}[{leaves}\n  {}", &text[..at + begin], &text[at + end..])))
 }
 
 /// What links a snapshot to those before it.
 #[derive(Deserialize)]
-struct Ids {
+struct Links {
     id: Option<String>,
+    /// Before 1.0.
     #[serde(rename = "prevId")]
-    prev_id: Option<String>,
+    before: Option<String>,
+    /// Since.
     #[serde(default, rename = "prevIds")]
-    prev_ids: Vec<String>,
+    all_before: Vec<String>,
 }
 
 #[cfg(test)]
@@ -386,8 +382,8 @@ mod tests {
             write("3", "{\"version\": \"8\", \"id\": \"three\", \"prevIds\": [\"one\"]}"),
         ];
         let text = continued(&snapshots).unwrap().unwrap();
-        let ids: Ids = serde_json::from_str(&text).unwrap();
-        assert_eq!(ids.prev_ids, ["two", "three"]);
-        assert_ne!(ids.id.as_deref(), Some("three"));
+        let links: Links = serde_json::from_str(&text).unwrap();
+        assert_eq!(links.all_before, ["two", "three"]);
+        assert_ne!(links.id.as_deref(), Some("three"));
     }
 }
