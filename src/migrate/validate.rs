@@ -83,7 +83,11 @@ impl Judge<'_> {
             return;
         }
         for part in &self.script.parts {
-            if let Some((offset, what)) = statements::unrunnable(&self.script.sql[part.clone()]) {
+            if let Some((offset, mut what)) = statements::unrunnable(&self.script.sql[part.clone()])
+            {
+                if what.starts_with('\\') {
+                    what += "; take it out, or write in SQL what it does";
+                }
                 self.say(Severity::Error, part.start + offset, what);
             }
         }
