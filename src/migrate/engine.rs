@@ -55,6 +55,10 @@ pub async fn run(
     if plan.pending.is_empty() {
         return Ok(Outcome::Done(Report { before: plan.applied, ..Report::default() }));
     }
+    // What no server can do is said before anything runs.
+    for migration in &plan.pending {
+        migration.up.runnable()?;
+    }
     let state = session
         .server_state()
         .await
@@ -111,7 +115,12 @@ async fn apply_all(
         let began = Instant::now();
         let mut entries = Vec::new();
         for migration in step {
-            entries.push(Entry { migration, record: ledger.record(migration)? });
+            entries.push(Entry {
+                migration,
+                script: &migration.up,
+                record: ledger.record(migration)?,
+                attempt: ledger.attempt(migration)?,
+            });
         }
         applier.apply(&entries).await.map_err(|(migration, failure)| Error::Failed {
             migration: migration.to_string(),
