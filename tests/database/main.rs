@@ -12,11 +12,14 @@
 mod support;
 
 mod adopting;
+mod apart;
 mod config;
 mod drizzle;
 mod drizzle1;
+mod large;
 mod logs;
 mod migrating;
+mod mistakes;
 mod prisma;
 mod refinery;
 mod shutdown;
