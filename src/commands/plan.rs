@@ -97,7 +97,7 @@ fn script(source: &Source, preview: &Preview<'_>) -> String {
         for migration in migrations {
             text += &commented(&format!("migration {migration}: {}", migration.up.file.display()));
         }
-        let _ = writeln!(text, "{};", sql.trim_end_matches([';', '\n']));
+        text += sql;
     }
     text
 }

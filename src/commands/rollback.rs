@@ -61,8 +61,9 @@ fn preview(migrations: &[&Migration]) -> String {
         let Some(down) = &migration.down else { continue };
         // Writing to a string cannot fail.
         let _ = writeln!(text, "-- migration {migration}: {}", down.file.display());
-        for part in down.parts() {
-            let _ = writeln!(text, "{}", part.trim());
+        let sql = down.sql.here().unwrap_or("-- (too large to be shown)");
+        for part in &down.parts {
+            let _ = writeln!(text, "{}", sql.get(part.clone()).unwrap_or(sql).trim());
         }
         text.push('\n');
     }

@@ -97,8 +97,9 @@ enum Created {
 
 /// The schemas and extensions that the migrations create without IF NOT EXISTS.
 fn created(source: &Source) -> Vec<(Created, String)> {
-    let parts = source.migrations.iter().flat_map(|migration| migration.up.parts());
-    parts.flat_map(created_by).collect()
+    // What is too large to be held is data, not a schema.
+    let texts = source.migrations.iter().filter_map(|migration| migration.up.sql.here());
+    texts.flat_map(created_by).collect()
 }
 
 fn created_by(sql: &str) -> Vec<(Created, String)> {

@@ -8,9 +8,9 @@ use super::error::Error;
 use super::ledger::{self, Applied, Ledger};
 use super::lock;
 use super::plan::{Drift, Plan, Policy, plan};
-use super::source::{Migration, Source};
+use super::source::{Migration, Script, Source};
 use super::transaction::Entry;
-use super::validate::{self, Finding};
+use super::validate;
 use crate::config;
 use crate::database::{QueryError, Session};
 use crate::text;
@@ -61,7 +61,7 @@ pub async fn run(
     if plan.pending.is_empty() {
         return Ok(Outcome::Done(Report { before: plan.applied, ..Report::default() }));
     }
-    never_runs(&plan)?;
+    never_run(&plan)?;
     let state = session
         .server_state()
         .await
@@ -106,7 +106,12 @@ async fn apply_all(
         let began = Instant::now();
         let mut entries = Vec::new();
         for migration in step {
-            entries.push(Entry { migration, record: ledger.record(migration)? });
+            entries.push(Entry {
+                migration,
+                script: &migration.up,
+                record: ledger.record(migration)?,
+                attempt: ledger.attempt(migration)?,
+            });
         }
         applier.apply(&entries).await.map_err(|(migration, failure)| Error::Failed {
             migration: migration.to_string(),
@@ -123,13 +128,16 @@ async fn apply_all(
 }
 
 /// Fails if something that is pending can never run, before anything of it has.
-pub(super) fn never_runs(plan: &Plan<'_>) -> Result<(), Error> {
-    let scripts = plan.pending.iter().map(|migration| &migration.up);
-    refuse(scripts.flat_map(validate::never_runs).collect())
+pub(super) fn never_run(plan: &Plan<'_>) -> Result<(), Error> {
+    refuse(plan.pending.iter().map(|migration| &migration.up).collect())
 }
 
-/// Fails if there is something to say.
-pub(super) fn refuse(findings: Vec<Finding>) -> Result<(), Error> {
+/// Fails if one of these can never run.
+pub(super) fn refuse(scripts: Vec<&Script>) -> Result<(), Error> {
+    let mut findings = Vec::new();
+    for script in scripts {
+        findings.extend(validate::never_runs(script)?);
+    }
     if findings.is_empty() { Ok(()) } else { Err(Error::NeverRuns(findings)) }
 }
 
@@ -144,10 +152,9 @@ pub(super) async fn undo(
     config: &config::Migrate,
 ) -> Result<(), Error> {
     let Some(down) = &migration.down else { return Ok(()) };
-    // It runs as every other migration does.
-    let reversed = Migration { up: down.clone(), down: None, ..migration.clone() };
-    let entry = Entry { record: ledger.unrecord(migration)?, migration: &reversed };
-    let outcome = Applier::new(session, config).apply(&[entry]).await;
+    let record = ledger.unrecord(migration)?;
+    let entries = [Entry { migration, script: down, record, attempt: None }];
+    let outcome = Applier::new(session, config).apply(&entries).await;
     outcome.map_err(|(_, failure)| Error::NotUndone { migration: migration.to_string(), failure })
 }
 

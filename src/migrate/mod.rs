@@ -5,11 +5,13 @@
 //! one loop that applies. Signals are none of this module's business: its caller races it.
 
 pub mod adoption;
+mod apart;
 mod apply;
 mod diagnose;
 pub mod empty;
 pub mod engine;
 mod error;
+mod index;
 mod key;
 pub mod ledger;
 mod lock;
@@ -17,6 +19,7 @@ pub mod plan;
 pub mod preview;
 pub mod rollback;
 pub mod source;
+mod sqlstate;
 mod statements;
 mod transaction;
 pub mod validate;

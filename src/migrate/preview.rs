@@ -1,11 +1,14 @@
 //! What applying would send to the server, in order, without sending it.
 
+use std::io;
+use std::time::Duration;
+
 use super::adoption;
-use super::engine::{Say, judge, never_runs, read};
+use super::engine::{Say, judge, never_run, read};
 use super::error::Error;
 use super::ledger;
-use super::source::{Migration, Source};
-use super::transaction::{Entry, Transaction};
+use super::source::{Migration, Reader, Source, SourceError};
+use super::transaction::{Entry, Transaction, settings};
 use crate::config;
 use crate::database::Session;
 
@@ -35,7 +38,7 @@ pub async fn preview<'a>(
     let recorded = read(session, source, ledger.as_mut()).await?;
     let rows = recorded.as_deref().unwrap_or_default();
     let plan = judge(source, rows, ledger.as_ref(), config, Say::Everything)?;
-    never_runs(&plan)?;
+    never_run(&plan)?;
     let mut before = Vec::new();
     if recorded.is_none() && !plan.pending.is_empty() {
         adoption::check(session, ledger.as_ref()).await?;
@@ -46,15 +49,58 @@ pub async fn preview<'a>(
         before.extend_from_slice(ledger.upgrade());
     }
     let mut steps = Vec::new();
+    let lock_timeout = config.ddl_lock_timeout.unwrap_or_default();
     for step in plan.steps(ledger.rules().but(&config.on_drift)) {
         let mut entries = Vec::new();
         for migration in step {
-            entries.push(Entry { migration, record: ledger.record(migration)? });
+            entries.push(Entry {
+                migration,
+                script: &migration.up,
+                record: ledger.record(migration)?,
+                attempt: ledger.attempt(migration)?,
+            });
         }
-        let transaction = Transaction::new(&entries, config.ddl_lock_timeout.unwrap_or_default());
-        let sql: String =
-            transaction.messages.iter().map(|message| message.text.as_str()).collect();
-        steps.push((step.to_vec(), sql));
+        let unreadable = |source| {
+            let path = step.first().map(|migration| migration.up.file.clone()).unwrap_or_default();
+            Error::Source(SourceError::Unreadable { path, source })
+        };
+        steps.push((step.to_vec(), sql(&entries, lock_timeout).map_err(unreadable)?));
     }
     Ok(Preview { ledger: ledger.table().to_owned(), before, steps, applied: plan.applied })
+}
+
+/// As [`super::apply`] sends it: in one transaction, unless a file takes none.
+fn sql(entries: &[Entry<'_>], lock_timeout: Duration) -> io::Result<String> {
+    let mut apart = false;
+    for entry in entries {
+        apart |= entry.script.summary()?.apart;
+    }
+    let mut text = String::new();
+    if !apart {
+        let transaction = Transaction::new(entries, lock_timeout);
+        let mut messages = transaction.messages();
+        while let Some(message) = messages.next()? {
+            text += &message.text;
+        }
+        return Ok(text + ";\n");
+    }
+    for entry in entries {
+        let summary = entry.script.summary()?;
+        let own = |statement: &str| format!("{statement};\n");
+        text += &own(&settings(lock_timeout));
+        if !summary.apart {
+            text += "BEGIN;\n";
+        }
+        let attempt = entry.attempt.as_ref().filter(|_| summary.apart && summary.statements > 1);
+        text += &attempt.map(|attempt| own(&attempt.begin)).unwrap_or_default();
+        let mut reader = Reader::new(entry.script)?;
+        while let Some((_, statement, _)) = reader.next()? {
+            text += &own(statement);
+        }
+        text += &own(attempt.map_or(&entry.record, |attempt| &attempt.finish));
+        if !summary.apart {
+            text += "COMMIT;\n";
+        }
+    }
+    Ok(text)
 }

@@ -9,7 +9,6 @@ use super::ledger::{self, Applied, Ledger};
 use super::lock;
 use super::plan::Drift;
 use super::source::{Migration, Source};
-use super::validate;
 use crate::config;
 use crate::database::Session;
 use crate::text;
@@ -91,7 +90,6 @@ fn undone<'a>(
     if !stuck.is_empty() {
         return Err(Error::NoWayDown { migrations: stuck, file: true });
     }
-    let downs = migrations.iter().filter_map(|migration| migration.down.as_ref());
-    refuse(downs.flat_map(validate::never_runs).collect())?;
+    refuse(migrations.iter().filter_map(|migration| migration.down.as_ref()).collect())?;
     Ok(migrations)
 }

@@ -15,38 +15,30 @@ pub(super) struct Statement {
 
 /// What a statement means for transactions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// Nothing.
     Ordinary,
     /// It begins one: `BEGIN`, `START TRANSACTION`.
     Begins,
     /// It ends the one it runs in: `COMMIT`, `ROLLBACK`, `PREPARE TRANSACTION`, …
     Ends,
-    /// It runs in none: `CREATE INDEX CONCURRENTLY`, `VACUUM`, …
+    /// It runs in none: `VACUUM`, `ALTER SYSTEM`, …
     Alone,
+    /// It runs in none and is in nobody's way: `CREATE INDEX CONCURRENTLY`, …
+    Concurrent,
+}
+
+impl Kind {
+    /// Whether the server refuses it within a transaction.
+    pub(super) fn takes_no_transaction(self) -> bool {
+        matches!(self, Kind::Alone | Kind::Concurrent)
+    }
 }
 
 /// Every statement of `sql`.
 pub(super) fn statements(sql: &str) -> impl Iterator<Item = Statement> {
     let mut splitter = Splitter::default();
     std::iter::from_fn(move || splitter.next(sql, true))
-}
-
-/// Whether a statement of `sql` ends the transaction that it runs in.
-pub(super) fn end_their_transaction(sql: &str) -> bool {
-    statements(sql).any(|statement| statement.kind == Kind::Ends)
-}
-
-/// What psql would do and no server can: its commands, and `COPY` from or to the terminal. Where the
-/// first one begins, in bytes, and what is wrong with it.
-pub(super) fn unrunnable(sql: &str) -> Option<(usize, String)> {
-    let mut splitter = Splitter::default();
-    while splitter.next(sql, true).is_some() {
-        if splitter.unrunnable.is_some() {
-            break;
-        }
-    }
-    splitter.unrunnable
 }
 
 /// Takes a text apart that may come in pieces.
@@ -118,6 +110,11 @@ impl Splitter {
             self.start.get_or_insert(begin);
         }
         if complete { self.finish(text.len()) } else { None }
+    }
+
+    /// For a text that begins there.
+    pub(super) fn from(at: usize) -> Splitter {
+        Splitter { at, ..Splitter::default() }
     }
 
     /// The first `length` bytes of the text are there no more; they were read.
@@ -217,7 +214,11 @@ fn kind(words: &[String]) -> Kind {
         ["ALTER", "SUBSCRIPTION", _, "SET" | "ADD" | "DROP", "PUBLICATION", ..] => !off("REFRESH"),
         _ => false,
     };
-    if alone { Kind::Alone } else { Kind::Ordinary }
+    match alone {
+        true if has("CONCURRENTLY") && !off("CONCURRENTLY") => Kind::Concurrent,
+        true => Kind::Alone,
+        false => Kind::Ordinary,
+    }
 }
 
 /// The tokens of `sql` that are not blank, and where they stand.
@@ -346,6 +347,16 @@ mod tests {
         statements(sql).map(|statement| &sql[statement.range]).collect()
     }
 
+    fn end_their_transaction(sql: &str) -> bool {
+        statements(sql).any(|statement| statement.kind == Kind::Ends)
+    }
+
+    fn unrunnable(sql: &str) -> Option<(usize, String)> {
+        let mut splitter = Splitter::default();
+        while splitter.next(sql, true).is_some() {}
+        splitter.unrunnable
+    }
+
     #[test]
     fn semicolons_end_statements_unless_they_are_hidden() {
         for (sql, expected) in [
@@ -414,7 +425,9 @@ mod tests {
     fn what_runs_in_no_transaction() {
         let kind = |sql| statements(sql).next().unwrap().kind;
         for sql in ALONE {
-            assert_eq!(kind(sql), Kind::Alone, "{sql}");
+            let expected = sql.to_uppercase().contains("CONCURRENTLY");
+            let expected = if expected { Kind::Concurrent } else { Kind::Alone };
+            assert_eq!(kind(sql), expected, "{sql}");
         }
         for sql in [
             "CREATE INDEX concurrently_built ON t (a)",

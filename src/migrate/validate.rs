@@ -2,13 +2,13 @@
 //! migration before anything runs, and what will not do what its author thinks.
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use super::diagnose::line_and_column;
-use super::source::{Migration, Script, Source};
-use super::statements::{self, Kind};
+use super::source::{Migration, Reader, Script, Source, SourceError, spot};
+use super::statements::Kind;
 use crate::config::Format;
 
 /// How bad it is.
@@ -60,101 +60,131 @@ impl Finding {
     }
 }
 
-/// What is wrong in one script, at bytes of its text.
+/// What is wrong in one script, at characters of its text.
 struct Judge<'a> {
     script: &'a Script,
     findings: Vec<Finding>,
 }
 
-impl Judge<'_> {
-    fn say(&mut self, severity: Severity, offset: usize, what: impl Into<String>) {
-        // A byte order mark is no column to people.
-        let mark = if self.script.sql.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
-        let place = line_and_column(&self.script.sql[mark..], offset.saturating_sub(mark));
+impl<'a> Judge<'a> {
+    fn new(script: &'a Script) -> Judge<'a> {
+        Judge { script, findings: Vec::new() }
+    }
+
+    fn say(
+        &mut self,
+        severity: Severity,
+        position: usize,
+        what: impl Into<String>,
+    ) -> io::Result<()> {
+        let spot = spot::find(&self.script.sql, position)?;
+        let place = Some(spot.map_or((1, 1), |spot| (spot.line, spot.column)));
         let file = self.script.file.clone();
-        self.findings.push(Finding { severity, file, place: Some(place), what: what.into() });
+        self.findings.push(Finding { severity, file, place, what: what.into() });
+        Ok(())
     }
 
     /// What no server can run, whatever is in the database.
-    fn never_runs(&mut self) {
-        if let Some(offset) = conflict(&self.script.sql) {
+    fn never_runs(&mut self) -> io::Result<()> {
+        // Nobody merges files of many megabytes by hand.
+        if let Some(position) = self.script.sql.here().and_then(conflict) {
             let what = "a merge conflict is not resolved here; choose what stays, and take the markers out";
-            self.say(Severity::Error, offset, what);
-            return;
+            return self.say(Severity::Error, position, what);
         }
-        for part in &self.script.parts {
-            if let Some((offset, mut what)) = statements::unrunnable(&self.script.sql[part.clone()])
-            {
-                if what.starts_with('\\') {
-                    what += "; take it out, or write in SQL what it does";
-                }
-                self.say(Severity::Error, part.start + offset, what);
+        if let Some((position, mut what)) = self.script.unrunnable()? {
+            if what.starts_with('\\') {
+                what += "; take it out, or write in SQL what it does";
             }
+            self.say(Severity::Error, position, what)?;
         }
+        Ok(())
     }
 
     /// What runs, and not as one would think.
-    fn surprises(&mut self) {
-        let statements: Vec<_> = self
-            .script
-            .parts
-            .iter()
-            .flat_map(|part| {
-                statements::statements(&self.script.sql[part.clone()])
-                    .map(|statement| (part.start + statement.range.start, statement.kind))
-            })
-            .collect();
-        let Some((first, _)) = statements.first() else {
-            self.say(Severity::Warning, 0, "it holds no statement; was it saved?");
-            return;
+    fn surprises(&mut self) -> io::Result<()> {
+        let script = self.script;
+        let mut statements = Vec::new();
+        let mut reader = Reader::new(script)?;
+        while let Some((kind, _, position)) = reader.next()? {
+            statements.push((position, kind));
+        }
+        let Some((first, _)) = statements.first().copied() else {
+            return self.say(Severity::Warning, 0, "it holds no statement; was it saved?");
         };
-        if self.script.sql.starts_with('\u{feff}') {
+        if script.sql.beginning().starts_with('\u{feff}') {
             let what = "it begins with a byte order mark, which premain leaves out and psql and other tools trip over; \
                         save the file as UTF-8 without one";
-            self.say(Severity::Warning, 0, what);
+            self.say(Severity::Warning, 0, what)?;
         }
-        let own_transaction = statements.iter().find(|(_, kind)| *kind == Kind::Ends);
-        if let Some((offset, _)) = own_transaction {
+        let find = |wanted: fn(Kind) -> bool| {
+            statements.iter().find(|(_, kind)| wanted(*kind)).map(|(position, _)| *position)
+        };
+        let apart = !script.transactional || find(Kind::takes_no_transaction).is_some();
+        let (begins, ends) = (find(|kind| kind == Kind::Begins), find(|kind| kind == Kind::Ends));
+        if let (Some(position), false) = (ends, apart) {
             let what = "it ends the transaction that premain runs it in: what stands before this is kept even if the rest fails; \
                         leave BEGIN and COMMIT out, or split the migration";
-            self.say(Severity::Warning, *offset, what);
-        } else if let Some((offset, _)) = statements.iter().find(|(_, kind)| *kind == Kind::Begins)
-        {
-            let what = "premain begins a transaction itself; leave this out";
-            self.say(Severity::Warning, *offset, what);
+            self.say(Severity::Warning, position, what)?;
+        } else if let (Some(position), false) = (begins, apart) {
+            self.say(
+                Severity::Warning,
+                position,
+                "premain begins a transaction itself; leave this out",
+            )?;
         }
-        let alone = statements.iter().find(|(_, kind)| *kind == Kind::Alone);
-        if let Some((offset, _)) = alone.filter(|_| statements.len() > 1) {
-            let offset = if offset == first { statements[1].0 } else { *offset };
+        let alone = find(Kind::takes_no_transaction).filter(|_| statements.len() > 1);
+        if let (Some(position), true) = (alone, script.transactional) {
+            let position = if position == first { statements[1].0 } else { position };
             let what = "a statement that runs in no transaction stands beside others here: they run one by one, \
-                        and those before a failure are kept; give it a migration of its own";
-            self.say(Severity::Warning, offset, what);
+                        and those before a failure are kept; give it a migration of its own, or say that it is meant so in the first line: \
+                        -- premain: no-transaction";
+            self.say(Severity::Warning, position, what)?;
         }
+        Ok(())
     }
 }
 
 /// What can never run in this script; empty where nothing speaks against it.
-pub fn never_runs(script: &Script) -> Vec<Finding> {
-    let mut judge = Judge { script, findings: Vec::new() };
-    judge.never_runs();
-    judge.findings
+///
+/// # Errors
+/// Where the file cannot be read any more.
+pub fn never_runs(script: &Script) -> Result<Vec<Finding>, SourceError> {
+    let mut judge = Judge::new(script);
+    let judged = judge.never_runs();
+    judged.map_err(|source| unreadable(script, source))?;
+    Ok(judge.findings)
 }
 
 /// Everything that is to be said of these migrations.
-pub fn all(source: &Source) -> Vec<Finding> {
+///
+/// # Errors
+/// Where a file cannot be read any more.
+pub fn all(source: &Source) -> Result<Vec<Finding>, SourceError> {
     let mut findings = Vec::new();
     for migration in &source.migrations {
         for script in [Some(&migration.up), migration.down.as_ref()].into_iter().flatten() {
-            let mut judge = Judge { script, findings: Vec::new() };
-            judge.never_runs();
-            if judge.findings.is_empty() {
-                judge.surprises();
-            }
+            let mut judge = Judge::new(script);
+            let judged = judge.never_runs().and_then(|()| match judge.findings.is_empty() {
+                true => judge.surprises(),
+                false => Ok(()),
+            });
+            judged.map_err(|source| unreadable(script, source))?;
             findings.append(&mut judge.findings);
         }
     }
     findings.append(&mut of_folder(source));
-    findings
+    Ok(findings)
+}
+
+fn unreadable(script: &Script, source: io::Error) -> SourceError {
+    SourceError::Unreadable { path: script.file.clone(), source }
+}
+
+/// Both from 1, the column in characters.
+fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
+    let before = &text[..offset];
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
 /// What keeps the files of a folder from being read as SQL: NUL bytes, and what is not UTF-8. All of
@@ -263,7 +293,7 @@ fn of_journal(folder: &Path, migrations: &[Migration]) -> Vec<Finding> {
     findings
 }
 
-/// Where the markers stand that git leaves in a file, all three of them and in order.
+/// Where the markers begin that git leaves in a file, all three of them and in order, in characters.
 fn conflict(sql: &str) -> Option<usize> {
     let line = |from: usize, marker: &str| {
         let begins = |at: usize| at == 0 || sql[..at].ends_with('\n');
@@ -271,7 +301,7 @@ fn conflict(sql: &str) -> Option<usize> {
     };
     let ours = line(0, "<<<<<<< ")?;
     let middle = line(ours, "=======")?;
-    line(middle, ">>>>>>> ").map(|_| ours)
+    line(middle, ">>>>>>> ").map(|_| sql[..ours].chars().count())
 }
 
 #[cfg(test)]
@@ -286,10 +316,10 @@ mod tests {
 
     fn findings(sql: &str) -> Vec<String> {
         let script = script(sql);
-        let mut judge = Judge { script: &script, findings: Vec::new() };
-        judge.never_runs();
+        let mut judge = Judge::new(&script);
+        judge.never_runs().unwrap();
         if judge.findings.is_empty() {
-            judge.surprises();
+            judge.surprises().unwrap();
         }
         judge.findings.iter().map(ToString::to_string).collect()
     }

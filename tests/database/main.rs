@@ -12,13 +12,16 @@
 mod support;
 
 mod adopting;
+mod apart;
 mod completions;
 mod config;
 mod drift;
 mod drizzle;
 mod drizzle1;
+mod large;
 mod logs;
 mod migrating;
+mod mistakes;
 mod new;
 mod plan;
 mod prisma;

@@ -76,7 +76,7 @@ fn what_stopped_halfway_stops_until_the_table_says_otherwise() {
     run(&database, &files)
         .code(65)
         .says("migration 1 a failed halfway")
-        .says("DELETE FROM public.premain_migrations WHERE version = 1");
+        .says("'premain resolve --rolled-back 1'");
     database.psql("DELETE FROM premain_migrations");
     migrate(&database, &files).says("migrations 1 applied");
 }

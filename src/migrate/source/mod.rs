@@ -8,9 +8,13 @@ mod pair;
 mod prisma;
 mod refinery;
 mod script;
+pub(crate) mod spot;
 mod sql;
+mod text;
 
+pub(crate) use script::Reader;
 pub use script::Script;
+pub use text::Text;
 
 use std::fmt;
 use std::io;
@@ -213,8 +217,11 @@ fn subfolders(folder: &Path) -> Result<Vec<(String, PathBuf)>, SourceError> {
 }
 
 /// Reads one migration's text: UTF-8 without NUL, because the server takes nothing else.
-fn read_sql(path: &Path) -> Result<String, SourceError> {
-    String::from_utf8(read_bytes(path)?).map_err(|error| {
+fn read_sql(path: &Path) -> Result<Text, SourceError> {
+    if let Some(large) = Text::large(path)? {
+        return Ok(large);
+    }
+    String::from_utf8(read_bytes(path)?).map(Text::Here).map_err(|error| {
         let offset = error.utf8_error().valid_up_to();
         let line = line_of(error.as_bytes(), offset);
         let why = format!("line {line} is not UTF-8 (byte {}); save the file as UTF-8", offset + 1);
@@ -223,7 +230,10 @@ fn read_sql(path: &Path) -> Result<String, SourceError> {
 }
 
 /// Reads one migration's text as JavaScript does, with U+FFFD for what is not UTF-8.
-fn read_sql_as_javascript(path: &Path) -> Result<String, SourceError> {
+fn read_sql_as_javascript(path: &Path) -> Result<Text, SourceError> {
+    if let Some(large) = Text::large(path)? {
+        return Ok(large);
+    }
     let bytes = read_bytes(path)?;
     let text = String::from_utf8_lossy(&bytes);
     if let Err(error) = std::str::from_utf8(&bytes) {
@@ -233,7 +243,7 @@ fn read_sql_as_javascript(path: &Path) -> Result<String, SourceError> {
             line_of(&bytes, error.valid_up_to())
         );
     }
-    Ok(text.into_owned())
+    Ok(Text::Here(text.into_owned()))
 }
 
 fn read_bytes(path: &Path) -> Result<Vec<u8>, SourceError> {
