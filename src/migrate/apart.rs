@@ -73,14 +73,15 @@ impl Applier<'_> {
     ///
     /// # Errors
     /// [`Failure::Halfway`] where something of it was kept.
-    pub(super) async fn apply_apart(&self, entry: &Entry<'_>, total: usize) -> Result<(), Failure> {
+    pub(super) async fn apply_apart(&self, entry: &Entry<'_>) -> Result<(), Failure> {
+        let total = entry.survey.statements;
         // One statement is done or not done, and may be tried again: there is no halfway to record.
         let attempt = entry.attempt.as_ref().filter(|_| total > 1);
         let begin = attempt.map(|attempt| format!("; {}", attempt.begin)).unwrap_or_default();
         self.own(entry, &format!("{}{begin}", settings(self.lock_timeout))).await?;
 
         let mut done = Vec::new();
-        let outcome = self.run_all(entry, total, &mut done).await;
+        let outcome = self.run_all(entry, &mut done).await;
         let failure = match outcome {
             Ok(open) => {
                 let record = attempt.map_or(&entry.record, |attempt| &attempt.finish);
@@ -131,11 +132,10 @@ impl Applier<'_> {
     async fn run_all(
         &self,
         entry: &Entry<'_>,
-        total: usize,
         done: &mut Vec<(String, usize)>,
     ) -> Result<bool, Failure> {
         let file = |error| unreadable(entry, error);
-        let mut reader = Reader::new(entry.script).map_err(file)?;
+        let mut reader = Reader::hashed(entry.script).map_err(file)?;
         let mut unit = Unit::default();
         loop {
             let more = match reader.next().map_err(file)? {
@@ -151,7 +151,7 @@ impl Applier<'_> {
                 }
                 break;
             }
-            self.run_unit(entry, &unit, total).await?;
+            self.run_unit(entry, &unit).await?;
             if unit.open {
                 // Whether it is kept, the record decides.
                 return Ok(true);
@@ -165,14 +165,14 @@ impl Applier<'_> {
     }
 
     /// Runs statements that are kept together, again where they could not get their locks.
-    async fn run_unit(&self, entry: &Entry<'_>, unit: &Unit, total: usize) -> Result<(), Failure> {
+    async fn run_unit(&self, entry: &Entry<'_>, unit: &Unit) -> Result<(), Failure> {
         let mut attempts = Attempts::default();
         loop {
             attempts.count += 1;
             let index = unit.index();
             if let Some(index) = &index
                 && self.drop_invalid(entry, index, "an earlier run").await? == State::Valid
-                && total == 1
+                && entry.survey.statements == 1
                 && index.is_the_same(self.session).await
             {
                 tracing::info!(

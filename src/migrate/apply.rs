@@ -93,20 +93,14 @@ impl<'a> Applier<'a> {
         &self,
         entries: &'m [Entry<'m>],
     ) -> Result<(), (&'m Migration, Failure)> {
-        let mut summaries = Vec::new();
-        for entry in entries {
-            let summary = entry.script.summary();
-            summaries.push(summary.map_err(|error| (entry.migration, unreadable(entry, error)))?);
-        }
-        if !summaries.iter().any(|summary| summary.apart) {
+        if !entries.iter().any(|entry| entry.survey.apart) {
             return self.apply_together(entries).await;
         }
-        for (entry, summary) in entries.iter().zip(summaries) {
-            match summary.apart {
-                true => self
-                    .apply_apart(entry, summary.statements)
-                    .await
-                    .map_err(|failure| (entry.migration, failure))?,
+        for entry in entries {
+            match entry.survey.apart {
+                true => {
+                    self.apply_apart(entry).await.map_err(|failure| (entry.migration, failure))?
+                }
                 false => self.apply_together(std::slice::from_ref(entry)).await?,
             }
         }

@@ -8,7 +8,7 @@ use super::error::Error;
 use super::ledger::{self, Applied, Ledger};
 use super::lock;
 use super::plan::{Drift, Plan, Policy, plan};
-use super::source::{Migration, Script, Source};
+use super::source::{Migration, Script, Source, Survey};
 use super::transaction::Entry;
 use super::validate;
 use crate::config;
@@ -61,7 +61,8 @@ pub async fn run(
     if plan.pending.is_empty() {
         return Ok(Outcome::Done(Report { before: plan.applied, ..Report::default() }));
     }
-    never_run(&plan)?;
+    // What no server can do is said before anything runs.
+    let surveys = survey(plan.pending.iter().map(|migration| &migration.up))?;
     let state = session
         .server_state()
         .await
@@ -85,13 +86,28 @@ pub async fn run(
         session.execute(&ledger.upgrade().join("; ")).await.map_err(Error::refused(&what))?;
         tracing::info!("migrations: history table {} upgraded, as its tool does", ledger.table());
     }
-    let applied = apply_all(session, &plan, ledger.as_ref(), config).await?;
+    let applied = apply_all(session, &plan, &surveys, ledger.as_ref(), config).await?;
     Ok(Outcome::Done(applied))
+}
+
+/// What scripts hold. Each is gone over once: it may be large.
+type Surveys<'a> = Vec<(&'a Script, Survey)>;
+
+/// Goes over these scripts, and fails if one of them can never run.
+pub(super) fn survey<'a>(scripts: impl Iterator<Item = &'a Script>) -> Result<Surveys<'a>, Error> {
+    let (mut surveys, mut findings) = (Vec::new(), Vec::new());
+    for script in scripts {
+        let survey = validate::survey(script)?;
+        findings.extend(validate::never_runs(script, &survey)?);
+        surveys.push((script, survey));
+    }
+    if findings.is_empty() { Ok(surveys) } else { Err(Error::NeverRuns(findings)) }
 }
 
 async fn apply_all(
     session: &Session,
     plan: &Plan<'_>,
+    surveys: &Surveys<'_>,
     ledger: &dyn Ledger,
     config: &config::Migrate,
 ) -> Result<Report, Error> {
@@ -109,6 +125,11 @@ async fn apply_all(
             entries.push(Entry {
                 migration,
                 script: &migration.up,
+                survey: match surveys.iter().find(|(file, _)| std::ptr::eq(*file, &migration.up)) {
+                    Some((_, survey)) => survey.clone(),
+                    // It was applied when we looked first.
+                    None => validate::survey(&migration.up)?,
+                },
                 record: ledger.record(migration)?,
                 attempt: ledger.attempt(migration)?,
             });
@@ -127,20 +148,6 @@ async fn apply_all(
     Ok(Report { applied: total, before: plan.applied, elapsed: started.elapsed() })
 }
 
-/// Fails if something that is pending can never run, before anything of it has.
-pub(super) fn never_run(plan: &Plan<'_>) -> Result<(), Error> {
-    refuse(plan.pending.iter().map(|migration| &migration.up).collect())
-}
-
-/// Fails if one of these can never run.
-pub(super) fn refuse(scripts: Vec<&Script>) -> Result<(), Error> {
-    let mut findings = Vec::new();
-    for script in scripts {
-        findings.extend(validate::never_runs(script)?);
-    }
-    if findings.is_empty() { Ok(()) } else { Err(Error::NeverRuns(findings)) }
-}
-
 /// Runs the way down of `migration`, if it has one, and takes its record back.
 ///
 /// # Errors
@@ -153,7 +160,8 @@ pub(super) async fn undo(
 ) -> Result<(), Error> {
     let Some(down) = &migration.down else { return Ok(()) };
     let record = ledger.unrecord(migration)?;
-    let entries = [Entry { migration, script: down, record, attempt: None }];
+    let survey = validate::survey(down)?;
+    let entries = [Entry { migration, script: down, survey, record, attempt: None }];
     let outcome = Applier::new(session, config).apply(&entries).await;
     outcome.map_err(|(_, failure)| Error::NotUndone { migration: migration.to_string(), failure })
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use super::adoption;
-use super::engine::{Say, judge, never_run, read};
+use super::engine::{Say, judge, read, survey};
 use super::error::Error;
 use super::ledger;
 use super::source::{Migration, Reader, Source, SourceError};
@@ -38,7 +38,7 @@ pub async fn preview<'a>(
     let recorded = read(session, source, ledger.as_mut()).await?;
     let rows = recorded.as_deref().unwrap_or_default();
     let plan = judge(source, rows, ledger.as_ref(), config, Say::Everything)?;
-    never_run(&plan)?;
+    let surveys = survey(plan.pending.iter().map(|migration| &migration.up))?;
     let mut before = Vec::new();
     if recorded.is_none() && !plan.pending.is_empty() {
         adoption::check(session, ledger.as_ref()).await?;
@@ -53,9 +53,11 @@ pub async fn preview<'a>(
     for step in plan.steps(ledger.rules().but(&config.on_drift)) {
         let mut entries = Vec::new();
         for migration in step {
+            let survey = surveys.iter().find(|(script, _)| std::ptr::eq(*script, &migration.up));
             entries.push(Entry {
                 migration,
                 script: &migration.up,
+                survey: survey.map(|(_, survey)| survey.clone()).unwrap_or_default(),
                 record: ledger.record(migration)?,
                 attempt: ledger.attempt(migration)?,
             });
@@ -71,12 +73,8 @@ pub async fn preview<'a>(
 
 /// As [`super::apply`] sends it: in one transaction, unless a file takes none.
 fn sql(entries: &[Entry<'_>], lock_timeout: Duration) -> io::Result<String> {
-    let mut apart = false;
-    for entry in entries {
-        apart |= entry.script.summary()?.apart;
-    }
     let mut text = String::new();
-    if !apart {
+    if !entries.iter().any(|entry| entry.survey.apart) {
         let transaction = Transaction::new(entries, lock_timeout);
         let mut messages = transaction.messages();
         while let Some(message) = messages.next()? {
@@ -85,20 +83,20 @@ fn sql(entries: &[Entry<'_>], lock_timeout: Duration) -> io::Result<String> {
         return Ok(text + ";\n");
     }
     for entry in entries {
-        let summary = entry.script.summary()?;
+        let survey = &entry.survey;
         let own = |statement: &str| format!("{statement};\n");
         text += &own(&settings(lock_timeout));
-        if !summary.apart {
+        if !survey.apart {
             text += "BEGIN;\n";
         }
-        let attempt = entry.attempt.as_ref().filter(|_| summary.apart && summary.statements > 1);
+        let attempt = entry.attempt.as_ref().filter(|_| survey.apart && survey.statements > 1);
         text += &attempt.map(|attempt| own(&attempt.begin)).unwrap_or_default();
         let mut reader = Reader::new(entry.script)?;
         while let Some((_, statement, _)) = reader.next()? {
             text += &own(statement);
         }
         text += &own(attempt.map_or(&entry.record, |attempt| &attempt.finish));
-        if !summary.apart {
+        if !survey.apart {
             text += "COMMIT;\n";
         }
     }

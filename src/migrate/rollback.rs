@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::adoption::is_called;
-use super::engine::{self, Say, judge, read, refuse};
+use super::engine::{self, Say, judge, read, survey};
 use super::error::Error;
 use super::ledger::{self, Applied, Ledger};
 use super::lock;
@@ -90,6 +90,6 @@ fn undone<'a>(
     if !stuck.is_empty() {
         return Err(Error::NoWayDown { migrations: stuck, file: true });
     }
-    refuse(migrations.iter().filter_map(|migration| migration.down.as_ref()).collect())?;
+    survey(migrations.iter().filter_map(|migration| migration.down.as_ref()))?;
     Ok(migrations)
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use super::ledger::{Attempt, literal};
-use super::source::{Migration, Reader, Script};
+use super::source::{Migration, Reader, Script, Survey};
 use super::statements;
 
 /// A script that is to run, and what records that it did.
@@ -13,6 +13,7 @@ pub(super) struct Entry<'a> {
     pub(super) migration: &'a Migration,
     /// Its way up, or its way down.
     pub(super) script: &'a Script,
+    pub(super) survey: Survey,
     /// The statement that records it, or takes the record back.
     pub(super) record: String,
     /// What is recorded meanwhile, where it runs without a transaction.
@@ -110,9 +111,9 @@ impl<'a> Messages<'a> {
                 self.read_on()?;
             } else if let Some(entry) = self.entries.next() {
                 match entry.script.sql.here() {
-                    None => self.reading = Some((entry, Reader::new(entry.script)?)),
+                    None => self.reading = Some((entry, Reader::hashed(entry.script)?)),
                     Some(sql) => {
-                        self.add(entry, sql)?;
+                        self.add(entry, sql);
                         self.message.push(&format!("{};\n", entry.record));
                     }
                 }
@@ -143,11 +144,11 @@ impl<'a> Messages<'a> {
         Ok(())
     }
 
-    fn add(&mut self, entry: &'a Entry<'a>, sql: &str) -> io::Result<()> {
+    fn add(&mut self, entry: &'a Entry<'a>, sql: &str) {
         let script = entry.script;
         // Behind its own COMMIT a migration may do what no message of several statements allows.
         // Then, and only then, its parts are sent as its own tool sends them.
-        let apart = script.parts.len() > 1 && script.summary()?.ends;
+        let apart = script.parts.len() > 1 && entry.survey.ends;
         let (mut bytes, mut in_file) = (0, 0);
         for part in &script.parts {
             in_file += sql[bytes..part.start].chars().count();
@@ -159,7 +160,6 @@ impl<'a> Messages<'a> {
                 self.flush();
             }
         }
-        Ok(())
     }
 
     fn flush(&mut self) {
@@ -222,8 +222,9 @@ mod tests {
     }
 
     fn entry(migration: &Migration) -> Entry<'_> {
-        let record = "INSERT".to_owned();
-        Entry { migration, script: &migration.up, record, attempt: None }
+        let script = &migration.up;
+        let survey = script.survey().unwrap();
+        Entry { migration, script, survey, record: "INSERT".to_owned(), attempt: None }
     }
 
     fn messages<'a>(entry: &'a Entry<'a>) -> Vec<Message<'a>> {

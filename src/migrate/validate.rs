@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use super::source::{Migration, Reader, Script, Source, SourceError, spot};
+use super::source::{Migration, Reader, Script, Source, SourceError, Survey, spot};
 use super::statements::Kind;
 use crate::config::Format;
 
@@ -85,13 +85,13 @@ impl<'a> Judge<'a> {
     }
 
     /// What no server can run, whatever is in the database.
-    fn never_runs(&mut self) -> io::Result<()> {
+    fn never_runs(&mut self, survey: &Survey) -> io::Result<()> {
         // Nobody merges files of many megabytes by hand.
         if let Some(position) = self.script.sql.here().and_then(conflict) {
             let what = "a merge conflict is not resolved here; choose what stays, and take the markers out";
             return self.say(Severity::Error, position, what);
         }
-        if let Some((position, mut what)) = self.script.unrunnable()? {
+        if let Some((position, mut what)) = survey.unrunnable.clone() {
             if what.starts_with('\\') {
                 what += "; take it out, or write in SQL what it does";
             }
@@ -144,13 +144,21 @@ impl<'a> Judge<'a> {
     }
 }
 
+/// Goes over a script.
+///
+/// # Errors
+/// Where the file cannot be read any more.
+pub fn survey(script: &Script) -> Result<Survey, SourceError> {
+    script.survey().map_err(|source| unreadable(script, source))
+}
+
 /// What can never run in this script; empty where nothing speaks against it.
 ///
 /// # Errors
 /// Where the file cannot be read any more.
-pub fn never_runs(script: &Script) -> Result<Vec<Finding>, SourceError> {
+pub fn never_runs(script: &Script, survey: &Survey) -> Result<Vec<Finding>, SourceError> {
     let mut judge = Judge::new(script);
-    let judged = judge.never_runs();
+    let judged = judge.never_runs(survey);
     judged.map_err(|source| unreadable(script, source))?;
     Ok(judge.findings)
 }
@@ -164,7 +172,8 @@ pub fn all(source: &Source) -> Result<Vec<Finding>, SourceError> {
     for migration in &source.migrations {
         for script in [Some(&migration.up), migration.down.as_ref()].into_iter().flatten() {
             let mut judge = Judge::new(script);
-            let judged = judge.never_runs().and_then(|()| match judge.findings.is_empty() {
+            let survey = survey(script)?;
+            let judged = judge.never_runs(&survey).and_then(|()| match judge.findings.is_empty() {
                 true => judge.surprises(),
                 false => Ok(()),
             });
@@ -317,7 +326,7 @@ mod tests {
     fn findings(sql: &str) -> Vec<String> {
         let script = script(sql);
         let mut judge = Judge::new(&script);
-        judge.never_runs().unwrap();
+        judge.never_runs(&survey(&script).unwrap()).unwrap();
         if judge.findings.is_empty() {
             judge.surprises().unwrap();
         }

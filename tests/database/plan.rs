@@ -94,3 +94,23 @@ fn what_a_start_would_refuse_is_refused() {
     plan(more.path(), &inhabited).run().code(65);
     plan(folder(&FILES).path(), &inhabited).run().code(65).says("has 1 table and no history");
 }
+
+#[test]
+fn what_takes_no_transaction_stands_in_none() {
+    let place = folder(&[
+        FILES[0],
+        (
+            "002_i.sql",
+            "CREATE INDEX CONCURRENTLY i ON a (t);\nCREATE INDEX CONCURRENTLY j ON a (t)",
+        ),
+        FILES[2],
+    ]);
+    let database = Server::shared().database();
+    let ended = plan(place.path(), &database).run().code(0);
+    psql(&database, &ended.output);
+    assert_eq!(
+        database.psql("SELECT string_agg(version || ' ' || success, ', ') FROM premain_migrations"),
+        "1 true, 2 true, 3 true"
+    );
+    migrate(place.path()).database(database.url()).run().code(0).says("none pending (3 applied");
+}

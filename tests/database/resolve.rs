@@ -135,3 +135,23 @@ fn it_waits_for_the_lock() {
     other.send("SELECT pg_advisory_unlock_all();");
     resolve(&database, place.path(), ["--applied", "2"]).code(0);
 }
+
+#[test]
+fn what_stopped_halfway_without_a_transaction_goes_on_after_it() {
+    let place = folder(&[
+        ("001_a.sql", "CREATE TABLE a (i int)"),
+        ("002_b.sql", "CREATE INDEX CONCURRENTLY j ON a (i); TABLE nothing"),
+    ]);
+    let database = Server::shared().database();
+    let failed = migrate(place.path()).database(database.url()).run().code(65);
+    failed.says("'premain resolve --rolled-back 2'");
+    premain(["status", "--exit-code", "--migrations"])
+        .with(place.path())
+        .database(database.url())
+        .run()
+        .code(2);
+    database.psql("DROP INDEX j");
+    std::fs::write(place.path().join("002_b.sql"), "CREATE INDEX CONCURRENTLY j ON a (i)").unwrap();
+    resolve(&database, place.path(), ["--rolled-back", "2"]).code(0);
+    migrate(place.path()).database(database.url()).run().code(0).says("migrations 1 applied");
+}

@@ -146,3 +146,25 @@ fn prisma_applies_again_what_was_rolled_back() {
     assert!(database.has_table("b"));
     migrate(place.path()).database(database.url()).run().code(0).says("none pending (2 applied");
 }
+
+#[test]
+fn a_way_down_may_take_no_transaction() {
+    let place = folder(&[
+        ("001_a.up.sql", "CREATE TABLE a (i int); CREATE INDEX j ON a (i)"),
+        ("001_a.down.sql", "DROP INDEX CONCURRENTLY j;\nTABLE nothing;"),
+    ]);
+    let database = migrated(place.path());
+    rollback(&database, place.path(), &["--yes"])
+        .code(65)
+        .says("1 of its 2 statements were done")
+        .says("done: statement 1 (line 1): DROP INDEX CONCURRENTLY j")
+        .says("migration 1 a still counts as applied");
+    std::fs::write(
+        place.path().join("001_a.down.sql"),
+        "DROP INDEX CONCURRENTLY IF EXISTS j; DROP TABLE a",
+    )
+    .unwrap();
+    rollback(&database, place.path(), &["--yes"]).code(0);
+    assert!(!database.has_table("a"));
+    assert_eq!(versions(&database), "");
+}

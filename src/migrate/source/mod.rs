@@ -13,7 +13,7 @@ mod sql;
 mod text;
 
 pub(crate) use script::Reader;
-pub use script::Script;
+pub use script::{Script, Survey};
 pub use text::Text;
 
 use std::fmt;

@@ -57,15 +57,25 @@ impl Script {
         Script { file, sql, parts, transactional }
     }
 
-    /// The first thing in it that only psql can do, in characters from the beginning, and what it is.
+    /// Goes over it before anything runs.
     ///
     /// # Errors
     /// The file's.
-    pub(crate) fn unrunnable(&self) -> io::Result<Option<(usize, String)>> {
+    pub fn survey(&self) -> io::Result<Survey> {
+        let mut survey = Survey { apart: !self.transactional, ..Survey::default() };
         let mut reader = Reader::new(self)?;
-        while reader.unrunnable.is_none() && reader.next()?.is_some() {}
-        let Some((offset, why)) = reader.unrunnable else { return Ok(None) };
-        Ok(Some((self.characters_before(offset)?, why)))
+        while let Some((kind, _, _)) = reader.next()? {
+            survey.statements += 1;
+            survey.ends |= kind == Kind::Ends;
+            survey.apart |= kind.takes_no_transaction();
+            if reader.unrunnable.is_some() {
+                break;
+            }
+        }
+        if let Some((offset, why)) = reader.unrunnable {
+            survey.unrunnable = Some((self.characters_before(offset)?, why));
+        }
+        Ok(survey)
     }
 
     fn characters_before(&self, offset: usize) -> io::Result<usize> {
@@ -76,21 +86,6 @@ impl Script {
             bytes += piece.len();
         })?;
         Ok(characters)
-    }
-
-    /// What its statements are, taken together.
-    ///
-    /// # Errors
-    /// The file's.
-    pub(crate) fn summary(&self) -> io::Result<Summary> {
-        let mut summary = Summary { apart: !self.transactional, ..Summary::default() };
-        let mut reader = Reader::new(self)?;
-        while let Some((kind, _, _)) = reader.next()? {
-            summary.statements += 1;
-            summary.ends |= kind == Kind::Ends;
-            summary.apart |= kind.takes_no_transaction();
-        }
-        Ok(summary)
     }
 }
 
@@ -119,6 +114,13 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    /// For what is to be sent: [`Reader::expect_unchanged`] can tell then.
+    pub(crate) fn hashed(script: &'a Script) -> io::Result<Reader<'a>> {
+        let reader = Reader::new(script)?;
+        Ok(Reader { pieces: reader.pieces.hashed(), ..reader })
+    }
+
+    /// From its beginning.
     pub(crate) fn new(script: &'a Script) -> io::Result<Reader<'a>> {
         Ok(Reader {
             script,
@@ -209,12 +211,14 @@ impl<'a> Reader<'a> {
 }
 
 /// What a script's statements are, taken together.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Summary {
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Survey {
     /// How many there are.
-    pub(crate) statements: usize,
+    pub statements: usize,
     /// Whether one ends the transaction that it runs in.
-    pub(crate) ends: bool,
+    pub ends: bool,
     /// Whether the file, or one of them, takes no transaction.
-    pub(crate) apart: bool,
+    pub apart: bool,
+    /// The first thing that only psql can do: where, in characters, and what it is.
+    pub unrunnable: Option<(usize, String)>,
 }
