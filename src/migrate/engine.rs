@@ -125,7 +125,10 @@ async fn apply_all(
             entries.push(Entry {
                 migration,
                 script: &migration.up,
-                survey: match surveys.iter().find(|(file, _)| std::ptr::eq(*file, &migration.up)) {
+                survey: match surveys
+                    .iter()
+                    .find(|(file, _)| std::ptr::eq(*file, &raw const migration.up))
+                {
                     Some((_, survey)) => survey.clone(),
                     // It was applied when we looked first.
                     None => validate::survey(&migration.up)?,

@@ -53,7 +53,8 @@ pub async fn preview<'a>(
     for step in plan.steps(ledger.rules().but(&config.on_drift)) {
         let mut entries = Vec::new();
         for migration in step {
-            let survey = surveys.iter().find(|(script, _)| std::ptr::eq(*script, &migration.up));
+            let survey =
+                surveys.iter().find(|(script, _)| std::ptr::eq(*script, &raw const migration.up));
             entries.push(Entry {
                 migration,
                 script: &migration.up,

@@ -46,7 +46,6 @@ impl Next {
                 let name = format!("V{}__{title}.sql", number_after(newest, now, "1"));
                 one(folder.join(&name), &format!("-- {name}\n"))
             }
-            Format::Sql => numbered(source, newest, folder, title, now),
             Format::Prisma => {
                 let name = format!("{}_{title}", stamp_after(newest, now));
                 let mut next = one(folder.join(name).join("migration.sql"), PRISMA_EMPTY);
@@ -71,6 +70,11 @@ impl Next {
                 }
                 next
             }
+            #[allow(
+                clippy::match_wildcard_for_single_variants,
+                reason = "whatever else there is numbers its files"
+            )]
+            _ => numbered(source, newest, folder, title, now),
         })
     }
 
@@ -124,6 +128,13 @@ fn number_after(newest: Option<&Path>, now: UtcDateTime, first: &str) -> String 
     }
 }
 
+/// What the tools write into a new file that have the way up and the way down in one, by the marker
+/// that their files have.
+const MARKED: [(&str, &str); 2] = [
+    ("-- migrate:up", "-- migrate:up\n\n\n-- migrate:down\n\n"),
+    ("-- +goose Up", "-- +goose Up\n\n\n-- +goose Down\n\n"),
+];
+
 fn numbered(
     source: &Source,
     newest: Option<&Migration>,
@@ -131,6 +142,8 @@ fn numbered(
     title: &str,
     now: UtcDateTime,
 ) -> Next {
+    let sql = newest.and_then(|migration| migration.up.sql.here()).unwrap_or_default();
+    let marked = MARKED.iter().find(|(marker, _)| sql.contains(marker)).map(|(_, text)| *text);
     let newest = newest.map(|migration| migration.up.file.as_path());
     let name = newest.and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
     let number = number_after(newest, now, "001");
@@ -142,10 +155,10 @@ fn numbered(
         || name.ends_with(".up.sql");
     let file = |end: &str| {
         let name = format!("{stem}{end}");
-        let text = format!("-- {name}\n");
+        let text = marked.map_or_else(|| format!("-- {name}\n"), str::to_owned);
         (folder.join(name), text)
     };
-    let files = match (pairs, name.ends_with(".up.sql")) {
+    let files = match (pairs && marked.is_none(), name.ends_with(".up.sql")) {
         (false, _) => vec![file(".sql")],
         (true, true) => vec![file(".up.sql"), file(".down.sql")],
         (true, false) => vec![file(".sql"), file(".down.sql")],
@@ -303,6 +316,7 @@ struct Links {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Key, Order, Script};
     use super::*;
 
     /// 2026-11-21 03:00:00
@@ -339,6 +353,34 @@ mod tests {
             assert_eq!(number_after(Some(Path::new(newest)), now(), "1"), next, "{newest}");
         }
         assert_eq!(number_after(None, now(), "001"), "001");
+    }
+
+    #[test]
+    fn a_file_with_both_ways_in_it_is_followed_by_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let next = |text: &str| {
+            fs::write(folder.path().join("0001_a.sql"), text).unwrap();
+            let migration = Migration {
+                key: Key::Number(1),
+                name: "a".to_owned(),
+                order: Order::Strict,
+                up: Script::whole(folder.path().join("0001_a.sql"), text.to_owned()),
+                down: Some(Script::whole(folder.path().join("0001_a.sql"), text.to_owned())),
+            };
+            let folder = Some(folder.path().to_owned());
+            let source = Source { folder, format: Format::Sql, migrations: vec![migration] };
+            Next::after(&source, "b", now()).unwrap().files
+        };
+        for (text, begins) in [
+            ("-- migrate:up\nSELECT 1;\n-- migrate:down\n", "-- migrate:up\n"),
+            ("-- +goose Up\nSELECT 1;\n", "-- +goose Up\n"),
+        ] {
+            let files = next(text);
+            assert_eq!(files.len(), 1);
+            assert_eq!(files[0].0, folder.path().join("0002_b.sql"));
+            assert!(files[0].1.starts_with(begins) && files[0].1.contains("own\n"), "{files:?}");
+        }
+        assert_eq!(next("SELECT 1").len(), 2, "a pair");
     }
 
     #[test]
