@@ -215,9 +215,10 @@ pub(super) fn diagnose<'m>(
         Some(ErrorPosition::Internal { .. }) | None => None,
     };
     let word = word.map(|(entry, position)| (entry, Position::Word(position)));
-    let statement =
-        || message.statement(done).map(|(entry, position)| (entry, Position::Statement(position)));
-    let (entry, position) = match word.or_else(statement) {
+    // Of `column "nme" does not exist` the server does not always know where.
+    let is_name = error.code().code().starts_with("42") && error.position().is_none();
+    let name = error.message().split('"').nth(1).filter(|_| is_name);
+    let (entry, position) = match word.or_else(|| message.statement(done, name)) {
         Some((entry, position)) => (entry, Some(position)),
         None => (first, None),
     };

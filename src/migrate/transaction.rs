@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
-use super::ledger::{Attempt, literal};
+use super::diagnose::Position;
+use super::ledger::{Attempt, literal, quote};
 use super::source::{Migration, Reader, Script, Survey};
-use super::statements;
+use super::statements::{self, Statement};
 
 /// A script that is to run, and what records that it did.
 pub(super) struct Entry<'a> {
@@ -189,10 +190,26 @@ impl<'a> Message<'a> {
         (within < piece.length + END.len()).then_some((piece.entry, piece.in_file + within))
     }
 
-    /// The same of the statement that stands behind that many others.
-    pub(super) fn statement(&self, number: usize) -> Option<(&'a Entry<'a>, usize)> {
-        let statement = statements::statements(&self.text).nth(number)?;
-        self.place(self.text[..statement.range.start].chars().count())
+    /// The same of the statement that stands behind that many others; or of the `name` in it, if that
+    /// is there once.
+    pub(super) fn statement(
+        &self,
+        number: usize,
+        name: Option<&str>,
+    ) -> Option<(&'a Entry<'a>, Position)> {
+        let Statement { range, .. } = statements::statements(&self.text).nth(number)?;
+        let text = &self.text[range.clone()];
+        let place = |at: usize| self.place(self.text[..range.start + at].chars().count());
+        let is_it = |word: &str| {
+            name.is_some_and(|name| word.eq_ignore_ascii_case(name) || word == quote(name))
+        };
+        let mut named = statements::tokens(text).filter(|(_, at)| is_it(&text[at.clone()]));
+        match (named.next(), named.next()) {
+            (Some((_, at)), None) => {
+                place(at.start).map(|(entry, place)| (entry, Position::Word(place)))
+            }
+            _ => place(0).map(|(entry, place)| (entry, Position::Statement(place))),
+        }
     }
 }
 

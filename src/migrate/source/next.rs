@@ -31,6 +31,10 @@ impl Next {
     ///
     /// # Errors
     /// [`SourceError`]: what is there cannot be continued.
+    #[allow(
+        clippy::match_wildcard_for_single_variants,
+        reason = "whatever else there is numbers its files"
+    )]
     pub fn after(source: &Source, title: &str, now: UtcDateTime) -> Result<Next, SourceError> {
         let folder = source.folder.as_deref().unwrap_or(Path::new("migrations"));
         let newest = source.migrations.iter().max_by(|one, other| one.key.cmp(&other.key));
@@ -70,10 +74,6 @@ impl Next {
                 }
                 next
             }
-            #[allow(
-                clippy::match_wildcard_for_single_variants,
-                reason = "whatever else there is numbers its files"
-            )]
             _ => numbered(source, newest, folder, title, now),
         })
     }
