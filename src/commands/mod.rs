@@ -55,6 +55,7 @@ async fn with_database(
         Command::Resolve(resolution) => resolve::run(config, resolution, shutdown).await,
         Command::Rollback { to, yes } => rollback::run(config, to.as_deref(), *yes, shutdown).await,
         Command::Reset { yes } => reset::run(config, *yes, shutdown).await,
+        // These need no session, and were done before.
         Command::Run(_)
         | Command::New(_)
         | Command::Validate

@@ -140,7 +140,7 @@ fn what_prisma_left_halfway_stops_until_it_is_resolved() {
         .with(bad.path())
         .database(database.url())
         .run()
-        .code(65);
+        .code(2);
     node::prisma("rolledback", &database, bad.path(), "2_bad").unwrap();
     let good = folder(&[
         ("1_init/migration.sql", "CREATE TABLE a (id int);"),
@@ -184,7 +184,7 @@ fn rows_of_every_state_as_prisma_leaves_them() {
     run(&database, &all())
         .code(65)
         .says("external connector error")
-        .says("'prisma migrate resolve --applied 20261120220421_posts'");
+        .says("'premain resolve --applied 20261120220421_posts'");
 }
 
 #[test]
