@@ -13,11 +13,11 @@ const SIZE: usize = 17 << 20;
 
 /// A file of many ordinary statements, and how many rows they make.
 fn ordinary(end: &str) -> (String, usize) {
-    let mut sql = "\u{feff}-- größer\r\nCREATE TABLE t (a int, b text);\r\n".to_owned();
+    let mut sql = "\u{feff}-- größer\r\nCREATE TABLE t (a int, b int);\r\n".to_owned();
     let mut rows = 0;
     while sql.len() < SIZE {
-        let row = "'größe; it''s', '🦀'".repeat(100);
-        let _ = write!(sql, "INSERT INTO t VALUES ({rows}, concat({row}));\r\n");
+        let row = "'größe; it''s', '🦀'".repeat(40);
+        let _ = write!(sql, "INSERT INTO t VALUES ({rows}, length(concat({row})));\r\n");
         rows += 1;
     }
     sql.push_str(end);
