@@ -136,9 +136,9 @@ mod tests {
     fn a_way_down_belongs_to_the_way_up_of_its_number() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str| fs::write(folder.path().join(name), name).unwrap();
-        ["1_a.sql", "002_b.up.sql", "2_b.down.sql", "3_c.down.sql"]
-            .iter()
-            .for_each(|name| write(name));
+        for name in ["1_a.sql", "002_b.up.sql", "2_b.down.sql", "3_c.down.sql"] {
+            write(name);
+        }
         let found = read(folder.path()).unwrap();
         let downs = found.iter().map(|migration| migration.down.as_ref()?.sql.here());
         assert_eq!(downs.collect::<Vec<_>>(), [Some("2_b.down.sql"), None]);
