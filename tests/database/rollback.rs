@@ -168,3 +168,20 @@ fn a_way_down_may_take_no_transaction() {
     assert!(!database.has_table("a"));
     assert_eq!(versions(&database), "");
 }
+
+#[test]
+fn what_was_shown_is_what_runs() {
+    let place = folder(&FILES);
+    let database = migrated(place.path());
+    let mut terminal = premain(["rollback", "--migrations"])
+        .with(place.path())
+        .database(database.url())
+        .at_a_terminal();
+    terminal.shows("Roll back 1 migration? [y/N]");
+    database.psql("DROP TABLE c; DELETE FROM premain_migrations WHERE version = 3");
+    terminal.types("y\n");
+    let (code, screen) = terminal.end();
+    assert_eq!(code, 75, "{screen}");
+    assert!(screen.contains("somebody else migrated in between"), "{screen}");
+    assert_eq!(versions(&database), "1 2");
+}
