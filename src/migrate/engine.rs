@@ -50,19 +50,26 @@ pub async fn run(
     tracing::info!("migrations: {source}, history table {}", ledger.table());
 
     let recorded = read(session, source, ledger.as_mut()).await?;
-    let plan =
-        judge(source, recorded.as_deref().unwrap_or_default(), ledger.as_ref(), Say::Everything)?;
-    if plan.pending.is_empty() {
-        return Ok(Outcome::Done(Report { before: plan.applied, ..Report::default() }));
-    }
-    // What no server can do is said before anything runs.
-    let surveys = survey(&plan.pending)?;
-    let state = session
-        .server_state()
-        .await
-        .map_err(Error::refused("ask whether the server takes writes"))?;
-    if state.standby || state.read_only {
-        return Ok(Outcome::NeedsWrites(plan.pending.len()));
+    let rows = recorded.as_deref().unwrap_or_default();
+    let plan = match judge(source, rows, ledger.as_ref(), Say::Everything) {
+        // Somebody may be in the midst of it: then he holds the lock, and has finished when we get it.
+        Err(Error::Drift(drift)) if drift.iter().any(Drift::may_pass) => None,
+        plan => Some(plan?),
+    };
+    let mut surveys = Surveys::new();
+    if let Some(plan) = plan {
+        if plan.pending.is_empty() {
+            return Ok(Outcome::Done(Report { before: plan.applied, ..Report::default() }));
+        }
+        // What no server can do is said before anything runs.
+        survey(&plan.pending, &mut surveys)?;
+        let state = session
+            .server_state()
+            .await
+            .map_err(Error::refused("ask whether the server takes writes"))?;
+        if state.standby || state.read_only {
+            return Ok(Outcome::NeedsWrites(plan.pending.len()));
+        }
     }
 
     lock::acquire(session, ledger.native_lock(), config.lock_timeout).await?;
@@ -80,6 +87,7 @@ pub async fn run(
         session.execute(&ledger.upgrade().join("; ")).await.map_err(Error::refused(&what))?;
         tracing::info!("migrations: history table {} upgraded, as its tool does", ledger.table());
     }
+    survey(&plan.pending, &mut surveys)?;
     let applied = apply_all(session, &plan, &surveys, ledger.as_ref(), config).await?;
     Ok(Outcome::Done(applied))
 }
@@ -100,9 +108,13 @@ pub async fn recorded(
 type Surveys<'a> = Vec<(&'a Migration, Survey)>;
 
 /// Goes over the files of these migrations, each once: it may be large.
-fn survey<'a>(migrations: &[&'a Migration]) -> Result<Surveys<'a>, Error> {
-    let surveys = migrations.iter().map(|migration| Ok((*migration, migration.up.survey()?)));
-    surveys.collect()
+fn survey<'a>(migrations: &[&'a Migration], surveys: &mut Surveys<'a>) -> Result<(), Error> {
+    for migration in migrations {
+        if surveys.iter().all(|(file, _)| !std::ptr::eq(*file, *migration)) {
+            surveys.push((migration, migration.up.survey()?));
+        }
+    }
+    Ok(())
 }
 
 async fn apply_all(
@@ -123,14 +135,11 @@ async fn apply_all(
         let began = Instant::now();
         let mut entries = Vec::new();
         for migration in step {
+            let known = surveys.iter().find(|(file, _)| std::ptr::eq(*file, *migration));
             entries.push(Entry {
                 migration,
                 script: &migration.up,
-                survey: match surveys.iter().find(|(file, _)| std::ptr::eq(*file, *migration)) {
-                    Some((_, survey)) => *survey,
-                    // It was applied when we looked first.
-                    None => migration.up.survey()?,
-                },
+                survey: known.map_or_else(|| migration.up.survey(), |(_, survey)| Ok(*survey))?,
                 record: ledger.record(migration)?,
                 attempt: ledger.attempt(migration)?,
             });
