@@ -99,7 +99,8 @@ impl<'a> Applier<'a> {
         for entry in entries {
             match entry.survey.apart {
                 true => {
-                    self.apply_apart(entry).await.map_err(|failure| (entry.migration, failure))?
+                    let outcome = self.apply_apart(entry).await;
+                    outcome.map_err(|failure| (entry.migration, failure))?;
                 }
                 false => self.apply_together(std::slice::from_ref(entry)).await?,
             }

@@ -51,24 +51,26 @@ pub async fn run(
     tracing::info!("migrations: {source}, history table {}", ledger.table());
 
     let recorded = read(session, source, ledger.as_mut()).await?;
-    let plan = judge(
-        source,
-        recorded.as_deref().unwrap_or_default(),
-        ledger.as_ref(),
-        config,
-        Say::Everything,
-    )?;
-    if plan.pending.is_empty() {
-        return Ok(Outcome::Done(Report { before: plan.applied, ..Report::default() }));
-    }
-    // What no server can do is said before anything runs.
-    let surveys = survey(plan.pending.iter().map(|migration| &migration.up))?;
-    let state = session
-        .server_state()
-        .await
-        .map_err(Error::refused("ask whether the server takes writes"))?;
-    if state.standby || state.read_only {
-        return Ok(Outcome::NeedsWrites(plan.pending.len()));
+    let rows = recorded.as_deref().unwrap_or_default();
+    let plan = match judge(source, rows, ledger.as_ref(), config, Say::Everything) {
+        // Somebody may be in the midst of it: then he holds the lock, and has finished when we get it.
+        Err(Error::Drift(drift)) if drift.iter().any(Drift::may_pass) => None,
+        plan => Some(plan?),
+    };
+    let mut surveys = Surveys::new();
+    if let Some(plan) = plan {
+        if plan.pending.is_empty() {
+            return Ok(Outcome::Done(Report { before: plan.applied, ..Report::default() }));
+        }
+        // What no server can do is said before anything runs.
+        surveys = survey(plan.pending.iter().map(|migration| &migration.up))?;
+        let state = session
+            .server_state()
+            .await
+            .map_err(Error::refused("ask whether the server takes writes"))?;
+        if state.standby || state.read_only {
+            return Ok(Outcome::NeedsWrites(plan.pending.len()));
+        }
     }
 
     lock::acquire(session, ledger.native_lock(), config.lock_timeout).await?;
@@ -86,6 +88,11 @@ pub async fn run(
         session.execute(&ledger.upgrade().join("; ")).await.map_err(Error::refused(&what))?;
         tracing::info!("migrations: history table {} upgraded, as its tool does", ledger.table());
     }
+    let scripts = plan.pending.iter().map(|migration| &migration.up);
+    let unknown: Vec<_> = scripts
+        .filter(|script| surveys.iter().all(|(known, _)| !std::ptr::eq(*known, *script)))
+        .collect();
+    surveys.extend(survey(unknown.into_iter())?);
     let applied = apply_all(session, &plan, &surveys, ledger.as_ref(), config).await?;
     Ok(Outcome::Done(applied))
 }
@@ -122,17 +129,14 @@ async fn apply_all(
         let began = Instant::now();
         let mut entries = Vec::new();
         for migration in step {
+            let up = &migration.up;
+            let known = surveys.iter().find(|(script, _)| std::ptr::eq(*script, up));
+            let survey =
+                known.map_or_else(|| validate::survey(up), |(_, survey)| Ok(survey.clone()))?;
             entries.push(Entry {
                 migration,
-                script: &migration.up,
-                survey: match surveys
-                    .iter()
-                    .find(|(file, _)| std::ptr::eq(*file, &raw const migration.up))
-                {
-                    Some((_, survey)) => survey.clone(),
-                    // It was applied when we looked first.
-                    None => validate::survey(&migration.up)?,
-                },
+                script: up,
+                survey,
                 record: ledger.record(migration)?,
                 attempt: ledger.attempt(migration)?,
             });

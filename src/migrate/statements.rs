@@ -142,11 +142,10 @@ impl Splitter {
 
     fn word(&mut self, word: &str) {
         if self.depth == 0 && self.defines_a_function() {
-            if word.eq_ignore_ascii_case("BEGIN") {
+            let is = |other| word.eq_ignore_ascii_case(other);
+            if is("BEGIN") || (is("CASE") && self.bodies > 0) {
                 self.bodies += 1;
-            } else if word.eq_ignore_ascii_case("CASE") && self.bodies > 0 {
-                self.bodies += 1;
-            } else if word.eq_ignore_ascii_case("END") {
+            } else if is("END") {
                 self.bodies = self.bodies.saturating_sub(1);
             }
         }

@@ -90,7 +90,7 @@ impl<'a> Transaction<'a> {
     }
 }
 
-/// RESET, because what an earlier migration has SET (a search_path out of pg_dump, most likely) would
+/// RESET, because what an earlier migration has SET (a search path out of a dump, most likely) would
 /// otherwise leak into this one, when both are pending and only then. A role may inherit timeouts
 /// made for web requests: they end here.
 pub(super) fn settings(lock_timeout: Duration) -> String {

@@ -331,6 +331,26 @@ fn four_at_once_build_one_index() {
 }
 
 #[test]
+fn a_replica_that_comes_in_the_middle_of_several_statements_waits_for_the_end() {
+    let database = Server::shared().database();
+    let only = folder(&[("1_t.sql", TABLE.1)]);
+    migrate(only.path()).database(database.url()).run().code(0);
+    let place = folder(&[
+        ("1_t.sql", TABLE.1),
+        ("2_i.sql", "VACUUM t;\nCREATE INDEX CONCURRENTLY i ON t (a);"),
+    ]);
+    let mut blocker = database.open("BEGIN; INSERT INTO t VALUES (5, 'z');");
+    let first = migrate(place.path()).database(database.url()).start();
+    waits_in(&database, "CREATE INDEX CONCURRENTLY");
+    assert_eq!(database.psql("SELECT success FROM premain_migrations WHERE version = 2"), "f");
+    let mut second = migrate(place.path()).database(database.url()).start();
+    second.wait_for("waiting for the migration lock");
+    blocker.send("COMMIT;");
+    first.end().code(0).says("migrations 1 applied");
+    second.end().code(0).says("none pending (2 applied before)");
+}
+
+#[test]
 fn a_deadlock_with_another_session_is_tried_again() {
     let database = Server::shared().database();
     let only = folder(&[TABLE]);
