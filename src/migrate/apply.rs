@@ -7,6 +7,7 @@ use tokio_postgres::error::{DbError, ErrorPosition};
 use super::diagnose::Diagnosis;
 use super::source::Migration;
 use super::transaction::{Entry, Message, Transaction};
+use super::watch::Watch;
 use crate::config;
 use crate::database::{QueryError, Session};
 use crate::text;
@@ -39,6 +40,8 @@ pub enum Failure {
         reason: String,
         /// How often it was tried.
         attempts: u32,
+        /// Who was in the way: ` behind pid 12 (…)`, or nothing where that is not known.
+        behind: String,
     },
     /// The connection broke.
     Lost(String),
@@ -64,11 +67,12 @@ impl<'a> Applier<'a> {
     ) -> Result<(), (&'m Migration, Failure)> {
         let Some(first) = entries.first().map(|entry| entry.migration) else { return Ok(()) };
         let transaction = Transaction::new(entries, self.lock_timeout);
+        let mut watch = Watch::new(self.session, format!("migration {first}"), self.lock_timeout);
         let mut pause = FIRST_PAUSE;
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let (message, error) = match self.send(&transaction).await {
+            let (message, error) = match watch.over(self.send(&transaction)).await {
                 Ok(()) => return Ok(()),
                 Err((_, QueryError::Lost(reason))) => return Err((first, Failure::Lost(reason))),
                 Err((message, QueryError::Server(error))) => (message, error),
@@ -80,11 +84,12 @@ impl<'a> Applier<'a> {
                 return Err((migration, Failure::Rejected { diagnosis, kept }));
             }
             if attempts > self.retries {
-                let reason = error.message().to_owned();
-                return Err((first, Failure::Blocked { reason, attempts }));
+                let (reason, behind) = (error.message().to_owned(), watch.behind());
+                return Err((first, Failure::Blocked { reason, attempts, behind }));
             }
             tracing::warn!(
-                "migration {first} could not get its table locks ({}); rolled back, trying again in {}",
+                "migration {first} could not get its table locks{} ({}); rolled back, trying again in {}",
+                watch.behind(),
                 error.message(),
                 text::duration(pause)
             );

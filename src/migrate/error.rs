@@ -38,6 +38,13 @@ pub enum Error {
         /// How long we waited.
         waited: Duration,
     },
+    /// A pooler keeps no session for us.
+    Pooled {
+        /// How we know.
+        why: String,
+        /// Where the connection is configured: `DATABASE_URL`.
+        origin: String,
+    },
     /// A statement of premain's own failed.
     Refused {
         /// What it was for: `read the history table public.refinery_schema_history`.
@@ -83,6 +90,7 @@ impl Error {
             Error::Locked { .. } | Error::Refused { error: QueryError::Lost(_), .. } => {
                 Exit::TryAgain
             }
+            Error::Pooled { .. } => Exit::Config,
             Error::Refused { error: QueryError::Server(error), .. } => of_code(error.code().code()),
             Error::Failed { failure, .. } => match failure {
                 Failure::Rejected { kept: true, .. } => Exit::Migrations,
@@ -124,6 +132,13 @@ impl fmt::Display for Error {
                 "the migration lock was not free within {}: it is held by {holder}; \
                  wait for it, or end that session with pg_terminate_backend",
                 text::duration(*waited)
+            ),
+            Error::Pooled { why, origin } => write!(
+                f,
+                "migrations: {origin} leads to a connection pooler that keeps no session for us: {why}\n\
+                 the migration lock would be lost in its pool, so no migration was applied; name a direct \
+                 connection in MIGRATION_DATABASE_URL (or DIRECT_URL), which premain prefers for migrations, \
+                 or a pool in session mode"
             ),
             Error::Refused { what, error: QueryError::Lost(reason) } => write!(
                 f,
@@ -171,9 +186,9 @@ fn failed(f: &mut fmt::Formatter<'_>, migration: &str, failure: &Failure) -> fmt
                 ),
             }
         }
-        Failure::Blocked { reason, attempts } => write!(
+        Failure::Blocked { reason, attempts, behind } => write!(
             f,
-            "migration {migration} could not get its table locks in {attempts} attempts: {reason}\n\
+            "migration {migration} could not get its table locks in {attempts} attempts{behind}: {reason}\n\
              nothing of it was kept; end the long transaction that is in the way, or raise --ddl-lock-timeout"
         ),
         Failure::Lost(reason) => write!(

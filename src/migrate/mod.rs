@@ -13,9 +13,12 @@ mod key;
 pub mod ledger;
 mod lock;
 pub mod plan;
+mod pooler;
+mod sight;
 pub mod source;
 mod statements;
 mod transaction;
+mod watch;
 
 pub use engine::{Outcome, Report, run};
 pub use error::Error;

@@ -6,6 +6,17 @@ use super::ledger::literal;
 use super::source::Migration;
 use super::statements;
 
+/// Lets the server notice that we are gone: at once where our system says so, within half a minute
+/// where nobody can. It then rolls back and frees the lock, instead of holding both to the end of
+/// what nobody waits for. A setting that a server does not have is left out.
+const NOTICE_OUR_DEATH: &str = "\
+    SELECT pg_catalog.set_config(name, value, false) FROM (VALUES \
+        ('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '5'), \
+        ('tcp_keepalives_count', '3'), ('tcp_user_timeout', '30s'), \
+        ('client_connection_check_interval', '1s')) AS setting (name, value) \
+    WHERE pg_catalog.current_setting(name, true) IS NOT NULL \
+        AND (name NOT LIKE 'client%' OR pg_catalog.version() LIKE '%linux%')";
+
 /// A migration, and the statement that records it.
 pub(super) struct Entry<'a> {
     pub(super) migration: &'a Migration,
@@ -45,7 +56,7 @@ impl<'a> Transaction<'a> {
         // likely) would otherwise leak into this one, when both are pending and only then. A role
         // may inherit timeouts made for web requests: they end here.
         let before = format!(
-            "RESET ROLE; RESET ALL; SET statement_timeout = 0; \
+            "RESET ROLE; RESET ALL; {NOTICE_OUR_DEATH}; SET statement_timeout = 0; \
              SET idle_in_transaction_session_timeout = 0; SET lock_timeout = {}; BEGIN; \
              SET premain.migration = {};\n",
             lock_timeout.as_millis(),
