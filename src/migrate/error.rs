@@ -189,7 +189,7 @@ fn failed(f: &mut fmt::Formatter<'_>, migration: &str, failure: &Failure) -> fmt
         Failure::Blocked { reason, attempts, behind } => write!(
             f,
             "migration {migration} could not get its table locks in {attempts} attempts{behind}: {reason}\n\
-             nothing of it was kept; end the long transaction that is in the way, or raise --ddl-lock-timeout"
+             nothing of it was kept; end the long transaction that is in the way (pg_terminate_backend), or raise --ddl-lock-timeout"
         ),
         Failure::Lost(reason) => write!(
             f,

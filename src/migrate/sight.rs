@@ -47,7 +47,14 @@ pub(super) struct Progress {
 impl Sight {
     /// Looks at `backend` from `observer`: one round trip.
     pub(super) async fn of(observer: &Session, backend: i32) -> Result<Sight, QueryError> {
-        let results = observer.query(&look_at(backend)).await?;
+        let waits = who_is_in_the_way(backend);
+        let results = match observer.query(&format!("{waits}; {}", how_far(backend))).await {
+            // PostgreSQL before 14 tells less.
+            Err(error) if matches!(error.code(), Some("42P01" | "42703")) => {
+                observer.query(&waits).await?
+            }
+            results => results?,
+        };
         let value = |rows: usize, row: usize, column: usize| {
             results.get(rows).and_then(|rows| rows.get(row)?.get(column)?.clone())
         };
@@ -77,28 +84,8 @@ impl Sight {
     }
 }
 
-/// Three statements: what it waits for; on whom; how far it is. A relation that the migration itself
-/// made has no name yet that others can see.
-fn look_at(backend: i32) -> String {
-    let phases = [
-        ("index of ", "create_index", "phase", "tuples_done", "tuples_total", "tuples"),
-        ("index of ", "create_index", "phase", "blocks_done", "blocks_total", "blocks"),
-        ("index of ", "create_index", "phase", "lockers_done", "lockers_total", "transactions"),
-        ("", "cluster", "phase", "heap_blks_scanned", "heap_blks_total", "blocks"),
-        ("vacuum of ", "vacuum", "phase", "heap_blks_scanned", "heap_blks_total", "blocks"),
-        ("analyze of ", "analyze", "phase", "sample_blks_scanned", "sample_blks_total", "blocks"),
-        ("copy into ", "copy", "type", "bytes_processed", "bytes_total", "bytes"),
-    ];
-    let progress = phases.map(|(prefix, view, phase, done, total, unit)| {
-        let command = if view == "cluster" { "lower(command) || ' of '" } else { "''" };
-        format!(
-            "SELECT '{prefix}' || {command} || CASE WHEN c.oid IS NULL THEN 'a new table' \
-                    ELSE c.oid::pg_catalog.regclass::text END, \
-                    {phase}, {done}, {total}, '{unit}' \
-             FROM pg_catalog.pg_stat_progress_{view} p \
-             LEFT JOIN pg_catalog.pg_class c ON c.oid = p.relid WHERE p.pid = {backend}"
-        )
-    });
+/// Two statements: what it waits for, and for whom.
+fn who_is_in_the_way(backend: i32) -> String {
     format!(
         "SELECT wait_event_type || ': ' || wait_event \
          FROM pg_catalog.pg_stat_activity WHERE pid = {backend}; \
@@ -110,10 +97,42 @@ fn look_at(backend: i32) -> String {
                 trunc(extract(epoch FROM clock_timestamp() - a.xact_start)), a.query \
          FROM (SELECT DISTINCT unnest(pg_catalog.pg_blocking_pids({backend}))) AS b (pid) \
          LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid \
-         ORDER BY a.xact_start, b.pid; \
-         SELECT * FROM ({}) AS progress (what, phase, done, total, unit) \
+         ORDER BY a.xact_start, b.pid"
+    )
+}
+
+/// What the server tells of commands that tell. A relation that the migration itself made has no name
+/// yet that others can see.
+fn how_far(backend: i32) -> String {
+    let index = "'index of '";
+    let phases = [
+        (index, "create_index", "phase", "tuples_done", "tuples_total", "tuples"),
+        (index, "create_index", "phase", "blocks_done", "blocks_total", "blocks"),
+        (index, "create_index", "phase", "lockers_done", "lockers_total", "transactions"),
+        (
+            "lower(command) || ' of '",
+            "cluster",
+            "phase",
+            "heap_blks_scanned",
+            "heap_blks_total",
+            "blocks",
+        ),
+        ("'vacuum of '", "vacuum", "phase", "heap_blks_scanned", "heap_blks_total", "blocks"),
+        ("'analyze of '", "analyze", "phase", "sample_blks_scanned", "sample_blks_total", "blocks"),
+        ("'copy of '", "copy", "command", "bytes_processed", "bytes_total", "bytes"),
+    ];
+    let phases = phases.map(|(what, view, phase, done, total, unit)| {
+        format!(
+            "SELECT {what} || coalesce(c.oid::pg_catalog.regclass::text, 'a new table'), \
+                    {phase}, {done}, {total}, '{unit}' \
+             FROM pg_catalog.pg_stat_progress_{view} p \
+             LEFT JOIN pg_catalog.pg_class c ON c.oid = p.relid WHERE p.pid = {backend}"
+        )
+    });
+    format!(
+        "SELECT * FROM ({}) AS progress (what, phase, done, total, unit) \
          ORDER BY total > 0 DESC LIMIT 1",
-        progress.join(" UNION ALL ")
+        phases.join(" UNION ALL ")
     )
 }
 
@@ -147,13 +166,14 @@ impl fmt::Display for Sight {
         if let Some(progress) = &self.progress {
             write!(f, ": {progress}")?;
         }
-        match (&self.wait, self.blockers.is_empty()) {
-            (Some(wait), true) => write!(f, " ({wait})"),
-            (None, true) => Ok(()),
-            (wait, false) => {
+        match &self.wait {
+            wait if !self.blockers.is_empty() => {
                 let wait = wait.as_deref().unwrap_or("Lock");
                 write!(f, ", waiting ({wait}) behind {}", list(&self.blockers))
             }
+            // What gets on need not be told what each moment is spent on.
+            Some(wait) if self.progress.is_none() => write!(f, " ({wait})"),
+            _ => Ok(()),
         }
     }
 }

@@ -19,6 +19,9 @@ const MINUTE: u64 = 60;
 /// How often to look, in between: what is in the way must be known when the wait is given up.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How long a look may take; a full server or pool lets one wait.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Watches one migration, however often it is tried.
 pub(super) struct Watch<'a> {
     session: &'a Session,
@@ -93,7 +96,13 @@ impl<'a> Watch<'a> {
         loop {
             tokio::time::sleep(pause).await;
             pause = self.pause;
-            let sight = self.look().await;
+            let sight = match tokio::time::timeout(PATIENCE, self.look()).await {
+                Ok(sight) => sight,
+                Err(_) => {
+                    self.observer = Observer::Refused;
+                    Sight::default()
+                }
+            };
             let elapsed = self.started.elapsed();
             if elapsed < FIRST {
                 continue;
@@ -101,7 +110,13 @@ impl<'a> Watch<'a> {
             let story = format!("{} runs for {}{sight}", self.what, text::duration(elapsed));
             let seen = log::progress(story.clone(), sight.progress.and_then(|p| p.percent()));
             if elapsed >= self.due() {
-                self.spoken += 1;
+                while elapsed >= self.due() {
+                    self.spoken += 1;
+                }
+                if let Observer::Refused = self.observer {
+                    // The server may have had no room for a moment.
+                    self.observer = Observer::NotYet;
+                }
                 // What is in the way outlasts the bar.
                 if !seen || !sight.blockers.is_empty() {
                     tracing::info!("{story}");
@@ -121,7 +136,11 @@ impl<'a> Watch<'a> {
     async fn look(&mut self) -> Sight {
         if let Observer::NotYet = self.observer {
             self.observer = match self.session.another().await {
-                Ok(observer) => Observer::Looking(Box::new(observer)),
+                Ok(observer) => {
+                    // Whatever it is told, the migration's own session is told as well.
+                    let _ = observer.execute("SET client_min_messages = error").await;
+                    Observer::Looking(Box::new(observer))
+                }
                 Err(error) => {
                     tracing::debug!("{}: no second session to watch it ({error})", self.what);
                     Observer::Refused
