@@ -17,8 +17,9 @@ const KEY: i64 = 0x0070_7265_6d61_696e;
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LAST_PAUSE: Duration = Duration::from_millis(250);
 
-/// How often to say who is in the way.
-const SUMMARY: Duration = Duration::from_secs(5);
+/// How long to be silent between two lines about who is in the way: double each time, to a minute.
+const FIRST_SILENCE: Duration = Duration::from_secs(5);
+const LAST_SILENCE: Duration = Duration::from_mins(1);
 
 /// Takes the lock, and then the native tool's own, for this session, which keeps them until it ends.
 ///
@@ -34,6 +35,7 @@ pub(super) async fn acquire(
     let started = Instant::now();
     let mut pause = FIRST_PAUSE;
     let mut spoken: Option<Instant> = None;
+    let mut silence = FIRST_SILENCE;
     let mut backend = session.told_backend().await;
     let mut pooled = false;
     loop {
@@ -51,10 +53,19 @@ pub(super) async fn acquire(
         if timeout.is_some_and(|timeout| waited >= timeout) {
             return Err(Error::Locked { holder: holder(session, &keys).await?, waited });
         }
-        let due = spoken.map_or(pause > FIRST_PAUSE * 8, |at| at.elapsed() >= SUMMARY);
+        let due = spoken.map_or(pause > FIRST_PAUSE * 8, |at| at.elapsed() >= silence);
         if due {
             let holder = holder(session, &keys).await?;
-            tracing::info!("waiting for the migration lock, held by {holder}");
+            match spoken {
+                None => tracing::info!("waiting for the migration lock, held by {holder}"),
+                Some(_) => {
+                    silence = (silence * 2).min(LAST_SILENCE);
+                    let waited = text::duration(waited);
+                    tracing::info!(
+                        "still waiting for the migration lock after {waited}, held by {holder}"
+                    );
+                }
+            }
             spoken = Some(Instant::now());
         }
         tokio::time::sleep(pause).await;

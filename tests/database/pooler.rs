@@ -3,10 +3,12 @@
 use std::io::Write as _;
 use std::process::{Child, Stdio};
 
-use crate::support::folder;
+use nix::sys::signal::Signal;
+
 use crate::support::pgbouncer::PgBouncer;
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Premain, migrate};
+use crate::support::{folder, wait_for};
 
 const SHARING: [&str; 2] = ["transaction", "statement"];
 
@@ -41,6 +43,25 @@ fn session_mode_is_as_good_as_none() {
         assert_eq!(database.psql("SELECT count(*), sum(a) FROM t"), "2|3");
         nobody_holds_a_lock(&server);
     }
+}
+
+#[test]
+fn a_replica_that_is_killed_behind_a_pool_hands_over() {
+    let server = Server::start(&[]);
+    let database = server.database();
+    let pooler = PgBouncer::before(&server, "session", &[]);
+    database.psql("CREATE SCHEMA site; CREATE TABLE site.gate ()");
+    let sql = "SELECT pg_sleep(1000) WHERE to_regclass('site.gate') IS NOT NULL";
+    let place = folder(&[("V1__slow.sql", sql)]);
+    let first = through(&pooler, &database, &place).start();
+    let sleeps = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    wait_for("the slow statement runs", || (database.psql(sleeps) == "1").then_some(()));
+    let mut second = through(&pooler, &database, &place).start();
+    second.wait_for("waiting for the migration lock");
+    database.psql("DROP TABLE site.gate");
+    first.signal(Signal::SIGKILL);
+    second.end().code(0).says("migration 1 slow applied");
+    nobody_holds_a_lock(&server);
 }
 
 #[test]
