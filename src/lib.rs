@@ -21,7 +21,7 @@
 //! | the boot | [`boot`]: wait → migrate → launch, each raced with [`shutdown`] |
 //! | is it ready? | [`wait`]: the loop; what is transient and what is final |
 //! | one session | [`database`]: addresses, login, statements, cancel; `tls`: what `sslmode` means |
-//! | what is pending, and applying it | [`migrate`]: source, ledger, plan, lock, engine |
+//! | what is pending, and applying it | [`migrate`]: source, ledger, plan, lock, engine, watch |
 //! | becoming the application | [`launch`]: user, environment, exec |
 //! | what is said, and what is hidden | [`log`], [`text`]; [`conceal`] |
 //! | everything else one can ask for | [`commands`]: one file per subcommand |

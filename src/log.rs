@@ -1,4 +1,5 @@
-//! Log lines on stderr, by `tracing`: text for people, JSON for machines, one event one line.
+//! Log lines on stderr, by `tracing`: text for people, JSON for machines, one event one line; and below
+//! them, where somebody sits before a terminal, a bar for what takes its time.
 //!
 //! A line never blocks, never kills and never changes the descriptor, which the application
 //! shares: where there is no room for it within the patience, it is dropped.
@@ -8,8 +9,10 @@
 use std::fmt::{self, Write};
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use time::OffsetDateTime;
@@ -23,7 +26,9 @@ use crate::{config, sys};
 /// Starts to log. Only the first call has an effect.
 pub fn start(config: config::Log) {
     let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let colour = wanted && !config.json && std::io::stderr().is_terminal();
+    let people = !config.json && std::io::stderr().is_terminal();
+    let colour = wanted && people;
+    PEOPLE.store(people && config.level >= Level::INFO, Ordering::Relaxed);
     // An error says that somebody has started before.
     let _ = tracing::subscriber::set_global_default(Logger { config, colour });
 }
@@ -58,7 +63,7 @@ impl Subscriber for Logger {
             true => json_line(level, &fields, OffsetDateTime::now_utc()),
             false => text_lines(level, &fields, self.colour),
         };
-        write(line.as_bytes());
+        write_above_the_bar(line.as_bytes());
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -166,6 +171,50 @@ fn harmless(character: char) -> impl Iterator<Item = char> {
     escaped.into_iter().flatten().chain((!steers).then_some(character))
 }
 
+/// Whether somebody sits before a terminal and reads along.
+static PEOPLE: AtomicBool = AtomicBool::new(false);
+
+/// The bar below the lines, while there is one.
+static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+/// Shows what goes on, and how far it is, in percent where that is known. Tells whether anybody sees it.
+pub fn progress(message: String, percent: Option<u64>) -> bool {
+    if !PEOPLE.load(Ordering::Relaxed) || !has_room() {
+        return false;
+    }
+    let Ok(mut bar) = BAR.lock() else { return false };
+    let bar = bar.get_or_insert_with(|| {
+        ProgressBar::with_draw_target(Some(100), ProgressDrawTarget::stderr())
+    });
+    let template = match percent {
+        Some(_) => "{spinner} [{bar:24}] {percent}% {wide_msg}",
+        None => "{spinner} {wide_msg}",
+    };
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar.set_position(percent.unwrap_or_default());
+    bar.set_message(message);
+    bar.tick();
+    !bar.is_hidden()
+}
+
+/// Takes it away again.
+pub fn progress_ended() {
+    let bar = BAR.lock().ok().and_then(|mut bar| bar.take());
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+}
+
+/// A line goes above the bar.
+fn write_above_the_bar(line: &[u8]) {
+    match BAR.lock().as_deref() {
+        Ok(Some(bar)) if has_room() => bar.suspend(|| write(line)),
+        _ => write(line),
+    }
+}
+
 /// Whether the line before was cut in its middle.
 static CUT: AtomicBool = AtomicBool::new(false);
 
@@ -196,13 +245,21 @@ fn write_part(bytes: &[u8]) -> nix::Result<usize> {
         Err(Errno::EAGAIN | Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL | Errno::EPERM) => {}
         done => return done,
     }
-    let patience = PollTimeout::from(PATIENCE.load(Ordering::Relaxed));
-    match poll(&mut [PollFd::new(stderr, PollFlags::POLLOUT)], patience) {
+    match wait_for_room(PollTimeout::from(PATIENCE.load(Ordering::Relaxed))) {
         Ok(0) => Err(Errno::EAGAIN),
         // Room for PIPE_BUF at least, says POLLOUT.
         Ok(_) => nix::unistd::write(stderr, bytes),
         Err(error) => Err(error),
     }
+}
+
+/// Whether something can be written without waiting: a terminal may have been stopped.
+fn has_room() -> bool {
+    wait_for_room(PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+}
+
+fn wait_for_room(patience: PollTimeout) -> nix::Result<i32> {
+    poll(&mut [PollFd::new(std::io::stderr().as_fd(), PollFlags::POLLOUT)], patience)
 }
 
 #[cfg(test)]

@@ -257,6 +257,21 @@ async fn connect_address(
     }
 }
 
+/// One more login where `origin` has led to one.
+pub(super) async fn log_in_again(
+    database: &Database,
+    origin: &Origin,
+) -> Result<Session, ConnectError> {
+    let limit = database.connect_timeout.unwrap_or(ATTEMPT);
+    let stage = Cell::new("nobody took the connection");
+    match tokio::time::timeout(limit, log_in(database, origin, &stage)).await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            Err(ConnectError::TimedOut { at: origin.host.to_string(), what: stage.get(), limit })
+        }
+    }
+}
+
 async fn log_in(
     database: &Database,
     origin: &Origin,
@@ -325,7 +340,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     T: TlsStream + Unpin + Send + 'static,
 {
-    Session::start(client, connection, origin.clone(), database.schema.clone())
+    Session::start(client, connection, origin.clone(), database.clone())
 }
 
 /// Sorts what the crate reports into our own kinds.

@@ -1,5 +1,6 @@
 //! A session that is logged in: statements in, rows out, cancel, goodbye.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::time::Duration;
 
@@ -11,17 +12,22 @@ use tokio_postgres::tls::{NoTls, TlsStream};
 use tokio_postgres::{AsyncMessage, Client, Connection, SimpleQueryMessage};
 
 use super::connect::{Address, Wire};
-use crate::config::Host;
+use crate::config::{Database, Host};
 use crate::tls::Connector;
 
 /// One login on one server. Statements are simple queries only: they need no round trip to prepare,
 /// may hold several statements, and pass through every pooler.
 pub struct Session {
-    client: Client,
+    pub(super) client: Client,
     driver: JoinHandle<()>,
-    origin: Origin,
-    schema: Option<String>,
+    pub(super) origin: Origin,
+    /// As whom, to what.
+    pub(super) login: Database,
     reported: Option<ServerState>,
+    /// The process that serves this session, once that has been made sure of.
+    pub(super) backend: Cell<Option<i32>>,
+    /// A pooler lent it, and gets it back tidy.
+    pub(super) borrowed: Cell<bool>,
 }
 
 /// Where a session came from, which is where its cancel request must go.
@@ -83,7 +89,7 @@ impl Session {
         client: Client,
         mut connection: Connection<S, T>,
         origin: Origin,
-        schema: Option<String>,
+        login: Database,
     ) -> Session
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -102,7 +108,8 @@ impl Session {
                 }
             }
         });
-        Session { client, driver, origin, schema, reported }
+        let (backend, borrowed) = (Cell::new(None), Cell::new(false));
+        Session { client, driver, origin, login, reported, backend, borrowed }
     }
 
     /// `db:5432`
@@ -110,9 +117,14 @@ impl Session {
         &self.origin.host
     }
 
+    /// Where the login was found: `DATABASE_URL`.
+    pub fn origin(&self) -> &str {
+        &self.login.origin
+    }
+
     /// The schema that the URL names (Prisma's `?schema=`), which need not exist yet.
     pub fn schema(&self) -> Option<&str> {
-        self.schema.as_deref()
+        self.login.schema.as_deref()
     }
 
     /// Runs statements in one round trip and returns the rows of each.
@@ -183,6 +195,9 @@ impl Session {
 
     /// Says goodbye; the server ends the session, and with it frees its locks.
     pub async fn close(self) {
+        if self.borrowed.get() {
+            let _ = self.execute("DISCARD ALL").await;
+        }
         drop(self.client);
         let _ = self.driver.await;
     }

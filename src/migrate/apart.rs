@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::apply::{Applier, Attempts, Failure, Stop, diagnose, is_blocked, unreadable};
+use super::apply::{Applier, Failure, Stop, diagnose, is_blocked, unreadable};
 use super::diagnose::Diagnosis;
 use super::index::{Index, State};
 use super::ledger::literal;
@@ -163,7 +163,7 @@ impl Applier<'_> {
 
     /// Runs statements that are kept together, again where they could not get their locks.
     async fn run_unit(&self, entry: &Entry<'_>, unit: &Unit) -> Result<(), Failure> {
-        let mut attempts = Attempts::default();
+        let mut attempts = self.attempts(entry);
         loop {
             attempts.count += 1;
             let index = unit.index();
@@ -178,7 +178,7 @@ impl Applier<'_> {
                 );
                 return Ok(());
             }
-            let stop = match self.run_once(entry, unit).await? {
+            let stop = match attempts.watch.over(self.run_once(entry, unit)).await? {
                 Ok(()) => return Ok(()),
                 Err(stop) => stop,
             };
@@ -196,7 +196,7 @@ impl Applier<'_> {
                 let diagnosis = Box::new(diagnosis);
                 return Err(Failure::Rejected { diagnosis, kept: false });
             }
-            self.pause(&mut attempts, entry, &error).await?;
+            attempts.pause(entry, &error).await?;
         }
     }
 

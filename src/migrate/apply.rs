@@ -10,6 +10,7 @@ use super::apart::Halfway;
 use super::diagnose::{Diagnosis, Position};
 use super::source::Migration;
 use super::transaction::{Entry, Message, Transaction};
+use super::watch::Watch;
 use crate::config;
 use crate::database::{QueryError, Session};
 use crate::text;
@@ -42,6 +43,8 @@ pub enum Failure {
         reason: String,
         /// How often it was tried.
         attempts: u32,
+        /// Who was in the way: ` behind pid 12 (…)`, or nothing where that is not known.
+        behind: String,
     },
     /// The connection broke.
     Lost(String),
@@ -69,9 +72,11 @@ pub(super) enum Stop<'m> {
     File(io::Error),
 }
 
-/// Counts how often something was tried, and pauses in between.
-pub(super) struct Attempts {
+/// How often something was tried; whoever is in the way is seen meanwhile.
+pub(super) struct Attempts<'a> {
     pub(super) count: u32,
+    pub(super) watch: Watch<'a>,
+    limit: u32,
     pause: Duration,
 }
 
@@ -114,11 +119,11 @@ impl<'a> Applier<'a> {
     ) -> Result<(), (&'m Migration, Failure)> {
         let Some(first) = entries.first() else { return Ok(()) };
         let transaction = Transaction::new(entries, self.lock_timeout);
-        let mut attempts = Attempts::default();
+        let mut attempts = self.attempts(first);
         loop {
             attempts.count += 1;
             let failed = |failure| (first.migration, failure);
-            let stop = match self.send(&transaction).await {
+            let stop = match attempts.watch.over(self.send(&transaction)).await {
                 Ok(()) => return Ok(()),
                 Err(Stop::Lost(reason)) => return Err(failed(Failure::Lost(reason))),
                 Err(stop) => stop,
@@ -134,7 +139,7 @@ impl<'a> Applier<'a> {
                 let diagnosis = Box::new(diagnosis);
                 return Err((entry.migration, Failure::Rejected { diagnosis, kept }));
             }
-            self.pause(&mut attempts, first, &error).await.map_err(failed)?;
+            attempts.pause(first, &error).await.map_err(failed)?;
         }
     }
 
@@ -162,33 +167,34 @@ impl<'a> Applier<'a> {
         Ok(row.and_then(|row| row.first()?.as_deref()) == Some("t"))
     }
 
-    /// Lets the others through before another try; fails once there were enough.
-    pub(super) async fn pause(
-        &self,
-        attempts: &mut Attempts,
-        entry: &Entry<'_>,
-        error: &DbError,
-    ) -> Result<(), Failure> {
-        let Attempts { count, pause } = attempts;
-        if *count > self.retries {
-            let reason = error.message().to_owned();
-            return Err(Failure::Blocked { reason, attempts: *count });
-        }
-        tracing::warn!(
-            "migration {} could not get its table locks ({}); rolled back, trying again in {}",
-            entry.migration,
-            error.message(),
-            text::duration(*pause)
-        );
-        tokio::time::sleep(*pause).await;
-        *pause = (*pause * 2).min(LAST_PAUSE);
-        Ok(())
+    pub(super) fn attempts(&self, entry: &Entry<'_>) -> Attempts<'a> {
+        let what = format!("migration {}", entry.migration);
+        let watch = Watch::new(self.session, what, self.lock_timeout);
+        Attempts { count: 0, watch, limit: self.retries, pause: FIRST_PAUSE }
     }
 }
 
-impl Default for Attempts {
-    fn default() -> Self {
-        Attempts { count: 0, pause: FIRST_PAUSE }
+impl Attempts<'_> {
+    /// Lets the others through before another try; fails once there were enough.
+    pub(super) async fn pause(
+        &mut self,
+        entry: &Entry<'_>,
+        error: &DbError,
+    ) -> Result<(), Failure> {
+        let behind = self.watch.behind();
+        if self.count > self.limit {
+            let reason = error.message().to_owned();
+            return Err(Failure::Blocked { reason, attempts: self.count, behind });
+        }
+        tracing::warn!(
+            "migration {} could not get its table locks{behind} ({}); rolled back, trying again in {}",
+            entry.migration,
+            error.message(),
+            text::duration(self.pause)
+        );
+        tokio::time::sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(LAST_PAUSE);
+        Ok(())
     }
 }
 

@@ -66,6 +66,13 @@ pub enum Error {
         /// How long we waited.
         waited: Duration,
     },
+    /// A pooler keeps no session for us.
+    Pooled {
+        /// How we know.
+        why: String,
+        /// Where the connection is configured: `DATABASE_URL`.
+        origin: String,
+    },
     /// A statement of premain's own failed.
     Refused {
         /// What it was for: `read the history table public.refinery_schema_history`.
@@ -113,6 +120,7 @@ impl Error {
             Error::Locked { .. }
             | Error::Overtaken
             | Error::Refused { error: QueryError::Lost(_), .. } => Exit::TryAgain,
+            Error::Pooled { .. } => Exit::Config,
             Error::Refused { error: QueryError::Server(error), .. } => of_code(error.code().code()),
             Error::Failed { failure, .. } | Error::NotUndone { failure, .. } => match failure {
                 Failure::Rejected { kept: true, .. } | Failure::Halfway(_) => Exit::Migrations,
@@ -180,6 +188,13 @@ impl fmt::Display for Error {
                  wait for it, or end that session with pg_terminate_backend",
                 text::duration(*waited)
             ),
+            Error::Pooled { why, origin } => write!(
+                f,
+                "migrations: {origin} leads to a connection pooler that keeps no session for us: {why}\n\
+                 the migration lock would be lost in its pool, so no migration was applied; name a direct \
+                 connection in MIGRATION_DATABASE_URL (or DIRECT_URL), which premain prefers for migrations, \
+                 or a pool in session mode"
+            ),
             Error::Refused { what, error: QueryError::Lost(reason) } => write!(
                 f,
                 "migrations: cannot {what}: the connection was lost ({reason}); run again, which is safe"
@@ -227,17 +242,17 @@ fn failed(f: &mut fmt::Formatter<'_>, migration: &str, failure: &Failure) -> fmt
                 ),
             }
         }
-        Failure::Blocked { reason, attempts } => write!(
+        Failure::Blocked { reason, attempts, behind } => write!(
             f,
-            "migration {migration} could not get its table locks in {attempts} attempts: {reason}\n\
-             nothing of it was kept; end the long transaction that is in the way, or raise --ddl-lock-timeout"
+            "migration {migration} could not get its table locks in {attempts} attempts{behind}: {reason}\n\
+             nothing of it was kept; end the long transaction that is in the way (pg_terminate_backend), or raise --ddl-lock-timeout"
         ),
         Failure::Halfway(halfway) => {
             match &halfway.failure {
                 Failure::Rejected { diagnosis, .. } => rejected(f, migration, diagnosis)?,
-                Failure::Blocked { reason, attempts } => writeln!(
+                Failure::Blocked { reason, attempts, behind } => writeln!(
                     f,
-                    "migration {migration} could not get its table locks in {attempts} attempts: {reason}"
+                    "migration {migration} could not get its table locks in {attempts} attempts{behind}: {reason}"
                 )?,
                 Failure::Lost(reason) => writeln!(
                     f,
@@ -280,9 +295,9 @@ fn not_undone(f: &mut fmt::Formatter<'_>, migration: &str, failure: &Failure) ->
                 ),
             }
         }
-        Failure::Blocked { reason, attempts } => write!(
+        Failure::Blocked { reason, attempts, behind } => write!(
             f,
-            "migration {migration} was not rolled back, it could not get its table locks in {attempts} attempts: {reason}\n\
+            "migration {migration} was not rolled back, it could not get its table locks in {attempts} attempts{behind}: {reason}\n\
              end the long transaction that is in the way, or raise --ddl-lock-timeout"
         ),
         Failure::Halfway(halfway) => {

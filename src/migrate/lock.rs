@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::error::Error;
+use super::pooler;
 use crate::database::Session;
 use crate::text;
 
@@ -16,13 +17,15 @@ const KEY: i64 = 0x0070_7265_6d61_696e;
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LAST_PAUSE: Duration = Duration::from_millis(250);
 
-/// How often to say who is in the way.
-const SUMMARY: Duration = Duration::from_secs(5);
+/// How long to be silent between two lines about who is in the way: double each time, to a minute.
+const FIRST_SILENCE: Duration = Duration::from_secs(5);
+const LAST_SILENCE: Duration = Duration::from_mins(1);
 
 /// Takes the lock, and then the native tool's own, for this session, which keeps them until it ends.
 ///
 /// # Errors
 /// [`Error::Locked`] with the holder, once `timeout` has passed; `None` waits for ever.
+/// [`Error::Pooled`] where the session is nobody's to keep.
 pub(super) async fn acquire(
     session: &Session,
     native: Option<i64>,
@@ -32,19 +35,44 @@ pub(super) async fn acquire(
     let started = Instant::now();
     let mut pause = FIRST_PAUSE;
     let mut spoken: Option<Instant> = None;
-    while !try_lock(session, &keys).await? {
+    let mut silence = FIRST_SILENCE;
+    let mut backend = session.told_backend().await;
+    let mut pooled = false;
+    loop {
+        match try_lock(session, backend, &keys).await? {
+            Attempt::Taken => break,
+            Attempt::Elsewhere(_) if pooled => return Err(pooler::switched(session)),
+            Attempt::Elsewhere(actual) => {
+                pooler::check(session, actual).await?;
+                (backend, pooled) = (Some(actual), true);
+                continue;
+            }
+            Attempt::Busy => {}
+        }
         let waited = started.elapsed();
         if timeout.is_some_and(|timeout| waited >= timeout) {
             return Err(Error::Locked { holder: holder(session, &keys).await?, waited });
         }
-        let due = spoken.map_or(pause > FIRST_PAUSE * 8, |at| at.elapsed() >= SUMMARY);
+        let due = spoken.map_or(pause > FIRST_PAUSE * 8, |at| at.elapsed() >= silence);
         if due {
             let holder = holder(session, &keys).await?;
-            tracing::info!("waiting for the migration lock, held by {holder}");
+            match spoken {
+                None => tracing::info!("waiting for the migration lock, held by {holder}"),
+                Some(_) => {
+                    silence = (silence * 2).min(LAST_SILENCE);
+                    let waited = text::duration(waited);
+                    tracing::info!(
+                        "still waiting for the migration lock after {waited}, held by {holder}"
+                    );
+                }
+            }
             spoken = Some(Instant::now());
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LAST_PAUSE);
+    }
+    if let Some(backend) = backend {
+        session.is_served_by(backend);
     }
     if spoken.is_some() {
         tracing::info!("got the migration lock after {}", text::duration(started.elapsed()));
@@ -52,17 +80,35 @@ pub(super) async fn acquire(
     Ok(())
 }
 
-async fn try_lock(session: &Session, keys: &[i64]) -> Result<bool, Error> {
+/// What came of one try.
+enum Attempt {
+    Taken,
+    Busy,
+    /// Another process than the one that was expected answered, and took nothing.
+    Elsewhere(i32),
+}
+
+/// One round trip. A process that is not `backend` takes no lock: it may be another's next.
+async fn try_lock(session: &Session, backend: Option<i32>, keys: &[i64]) -> Result<Attempt, Error> {
     // CASE keeps the order. A lock that is held already is got again, which is no harm.
     let all = keys.iter().rfold("true".to_owned(), |rest, key| {
         format!("CASE WHEN pg_catalog.pg_try_advisory_lock({key}) THEN {rest} ELSE false END")
     });
+    let backend = backend.unwrap_or_default();
     let rows = session
-        .query(&format!("SELECT {all}"))
+        .query(&format!(
+            "SELECT pid, CASE WHEN pid = {backend} THEN {all} END \
+             FROM (SELECT pg_catalog.pg_backend_pid()) AS backend (pid)"
+        ))
         .await
         .map_err(Error::refused("take the migration lock"))?;
-    let value = rows.first().and_then(|rows| rows.first()?.first()?.as_deref());
-    Ok(value == Some("t"))
+    let row = rows.first().and_then(|rows| rows.first());
+    let column = |index: usize| row.and_then(|row| row.get(index)?.as_deref());
+    Ok(match column(1) {
+        Some("t") => Attempt::Taken,
+        Some(_) => Attempt::Busy,
+        None => Attempt::Elsewhere(column(0).and_then(|pid| pid.parse().ok()).unwrap_or_default()),
+    })
 }
 
 /// Who holds the lock: `pid 12 (premain, app@10.0.0.5, connected since 12:00:01)`.

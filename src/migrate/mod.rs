@@ -2,7 +2,8 @@
 //!
 //! `Source` (embedded, or a folder) → [`Migration`]s on disk; a [`ledger`] (one history table's
 //! dialect, pure) ↔ [`Applied`] rows; [`plan`] compares the two without any I/O; [`engine`] is the
-//! one loop that applies. Signals are none of this module's business: its caller races it.
+//! one loop that applies, one replica at a time (`lock`, `pooler`), and says what takes its time
+//! (`watch`). Signals are none of this module's business: its caller races it.
 
 pub mod adoption;
 mod apart;
@@ -16,13 +17,16 @@ mod key;
 pub mod ledger;
 mod lock;
 pub mod plan;
+mod pooler;
 pub mod preview;
 pub mod rollback;
+mod sight;
 pub mod source;
 mod sqlstate;
 mod statements;
 mod transaction;
 pub mod validate;
+mod watch;
 
 pub use engine::{Outcome, Report, run};
 pub use error::Error;

@@ -129,6 +129,12 @@ fn of_server(error: &DbError) -> (Verdict, &'static str) {
         ),
         "3D000" => (Grace(Exit::Refused), "create the database, or correct its name"),
         "42501" => (Final(Exit::Refused), "grant the role what it lacks (CONNECT on the database)"),
+        // PgBouncer's, in every version
+        "08P01" if error.message().contains("unsupported startup parameter") => (
+            Final(Exit::Config),
+            "a pooler does not take the URL's options or schema: \
+             name a direct connection in MIGRATION_DATABASE_URL (or DIRECT_URL)",
+        ),
         code if code.starts_with("08") => {
             (Retry(Pace::Gentle), "a pooler or proxy lost its server")
         }

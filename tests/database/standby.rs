@@ -86,6 +86,56 @@ fn a_failover_is_followed_to_the_new_primary() {
 }
 
 #[test]
+fn a_failover_in_the_midst_of_a_migration_leaves_it_to_the_next_run() {
+    for crash in [true, false] {
+        let mut primary = Server::start(&[]);
+        let mut replica = primary.replica();
+        primary.psql("postgres", "CREATE SCHEMA site; CREATE TABLE site.gate ()");
+        let place = folder(&[
+            ("V1__t.sql", "CREATE TABLE t (a int)"),
+            ("V2__kept.sql", "INSERT INTO t VALUES (1)"),
+            (
+                "V3__slow.sql",
+                "INSERT INTO t VALUES (2); \
+                 SELECT pg_sleep(1000) WHERE to_regclass('site.gate') IS NOT NULL",
+            ),
+        ]);
+        let url = either([&primary, &replica], "target_session_attrs=read-write");
+        let running = migrate(&place, &url).start();
+        let sleeps = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+        wait_for("the slow statement runs", || {
+            (primary.psql("postgres", sleeps) == "1").then_some(())
+        });
+        wait_for("the replica has what was committed", || {
+            replica
+                .try_psql("postgres", "SELECT count(*) FROM t")
+                .is_ok_and(|rows| rows == "1")
+                .then_some(())
+        });
+        match crash {
+            true => primary.crash(),
+            false => primary.stop(),
+        }
+        replica.promote();
+        let ended = running
+            .end()
+            .code(75)
+            .says("migration 3 slow was interrupted, the connection was lost")
+            .says("run again, which is safe")
+            .says("2 of 3 migrations were applied before it: 1 t, 2 kept");
+        assert_eq!(ended.output, "", "the application is not started");
+        // What a restart policy does. The old primary is gone; the new one has all but the third.
+        replica.psql("postgres", "DROP TABLE site.gate");
+        let ended = migrate(&place, &url).run().code(0).says("migrations 1 applied");
+        assert_eq!(ended.output, "started\n");
+        assert_eq!(replica.psql("postgres", "SELECT count(*), sum(a) FROM t"), "2|3");
+        let recorded = "SELECT count(*), count(DISTINCT version) FROM refinery_schema_history";
+        assert_eq!(replica.psql("postgres", recorded), "3|3");
+        replica.stop();
+    }
+}
+
+#[test]
 fn target_session_attrs_chooses_the_server() {
     let (standby, primary) = (standby(), Server::start(&[]));
     for attrs in ["any", "read-write", "read-only", "primary", "standby", "prefer-standby"] {

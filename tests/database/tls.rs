@@ -317,6 +317,17 @@ fn a_stopped_migration_is_cancelled_over_tls_too() {
 }
 
 #[test]
+fn a_server_with_tls_is_not_taken_for_a_pooler() {
+    let authority = Authority::new();
+    authority.issue("server", "a server", LOCAL, NOW);
+    let server = encrypted(&authority, "server");
+    let place = folder(&[("V1__t.sql", "CREATE TABLE t ()")]);
+    let url = format!("postgres://postgres@localhost:{}/postgres?sslmode=require", server.port());
+    let premain = premain(["migrate", "--log", "debug", "--migrations"]).with(place.path());
+    premain.database(url).run().code(0).says("migrations 1 applied").says_nothing_of("pooler");
+}
+
+#[test]
 fn direct_negotiation_begins_with_the_handshake() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!(

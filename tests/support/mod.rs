@@ -6,6 +6,7 @@
 
 pub mod certificates;
 pub mod node;
+pub mod pgbouncer;
 pub mod postgres;
 pub mod premain;
 pub mod terminal;

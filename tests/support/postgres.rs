@@ -22,6 +22,7 @@ pub struct Server {
     folder: TempDir,
     port: u16,
     child: Option<Child>,
+    network: Option<PathBuf>,
 }
 
 /// One database on a server, dropped with the server.
@@ -90,7 +91,7 @@ impl Server {
             writeln!(file, "{setting}").unwrap();
         }
         own(folder.path());
-        Server { folder, port, child: None }
+        Server { folder, port, child: None, network: None }
     }
 
     /// Starts it and waits until it takes logins.
@@ -104,8 +105,16 @@ impl Server {
         let log =
             File::options().create(true).append(true).open(self.folder.path().join("log")).unwrap();
         let mut command = as_postgres(&bin("postgres"));
+        if let Some(namespace) = &self.network {
+            command = within(namespace, &command);
+        }
         command.arg("-D").arg(self.data()).stdout(log.try_clone().unwrap()).stderr(log);
         self.child = Some(spawn(command.stdin(Stdio::null())));
+    }
+
+    /// From its next start on it is in this network namespace; its unix socket is everywhere.
+    pub fn move_into(&mut self, namespace: &Path) {
+        self.network = Some(namespace.to_owned());
     }
 
     /// Stops it at once, as a crash would.
@@ -254,6 +263,15 @@ impl Database<'_> {
         self.server.url(&self.name)
     }
 
+    /// The same by the unix socket.
+    pub fn socket_url(&self) -> String {
+        let (name, port) = (&self.name, self.server.port);
+        format!(
+            "postgres:///{name}?host={}&port={port}&user=postgres",
+            self.server.socket().display()
+        )
+    }
+
     pub fn psql(&self, sql: &str) -> String {
         self.server.psql(&self.name, sql)
     }
@@ -355,7 +373,7 @@ fn is_root() -> bool {
 
 /// PostgreSQL refuses root: there the role that Debian's package makes takes over. Whoever runs it,
 /// it dies with the thread that started it, which [`spawn`] keeps alive.
-fn as_postgres(program: &Path) -> Command {
+pub(super) fn as_postgres(program: &Path) -> Command {
     let mut command = Command::new(super::program("setpriv", "util-linux"));
     if is_root() {
         command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]);
@@ -365,8 +383,16 @@ fn as_postgres(program: &Path) -> Command {
     command
 }
 
+/// The same command in a network namespace.
+fn within(namespace: &Path, command: &Command) -> Command {
+    let mut entering = Command::new(program("nsenter", "util-linux"));
+    entering.arg(format!("--net={}", namespace.display())).arg("--").arg(command.get_program());
+    entering.args(command.get_args()).env_clear().env("PATH", "/usr/bin:/bin").current_dir("/");
+    entering
+}
+
 /// From a thread that lives as long as the test process; test threads end with their test.
-fn spawn(command: &mut Command) -> Child {
+pub(super) fn spawn(command: &mut Command) -> Child {
     type Order = (Command, mpsc::Sender<Child>);
     static KEEPER: OnceLock<std::sync::Mutex<mpsc::Sender<Order>>> = OnceLock::new();
     let keeper = KEEPER.get_or_init(|| {
@@ -384,7 +410,7 @@ fn spawn(command: &mut Command) -> Child {
     child.recv().unwrap()
 }
 
-fn own(path: &Path) {
+pub(super) fn own(path: &Path) {
     if !is_root() {
         return;
     }

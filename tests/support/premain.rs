@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -86,6 +87,25 @@ impl Premain {
             while stderr.read_until(b'\n', &mut line).unwrap_or(0) > 0 {
                 shared.lock().unwrap().push_str(&String::from_utf8_lossy(&line));
                 line.clear();
+            }
+        });
+        Running { child, log, reader: Some(reader) }
+    }
+
+    /// With a terminal for its standard error, and all that appears there in its log.
+    pub fn start_at_a_terminal(mut self) -> Running {
+        let size = Winsize { ws_row: 24, ws_col: 120, ws_xpixel: 0, ws_ypixel: 0 };
+        let terminal = openpty(Some(&size), None).unwrap();
+        self.0.stderr(terminal.slave);
+        let child = self.0.spawn().unwrap();
+        // Whoever holds the terminal open keeps it from ending.
+        drop(self);
+        let log = Arc::new(Mutex::new(String::new()));
+        let (mut screen, shared) = (std::fs::File::from(terminal.master), Arc::clone(&log));
+        let reader = std::thread::spawn(move || {
+            let mut part = [0; 4096];
+            while let Ok(length @ 1..) = screen.read(&mut part) {
+                shared.lock().unwrap().push_str(&String::from_utf8_lossy(&part[..length]));
             }
         });
         Running { child, log, reader: Some(reader) }

@@ -1,0 +1,265 @@
+//! Who migrates where many want to: exactly one, once; and whoever dies hands over.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use nix::sched::{CloneFlags, setns};
+use nix::sys::signal::Signal;
+
+use crate::support::postgres::{Database, Server};
+use crate::support::premain::{Premain, Running, migrate};
+use crate::support::{folder, node, program, wait_for};
+
+const FILES: [(&str, &str); 5] = [
+    ("V1__t.sql", "CREATE TABLE t (a int)"),
+    ("V2__one.sql", "INSERT INTO t VALUES (1)"),
+    ("V3__two.sql", "INSERT INTO t VALUES (2)"),
+    ("V4__three.sql", "INSERT INTO t VALUES (3)"),
+    ("V5__four.sql", "INSERT INTO t VALUES (4)"),
+];
+
+const RECORDED: &str = "SELECT count(*), count(DISTINCT version) FROM refinery_schema_history";
+
+#[test]
+fn a_hundred_replicas_share_forty_connections() {
+    let server = Server::start(&["max_connections=40"]);
+    let database = server.database();
+    let mut files = FILES;
+    // Until all of them are there.
+    files[1].1 = "SELECT pg_sleep(3); INSERT INTO t VALUES (1)";
+    let place = folder(&files);
+    let running: Vec<_> =
+        (0..100).map(|_| migrate(place.path()).database(database.url()).start()).collect();
+    let ended: Vec<_> = running.into_iter().map(|running| running.end().code(0)).collect();
+    let applied = ended.iter().filter(|ended| ended.log.contains("migrations 5 applied"));
+    assert_eq!(applied.count(), 1);
+    let turned_away = ended.iter().filter(|ended| ended.log.contains("(53300)")).count();
+    assert!(turned_away > 0, "the server was never full, which proves nothing");
+    assert_eq!(database.psql("SELECT count(*), sum(a) FROM t"), "4|10");
+    assert_eq!(database.psql(RECORDED), "5|5");
+}
+
+#[test]
+fn two_versions_of_an_image_at_once() {
+    let server = Server::start(&[]);
+    let (old, new) = (folder(&FILES[..3]), folder(&FILES));
+    for _ in 0..3 {
+        let database = server.database();
+        let running: Vec<_> = (0..20)
+            .map(|index| {
+                let place = if index % 2 == 0 { &old } else { &new };
+                migrate(place.path()).database(database.url()).start()
+            })
+            .collect();
+        for running in running {
+            running.end().code(0);
+        }
+        assert_eq!(database.psql("SELECT count(*), sum(a) FROM t"), "4|10");
+        assert_eq!(database.psql(RECORDED), "5|5");
+    }
+}
+
+#[test]
+fn beside_prisma_migrate_deploy() {
+    let server = Server::shared();
+    for _ in 0..3 {
+        let database = server.database();
+        let place = folder(&[
+            ("1_t/migration.sql", "CREATE TABLE t (a int)"),
+            ("2_slow/migration.sql", "SELECT pg_sleep(0.3); INSERT INTO t VALUES (1)"),
+            ("3_two/migration.sql", "INSERT INTO t VALUES (2)"),
+        ]);
+        std::thread::scope(|scope| {
+            let theirs = scope.spawn(|| node::prisma("apply", &database, place.path(), ""));
+            let prisma_holds_its_lock = "SELECT count(*) > 0 FROM pg_locks \
+                 WHERE locktype = 'advisory' AND objid = 72707369 AND granted \
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+            wait_for("Prisma takes its lock", || {
+                (database.psql(prisma_holds_its_lock) == "t").then_some(())
+            });
+            let ours = migrate(place.path()).database(database.url()).run().code(0);
+            theirs.join().unwrap().unwrap();
+            ours.says("none pending (3 applied before)");
+        });
+        assert_eq!(database.psql("SELECT count(*), sum(a) FROM t"), "2|3");
+        let recorded = "SELECT count(*), count(DISTINCT migration_name) FROM _prisma_migrations";
+        assert_eq!(database.psql(recorded), "3|3");
+    }
+}
+
+/// A migration that takes as long as nobody opens the gate: the first replica is in the midst of it,
+/// the second one waits for the lock.
+struct Relay<'a> {
+    database: Database<'a>,
+    place: tempfile::TempDir,
+}
+
+impl<'a> Relay<'a> {
+    fn on(server: &'a Server) -> Relay<'a> {
+        let database = server.database();
+        database.psql("CREATE SCHEMA site; CREATE TABLE site.gate ()");
+        let sql = "CREATE TABLE half (); \
+                   SELECT pg_sleep(1000) WHERE to_regclass('site.gate') IS NOT NULL";
+        Relay { database, place: folder(&[("V1__slow.sql", sql)]) }
+    }
+
+    fn start(&self, url: &str) -> Running {
+        migrate(self.place.path()).database(url).start()
+    }
+
+    fn is_in_the_midst(&self) {
+        wait_for("the slow statement runs", || (self.sleepers() == "1").then_some(()));
+    }
+
+    fn sleepers(&self) -> String {
+        self.database.psql(
+            "SELECT count(*) FROM pg_stat_activity \
+             WHERE datname = current_database() AND wait_event = 'PgSleep'",
+        )
+    }
+
+    /// Whoever comes next does not sleep.
+    fn open_the_gate(&self) {
+        self.database.psql("DROP TABLE site.gate");
+    }
+}
+
+#[test]
+fn a_replica_that_is_killed_hands_over() {
+    let relay = Relay::on(Server::shared());
+    let first = relay.start(&relay.database.url());
+    relay.is_in_the_midst();
+    let mut second = relay.start(&relay.database.url());
+    second.wait_for("waiting for the migration lock, held by pid");
+    relay.open_the_gate();
+    let killed = Instant::now();
+    first.signal(Signal::SIGKILL);
+    first.end().code(137);
+    // The server looks for its client every second, in the midst of a statement as well.
+    let ended =
+        second.end().code(0).says("got the migration lock").says("migration 1 slow applied");
+    assert!(killed.elapsed() < Duration::from_secs(5), "{:?}\n{}", killed.elapsed(), ended.log);
+    assert_eq!(relay.database.psql(RECORDED), "1|1");
+}
+
+#[test]
+fn a_session_that_is_terminated_hands_over() {
+    let relay = Relay::on(Server::shared());
+    let first = relay.start(&relay.database.url());
+    relay.is_in_the_midst();
+    let mut second = relay.start(&relay.database.url());
+    second.wait_for("waiting for the migration lock, held by pid");
+    relay.open_the_gate();
+    let ended = Instant::now();
+    relay.database.psql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+         WHERE datname = current_database() AND wait_event = 'PgSleep'",
+    );
+    second.end().code(0).says("got the migration lock").says("migration 1 slow applied");
+    assert!(ended.elapsed() < Duration::from_secs(2), "{:?}", ended.elapsed());
+    first.end().code(75).says("migration 1 slow was interrupted, the connection was lost");
+    assert_eq!(relay.database.psql(RECORDED), "1|1");
+}
+
+#[test]
+fn a_network_that_is_cut_hands_over() {
+    let cable = Cable::new();
+    let mut server = Server::create(&["listen_addresses='*'"]);
+    server.move_into(&Cable::namespace(&cable.ends[0]));
+    server.hba("local all all trust\nhost all all all trust\n");
+    server.run();
+    let relay = Relay::on(&server);
+    let (near, far) = (relay.database.socket_url(), relay.database.url());
+    let far = migrate(relay.place.path()).database(far.replace("127.0.0.1", Cable::ADDRESSES[0]));
+    let first = cable.start_at_the_far_end(far);
+    relay.is_in_the_midst();
+    let mut second = relay.start(&near);
+    second.wait_for("waiting for the migration lock, held by pid");
+    relay.open_the_gate();
+    cable.cut();
+    wait_for("the server notices", || (relay.sleepers() == "0").then_some(()));
+    let noticed = Instant::now();
+    second.end().code(0).says("migration 1 slow applied");
+    assert!(noticed.elapsed() < Duration::from_secs(2), "{:?}", noticed.elapsed());
+    first.end().code(75).says("migration 1 slow was interrupted, the connection was lost");
+    assert_eq!(relay.database.psql(RECORDED), "1|1");
+}
+
+/// Two network namespaces, and a virtual cable from one to the other.
+struct Cable {
+    ends: [String; 2],
+}
+
+impl Cable {
+    const ADDRESSES: [&str; 2] = ["10.0.0.1", "10.0.0.2"];
+
+    fn new() -> Cable {
+        let cable =
+            Cable { ends: ["a", "b"].map(|end| format!("premain{}{end}", std::process::id())) };
+        let [near, far] = &cable.ends;
+        for end in &cable.ends {
+            ip(&["netns", "add", end]);
+        }
+        ip(&[
+            "-n", near, "link", "add", "cable", "type", "veth", "peer", "name", "cable", "netns",
+            far,
+        ]);
+        for (end, address) in cable.ends.iter().zip(Cable::ADDRESSES) {
+            ip(&["-n", end, "address", "add", &format!("{address}/24"), "dev", "cable"]);
+            ip(&["-n", end, "link", "set", "cable", "up"]);
+        }
+        cable
+    }
+
+    fn namespace(end: &str) -> PathBuf {
+        Path::new("/run/netns").join(end)
+    }
+
+    fn start_at_the_far_end(&self, premain: Premain) -> Running {
+        let namespace = File::open(Cable::namespace(&self.ends[1])).unwrap();
+        // A namespace is a thread's.
+        let enter = move || {
+            setns(&namespace, CloneFlags::CLONE_NEWNET).unwrap();
+            premain.start()
+        };
+        std::thread::spawn(enter).join().unwrap()
+    }
+
+    /// From now on no packet arrives, and nobody is told.
+    fn cut(&self) {
+        ip(&["-n", &self.ends[1], "address", "flush", "dev", "cable"]);
+    }
+}
+
+impl Drop for Cable {
+    fn drop(&mut self) {
+        for end in &self.ends {
+            let mut command = Command::new(program("ip", "iproute2"));
+            let _ = command.args(["netns", "delete", end]).status();
+        }
+    }
+}
+
+fn ip(arguments: &[&str]) {
+    let output = Command::new(program("ip", "iproute2")).args(arguments).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "ip {arguments:?}, which takes root: {error}");
+}
+
+#[test]
+fn the_server_is_told_to_look_for_its_client() {
+    let database = Server::shared().database();
+    let place = folder(&[(
+        "V1__seen.sql",
+        "CREATE TABLE seen AS SELECT name, setting FROM pg_settings \
+         WHERE name LIKE 'tcp\\_%' OR name LIKE 'client\\_connection%'",
+    )]);
+    migrate(place.path()).database(database.url()).run().code(0);
+    assert_eq!(
+        database.psql("SELECT name, setting FROM seen ORDER BY 1"),
+        "client_connection_check_interval|1000\ntcp_keepalives_count|3\n\
+         tcp_keepalives_idle|10\ntcp_keepalives_interval|5\ntcp_user_timeout|30000"
+    );
+}

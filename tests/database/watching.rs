@@ -1,0 +1,89 @@
+//! What is said of a migration while it runs.
+
+use crate::support::folder;
+use crate::support::postgres::{PASSWORD, Server};
+use crate::support::premain::migrate;
+
+/// Takes at least `rows` times two milliseconds to index.
+fn slow_to_index(rows: u32) -> String {
+    format!(
+        "CREATE TABLE big AS SELECT a FROM generate_series(1, {rows}) a; \
+         CREATE FUNCTION slow(a int) RETURNS int LANGUAGE plpgsql IMMUTABLE \
+         AS $$ BEGIN PERFORM pg_sleep(0.002); RETURN a; END $$"
+    )
+}
+
+#[test]
+fn who_is_in_the_way_is_told_while_it_waits_and_when_it_gives_up() {
+    let database = Server::shared().database();
+    database.psql("CREATE SCHEMA site; CREATE TABLE site.busy (a int)");
+    let place = folder(&[("V1__alter.sql", "ALTER TABLE site.busy ADD b int")]);
+    let _blocker = database.open(&format!(
+        "SET application_name = 'the report'; BEGIN; SELECT count(*) FROM site.busy;\n\
+         SELECT  1\nFROM site.busy WHERE '{PASSWORD}' = '';"
+    ));
+    let ended = migrate(place.path())
+        .words(["--ddl-retries", "1"])
+        .database(database.url())
+        .run()
+        .code(75)
+        .says("migration 1 alter runs for 2s, waiting (Lock: relation) behind pid ")
+        .says("(the report, postgres@local, idle in transaction, begun ")
+        .says(": SELECT 1 FROM site.busy WHERE …)");
+    // At growing intervals, however often it is tried.
+    assert!((2..=3).contains(&ended.lines_with("alter runs for")), "{}", ended.log);
+    let facts = "could not get its table locks behind pid ";
+    assert_eq!(ended.lines_with(facts), 1, "{}", ended.log);
+    ended
+        .says("could not get its table locks in 2 attempts behind pid ")
+        .says("end the long transaction that is in the way");
+}
+
+#[test]
+fn what_a_migration_waits_for_is_told() {
+    let database = Server::shared().database();
+    let place =
+        folder(&[("V1__sleep.sql", "SELECT pg_sleep(2.5)"), ("V2__t.sql", "CREATE TABLE t ()")]);
+    let ended = migrate(place.path()).database(database.url()).run().code(0);
+    let ended = ended.says("migration 1 sleep runs for 2s (Timeout: PgSleep)");
+    assert_eq!(ended.lines_with("runs for"), 1, "{}", ended.log);
+}
+
+#[test]
+fn an_index_tells_how_far_it_is() {
+    let database = Server::shared().database();
+    let index = "CREATE INDEX ON big (slow(a))";
+    let place = folder(&[("V1__big.sql", &slow_to_index(1500)), ("V2__index.sql", index)]);
+    let ended = migrate(place.path()).database(database.url()).run().code(0);
+    ended
+        .says("migration 2 index runs for 2s: index of big: ")
+        .says("% (building index: scanning table, ");
+}
+
+#[test]
+fn at_a_terminal_a_bar_grows_and_goes() {
+    let database = Server::shared().database();
+    let index = "CREATE INDEX ON big (slow(a))";
+    let place = folder(&[("V1__big.sql", &slow_to_index(2500)), ("V2__index.sql", index)]);
+    let running = migrate(place.path()).database(database.url()).env("TERM", "xterm");
+    let ended =
+        running.start_at_a_terminal().end().code(0).says("[=").says("% migration 2 index runs for");
+    let told = ended.log.lines().filter(|line| line.starts_with("premain: migration 2 index runs"));
+    assert_eq!(told.count(), 0, "a bar is enough: {}", ended.log);
+    let last = ended.log.lines().last().unwrap();
+    assert!(last.contains("migrations 2 applied"), "{}", ended.log);
+}
+
+#[test]
+fn a_role_with_a_single_connection_migrates_all_the_same() {
+    let server = Server::shared();
+    let database = server.database();
+    let role = format!("single_{}", database.name);
+    database.psql(&format!(
+        "CREATE ROLE {role} LOGIN CONNECTION LIMIT 1; GRANT CREATE ON SCHEMA public TO {role}"
+    ));
+    let place = folder(&[("V1__sleep.sql", "SELECT pg_sleep(2.5)")]);
+    let url = database.url().replace("postgres@", &format!("{role}@"));
+    let ended = migrate(place.path()).database(&url).run().code(0);
+    assert_eq!(ended.lines_with("migration 1 sleep runs for 2s"), 1, "{}", ended.log);
+}
