@@ -24,9 +24,26 @@ use crate::{config, sys};
 pub fn start(config: config::Log) {
     let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let colour = wanted && !config.json && std::io::stderr().is_terminal();
+    JSON.store(config.json, Ordering::Relaxed);
     // An error says that somebody has started before.
     let _ = tracing::subscriber::set_global_default(Logger { config, colour });
 }
+
+/// Writes a line that `speaker`, a hook, has printed, at every level: it is not ours to judge. In
+/// text it stays as it is, byte by byte.
+pub fn pass_on(speaker: &str, line: &[u8]) {
+    if JSON.load(Ordering::Relaxed) {
+        let message = String::from_utf8_lossy(line).into_owned();
+        let rest = format!(",\"hook\":{}", json_string(speaker));
+        let fields = Fields { json: true, message, rest };
+        write(json_line(Level::INFO, &fields, OffsetDateTime::now_utc()).as_bytes());
+    } else {
+        write(&[speaker.as_bytes(), b": ", line, b"\n"].concat());
+    }
+}
+
+/// The format, for lines that are not events.
+static JSON: AtomicBool = AtomicBool::new(false);
 
 /// From here on a line that cannot be written at once is dropped: an init has other things to do.
 pub fn never_wait() {

@@ -1,0 +1,186 @@
+//! One hook's process: started, listened to, waited for, stopped.
+
+use std::fs::File;
+use std::io;
+use std::time::Duration;
+
+use nix::sys::signal::{SigSet, Signal as Typed};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout, setpgid};
+use tokio::io::unix::AsyncFd;
+use tokio::net::unix::pipe::Receiver;
+
+use super::How;
+use crate::config::{Hook, Launch, Signal};
+use crate::launch::{self, Call};
+use crate::log;
+use crate::shutdown::Shutdown;
+use crate::sys::{self, Change, Inherited, Reaped, Recipient};
+
+/// How long a hook may take to end when it was told to; a supervisor's grace is longer.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What a pipe holds.
+const PIPE: usize = 64 * 1024;
+
+/// A line that is longer is passed on in parts.
+const LONGEST_LINE: usize = 16 * 1024;
+
+/// Why there is no process.
+pub enum Error {
+    /// The program cannot be executed.
+    Launch(launch::Error),
+    /// The operating system refused something else.
+    System(io::Error),
+}
+
+/// A hook that runs.
+pub struct Process {
+    pid: Pid,
+    label: String,
+    /// Says that a child has ended.
+    children: AsyncFd<SignalFd>,
+    output: Option<Receiver>,
+    /// The line that has begun.
+    line: Vec<u8>,
+}
+
+impl Process {
+    /// Starts it, as a group of its own, with the signals that the application will have.
+    pub fn start(hook: &Hook, launch: &Launch, inherited: &Inherited) -> Result<Process, Error> {
+        let system = |error: io::Error| Error::System(error);
+        let ended = SigSet::from(Typed::SIGCHLD);
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        let children = SignalFd::with_flags(&ended, flags).map_err(io::Error::from);
+        let children = children.and_then(sys::watch).map_err(system)?;
+        let (reader, writer) = io::pipe().map_err(system)?;
+        let nothing = File::open("/dev/null").map_err(system)?;
+        let call = Call::prepare(launch, &hook.words).map_err(Error::Launch)?;
+        let mut refused = None;
+        let pid = sys::fork_and_wait_for_exec(|| {
+            let placed = setpgid(Pid::from_raw(0), Pid::from_raw(0))
+                .and_then(|()| dup2_stdin(&nothing))
+                .and_then(|()| dup2_stdout(&writer))
+                .and_then(|()| dup2_stderr(&writer));
+            refused = Some(match placed {
+                Ok(()) => Error::Launch(inherited.restored(|| call.execute())),
+                Err(error) => Error::System(error.into()),
+            });
+            1
+        });
+        let pid = pid.map_err(|error| Error::System(error.into()))?;
+        if let Some(refused) = refused {
+            // It has ended already: nobody else is left to be told about it.
+            sys::reap(Some(pid));
+            return Err(refused);
+        }
+        let output = Receiver::from_owned_fd(reader.into()).map_err(system)?;
+        let label = hook.label().to_owned();
+        Ok(Process { pid, label, children, output: Some(output), line: Vec::new() })
+    }
+
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Passes on what it prints until it has ended; how it has, unless well.
+    pub async fn ended(&mut self) -> Result<(), How> {
+        let outcome = loop {
+            match sys::reap(Some(self.pid)) {
+                Reaped::Child(_, Change::Exited(0)) => break Ok(()),
+                Reaped::Child(_, Change::Exited(status)) => break Err(How::Status(status)),
+                Reaped::Child(_, Change::Killed(signal)) => break Err(How::Signal(signal)),
+                Reaped::Child(_, Change::Stopped) | Reaped::Nothing | Reaped::Childless => {}
+            }
+            tokio::select! {
+                () = readable(self.output.as_ref()) => {
+                    self.listen();
+                    tokio::task::yield_now().await;
+                }
+                () = child_ended(&self.children) => {}
+            }
+        };
+        self.listen();
+        if !self.line.is_empty() {
+            self.pass_on();
+        }
+        if self.output.is_some() {
+            tracing::warn!(
+                "{} left a process behind that shares its output, which nobody reads from here on: \
+                 give it a file of its own",
+                self.label
+            );
+        }
+        outcome
+    }
+
+    /// Passes on what is there to be read now: a pipe's worth and the end, not more, lest a signal
+    /// waits for somebody who never stops talking.
+    fn listen(&mut self) {
+        let mut part = [0; 4096];
+        for _ in 0..=PIPE / part.len() {
+            let Some(output) = &self.output else { return };
+            match output.try_read(&mut part) {
+                Ok(length) if length > 0 => {
+                    for &byte in &part[..length] {
+                        match byte {
+                            b'\n' => self.pass_on(),
+                            byte => self.line.push(byte),
+                        }
+                        if self.line.len() >= LONGEST_LINE {
+                            self.pass_on();
+                        }
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Ok(_) | Err(_) => self.output = None,
+            }
+        }
+    }
+
+    fn pass_on(&mut self) {
+        let line = self.line.strip_suffix(b"\r").unwrap_or(&self.line);
+        log::pass_on(&self.label, line);
+        self.line.clear();
+    }
+
+    /// Passes a signal on, and sees to it that the hook and whoever it has started end.
+    pub async fn stop(&mut self, signal: Signal, shutdown: &Shutdown) {
+        tracing::info!("forwarding {signal} to {} (pid {})", self.label, self.pid);
+        let group = Recipient::Group(self.pid);
+        let _ = sys::send(signal, group);
+        // Whoever is stopped can act on it only when he goes on.
+        let _ = sys::send(Signal::CONT, group);
+        let ended = tokio::select! {
+            biased;
+            // A second signal waits for nothing.
+            _ = shutdown.signal() => false,
+            ended = tokio::time::timeout(GRACE, self.ended()) => ended.is_ok(),
+        };
+        // Also what it has left behind: it does not become an application's.
+        let _ = sys::send(Signal::KILL, group);
+        if !ended {
+            tracing::warn!("{} did not end in time and is killed", self.label);
+            let _ = tokio::time::timeout(GRACE, self.ended()).await;
+        }
+    }
+}
+
+/// Completes when there is something to read; never where nothing will come anymore.
+async fn readable(output: Option<&Receiver>) {
+    match output {
+        Some(output) => drop(output.readable().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Completes when a child may have ended.
+async fn child_ended(children: &AsyncFd<SignalFd>) {
+    loop {
+        let Ok(mut ready) = children.readable().await else { return };
+        match children.get_ref().read_signal() {
+            Ok(Some(_)) => return,
+            Ok(None) | Err(_) => ready.clear_ready(),
+        }
+    }
+}
