@@ -388,6 +388,16 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_folder_of_hooks_is_nothing_to_boot_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let line = format!("--entrypoint-d {} true", folder.path().display());
+        assert!(!read(&line, &[]).unwrap().boots());
+        std::fs::copy("/bin/true", folder.path().join("1")).unwrap();
+        assert!(read(&line, &[]).unwrap().boots());
+        assert!(read(&line.replace("true", "").replace("--", "wait --"), &[]).is_ok());
+    }
+
+    #[test]
     fn an_empty_variable_is_unset() {
         let config = read("true", &[("PREMAIN_GRACE", ""), ("DATABASE_URL", "")]).unwrap();
         assert_eq!(config.init.grace, Some(Duration::from_secs(8)));

@@ -168,6 +168,12 @@ impl Hooks<'_> {
             ended = process.ended() => ended,
         };
         ended.map_err(failed)?;
+        if process.is_shared() {
+            tracing::warn!(
+                "{hook} left a process behind that shares its output, and nobody reads that from \
+                 here on: give it a file of its own, such as /proc/1/fd/2"
+            );
+        }
         tracing::info!("{about}{hook} done in {}", text::duration(began.elapsed()));
         Ok(())
     }

@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal as Typed};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout, setpgid};
+use nix::unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout, read, setpgid};
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe::Receiver;
 
@@ -104,14 +105,12 @@ impl Process {
         if !self.line.is_empty() {
             self.pass_on();
         }
-        if self.output.is_some() {
-            tracing::warn!(
-                "{} left a process behind that shares its output, which nobody reads from here on: \
-                 give it a file of its own",
-                self.label
-            );
-        }
         outcome
+    }
+
+    /// Whether somebody else may still print what nobody reads.
+    pub fn is_shared(&self) -> bool {
+        self.output.is_some()
     }
 
     /// Passes on what is there to be read now: a pipe's worth and the end, not more, lest a signal
@@ -120,7 +119,13 @@ impl Process {
         let mut part = [0; 4096];
         for _ in 0..=PIPE / part.len() {
             let Some(output) = &self.output else { return };
-            match output.try_read(&mut part) {
+            // The runtime asks the kernel only where it has heard of something to read, which may
+            // be after the hook has ended; and it listens again only where it was told no.
+            let read = match read(output, &mut part) {
+                Err(Errno::EAGAIN) => output.try_read(&mut part),
+                read => read.map_err(io::Error::from),
+            };
+            match read {
                 Ok(length) if length > 0 => {
                     for &byte in &part[..length] {
                         match byte {

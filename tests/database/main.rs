@@ -15,6 +15,8 @@ mod adopting;
 mod config;
 mod drizzle;
 mod drizzle1;
+mod health;
+mod hooks;
 mod logs;
 mod migrating;
 mod prisma;
