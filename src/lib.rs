@@ -5,9 +5,9 @@
 //! │  blocks signals first, reads its configuration, forks once,
 //! │  then only: forward · reap · grace · exit
 //! ▼
-//! child: boot ── wait ─ lock ─ migrate ─ launch ──exec──► the application
-//!            │      │      │       │
-//! SIGTERM ───┴──────┴──────┴───────┴──► 128+15   (cancel, roll back, release, leave)
+//! child: boot ── wait ─ lock ─ migrate ─ hooks ─ launch ──exec──► the application
+//!            │      │      │       │        │
+//! SIGTERM ───┴──────┴──────┴───────┴────────┴──► 128+15   (cancel, roll back, release, leave)
 //! ```
 //!
 //! The init forks before anything is waited for, and its child *becomes* the application: one signal

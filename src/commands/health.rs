@@ -177,6 +177,11 @@ fn processes() -> io::Result<Vec<Process>> {
         processes
             .extend(fs::read(entry.path().join("stat")).ok().as_deref().and_then(Process::parse));
     }
+    if processes.iter().all(|process| process.pid != 1) {
+        return Err(io::Error::other(
+            "PID 1 is not to be seen, since /proc is mounted with hidepid; ask as premain's user",
+        ));
+    }
     Ok(processes)
 }
 

@@ -175,9 +175,13 @@ impl Reader<'_> {
         }
     }
 
-    /// A command may hold a password: a complaint never shows it.
+    /// A command may hold a password: a complaint never shows it. A variable may have several lines.
     fn hook(&mut self, option: &str, raw: Option<&str>) -> Option<Hook> {
-        let text = raw?.lines().last()?.trim();
+        let text = match self.line.options.contains_key(option) {
+            true => raw?.lines().last()?,
+            false => raw?,
+        };
+        let text = text.trim();
         let hook = Hook::parse(option, text);
         hook.map_err(|what| self.problems.push(Problem { name: self.name(option), what })).ok()
     }

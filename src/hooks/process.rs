@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal as Typed};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout, read, setpgid};
+use nix::unistd::{self, Pid, dup2_stderr, dup2_stdin, dup2_stdout, setpgid};
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe::Receiver;
 
@@ -21,8 +21,9 @@ use crate::sys::{self, Change, Inherited, Reaped, Recipient};
 /// How long a hook may take to end when it was told to; a supervisor's grace is longer.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// What a pipe holds.
+/// What a pipe holds, and what is read of it at once.
 const PIPE: usize = 64 * 1024;
+const PART: usize = 4096;
 
 /// A line that is longer is passed on in parts.
 const LONGEST_LINE: usize = 16 * 1024;
@@ -42,8 +43,10 @@ pub struct Process {
     /// Says that a child has ended.
     children: AsyncFd<SignalFd>,
     output: Option<Receiver>,
-    /// The line that has begun.
-    line: Vec<u8>,
+    /// What was read and not passed on yet.
+    text: Vec<u8>,
+    /// There was no room for the last line: the next one does not wait for room.
+    hurried: bool,
 }
 
 impl Process {
@@ -77,7 +80,8 @@ impl Process {
         }
         let output = Receiver::from_owned_fd(reader.into()).map_err(system)?;
         let label = hook.label().to_owned();
-        Ok(Process { pid, label, children, output: Some(output), line: Vec::new() })
+        let output = Some(output);
+        Ok(Process { pid, label, children, output, text: Vec::new(), hurried: false })
     }
 
     pub fn pid(&self) -> Pid {
@@ -87,6 +91,7 @@ impl Process {
     /// Passes on what it prints until it has ended; how it has, unless well.
     pub async fn ended(&mut self) -> Result<(), How> {
         let outcome = loop {
+            self.pass_on_lines().await;
             match sys::reap(Some(self.pid)) {
                 Reaped::Child(_, Change::Exited(0)) => break Ok(()),
                 Reaped::Child(_, Change::Exited(status)) => break Err(How::Status(status)),
@@ -94,16 +99,20 @@ impl Process {
                 Reaped::Child(_, Change::Stopped) | Reaped::Nothing | Reaped::Childless => {}
             }
             tokio::select! {
-                () = readable(self.output.as_ref()) => {
-                    self.listen();
-                    tokio::task::yield_now().await;
-                }
+                () = readable(self.output.as_ref()) => drop(self.read()),
                 () = child_ended(&self.children) => {}
             }
         };
-        self.listen();
-        if !self.line.is_empty() {
-            self.pass_on();
+        // What a pipe holds, and its end; not more, lest somebody it left behind keeps us.
+        for _ in 0..=PIPE / PART {
+            if !self.read() {
+                break;
+            }
+            self.pass_on_lines().await;
+        }
+        if !self.text.is_empty() {
+            let rest = std::mem::take(&mut self.text);
+            self.pass_on(&rest);
         }
         outcome
     }
@@ -113,40 +122,43 @@ impl Process {
         self.output.is_some()
     }
 
-    /// Passes on what is there to be read now: a pipe's worth and the end, not more, lest a signal
-    /// waits for somebody who never stops talking.
-    fn listen(&mut self) {
-        let mut part = [0; 4096];
-        for _ in 0..=PIPE / part.len() {
-            let Some(output) = &self.output else { return };
-            // The runtime asks the kernel only where it has heard of something to read, which may
-            // be after the hook has ended; and it listens again only where it was told no.
-            let read = match read(output, &mut part) {
-                Err(Errno::EAGAIN) => output.try_read(&mut part),
-                read => read.map_err(io::Error::from),
+    /// Reads what is there now; whether there was something.
+    fn read(&mut self) -> bool {
+        let Some(output) = &self.output else { return false };
+        let mut part = [0; PART];
+        // The runtime asks the kernel only where it has heard of something to read, which may be
+        // after the hook has ended; and it listens again only where it was told no.
+        let read = match unistd::read(output, &mut part) {
+            Err(Errno::EAGAIN) => output.try_read(&mut part),
+            read => read.map_err(io::Error::from),
+        };
+        match read {
+            Ok(length) if length > 0 => self.text.extend_from_slice(&part[..length]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+            Ok(_) | Err(_) => self.output = None,
+        }
+        self.output.is_some()
+    }
+
+    /// Passes on every line that is whole, or too long. Between two of them a signal may come.
+    async fn pass_on_lines(&mut self) {
+        loop {
+            let end = self.text.iter().position(|&byte| byte == b'\n');
+            let (length, skip) = match end {
+                Some(end) if end <= LONGEST_LINE => (end, 1),
+                _ if self.text.len() >= LONGEST_LINE => (LONGEST_LINE, 0),
+                _ => return,
             };
-            match read {
-                Ok(length) if length > 0 => {
-                    for &byte in &part[..length] {
-                        match byte {
-                            b'\n' => self.pass_on(),
-                            byte => self.line.push(byte),
-                        }
-                        if self.line.len() >= LONGEST_LINE {
-                            self.pass_on();
-                        }
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Ok(_) | Err(_) => self.output = None,
-            }
+            let mut line: Vec<u8> = self.text.drain(..length + skip).collect();
+            line.truncate(length);
+            self.pass_on(&line);
+            tokio::task::yield_now().await;
         }
     }
 
-    fn pass_on(&mut self) {
-        let line = self.line.strip_suffix(b"\r").unwrap_or(&self.line);
-        log::pass_on(&self.label, line);
-        self.line.clear();
+    fn pass_on(&mut self, line: &[u8]) {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        self.hurried = !log::pass_on(&self.label, line, self.hurried);
     }
 
     /// Passes a signal on, and sees to it that the hook and whoever it has started end.

@@ -230,17 +230,19 @@ fn any_user_may_ask() {
     std::fs::copy(PREMAIN, &copy).unwrap();
     std::fs::set_permissions(place.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))
         .unwrap();
-    let mut command = container.inside();
-    let output = command
-        .args([
-            program("setpriv", "util-linux").as_os_str(),
-            "--reuid=65534".as_ref(),
-            "--regid=65534".as_ref(),
-        ])
-        .args(["--clear-groups".as_ref(), copy.as_os_str(), "health".as_ref()])
-        .output()
-        .unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "running\n");
+    let ask = || {
+        let mut command = container.inside();
+        let words = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+        command.arg(program("setpriv", "util-linux")).args(words).arg(&copy).arg("health");
+        // For an application of another user, which this one could not start.
+        command.env("PREMAIN_USER", "1:1").output().unwrap()
+    };
+    assert_eq!(String::from_utf8_lossy(&ask().stdout), "running\n");
+    let hide = ["mount", "-o", "remount,hidepid=invisible", "/proc"];
+    assert!(container.inside().args(hide).status().unwrap().success());
+    let blind = ask();
+    assert_eq!(blind.status.code(), Some(71));
+    assert!(String::from_utf8_lossy(&blind.stderr).contains("hidepid"), "{blind:?}");
 }
 
 #[test]

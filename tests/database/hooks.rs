@@ -173,6 +173,12 @@ fn a_hook_takes_no_shell() {
             .run();
         ended.code(0).says("after-migrate: $HOME | * a  b\n");
     }
+    let lines = "[\"echo\",\n  \"two\",\n  \"lines\"]\n";
+    let ended = migrate(folder(&FILES).path())
+        .env("PREMAIN_AFTER_MIGRATE", lines)
+        .database(database.url())
+        .run();
+    ended.code(0).says("after-migrate: two lines\n");
     for (hook, why) in [
         ("pg_dump app_secret | gzip", "has a '|' that takes a shell"),
         ("pg_dump 'app_secret", "ends within a quote"),

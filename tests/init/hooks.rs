@@ -109,3 +109,21 @@ fn every_image_may_have_a_docker_entrypoint_d() {
     assert_eq!(end.code, Some(0), "{end:?}");
     assert_eq!(end.stderr, "10-a.sh: a\n20-b.sh: b\n");
 }
+
+#[test]
+fn a_log_that_nobody_reads_does_not_keep_a_talking_hook_from_its_end() {
+    let folder = scripts(&[("1.sh", "exec yes")]);
+    for place in Place::BOTH {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let run = with(folder.path(), &[], place, &["report"])
+            .with(|command| {
+                command.stderr(writer);
+            })
+            .start();
+        let boot = run.children()[0];
+        wait_for("the hook", || (!children_of(boot).is_empty()).then_some(()));
+        run.signal(libc::SIGTERM);
+        assert_eq!(run.end().code, Some(143));
+        drop(reader);
+    }
+}
