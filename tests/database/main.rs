@@ -25,6 +25,7 @@ mod shutdown;
 mod sql;
 mod standby;
 mod status;
+mod stopping_hooks;
 mod targets;
 mod tls;
 mod waiting;

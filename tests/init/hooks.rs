@@ -94,18 +94,21 @@ fn what_hooks_leave_behind_is_reaped() {
 #[test]
 fn every_image_may_have_a_docker_entrypoint_d() {
     const FOLDER: &str = "/docker-entrypoint.d";
+    struct Mountpoint(bool);
+    impl Drop for Mountpoint {
+        fn drop(&mut self) {
+            let _ = self.0.then(|| fs::remove_dir(FOLDER));
+        }
+    }
+    // Empty, it means nothing to anybody.
+    let _own = Mountpoint(fs::create_dir(FOLDER).is_ok());
     let folder = scripts(&[("20-b.sh", "echo b"), ("10-a.sh", "echo a")]);
-    // A place to mount at; empty, it means nothing to anybody.
-    let own = fs::create_dir(FOLDER).is_ok();
     let source = folder.path().to_owned();
     let end = Setup::probe(Place::Pid1, &[], &["report"])
         .before_exec(move || {
             Ok(mount(Some(&source), FOLDER, None::<&str>, MsFlags::MS_BIND, None::<&str>)?)
         })
         .end();
-    if own {
-        let _ = fs::remove_dir(FOLDER);
-    }
     assert_eq!(end.code, Some(0), "{end:?}");
     assert_eq!(end.stderr, "10-a.sh: a\n20-b.sh: b\n");
 }
