@@ -12,13 +12,17 @@ mod variables;
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::config::{self, Config, Hook, Launch, Signal};
 use crate::shutdown::Shutdown;
 use crate::sys::Inherited;
 use crate::{launch, text};
 use process::Process;
+
+/// When to say that a hook still runs: the pauses double from the first to the last.
+const FIRST_SILENCE: Duration = Duration::from_secs(2);
+const LAST_SILENCE: Duration = Duration::from_mins(1);
 
 /// Why there is no going on.
 #[derive(Debug)]
@@ -159,13 +163,21 @@ impl Hooks<'_> {
             Err(process::Error::System(error)) => return Err(Error::System(error)),
         };
         tracing::info!("{about}running {hook} (pid {})", process.pid());
-        let ended = tokio::select! {
-            biased;
-            signal = self.shutdown.signal() => {
-                process.stop(signal, self.shutdown).await;
-                return Err(Error::Stopped(signal));
+        let mut silence = FIRST_SILENCE;
+        let ended = loop {
+            tokio::select! {
+                biased;
+                signal = self.shutdown.signal() => {
+                    process.stop(signal, self.shutdown).await;
+                    return Err(Error::Stopped(signal));
+                }
+                ended = process.ended() => break ended,
+                () = tokio::time::sleep(silence) => {
+                    let elapsed = text::duration(began.elapsed());
+                    tracing::info!("{about}{hook} still runs after {elapsed}");
+                    silence = (silence * 2).min(LAST_SILENCE);
+                }
             }
-            ended = process.ended() => ended,
         };
         ended.map_err(failed)?;
         if process.is_shared() {

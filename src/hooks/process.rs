@@ -47,6 +47,8 @@ pub struct Process {
     text: Vec<u8>,
     /// There was no room for the last line: the next one does not wait for room.
     hurried: bool,
+    /// How it has ended, if it has.
+    end: Option<Change>,
 }
 
 impl Process {
@@ -81,28 +83,29 @@ impl Process {
         let output = Receiver::from_owned_fd(reader.into()).map_err(system)?;
         let label = hook.label().to_owned();
         let output = Some(output);
-        Ok(Process { pid, label, children, output, text: Vec::new(), hurried: false })
+        Ok(Process { pid, label, children, output, text: Vec::new(), hurried: false, end: None })
     }
 
     pub fn pid(&self) -> Pid {
         self.pid
     }
 
-    /// Passes on what it prints until it has ended; how it has, unless well.
+    /// Passes on what it prints until it has ended; how it has, unless well. Whoever stops listening
+    /// may begin again.
     pub async fn ended(&mut self) -> Result<(), How> {
-        let outcome = loop {
+        while self.end.is_none() {
             self.pass_on_lines().await;
-            match sys::reap(Some(self.pid)) {
-                Reaped::Child(_, Change::Exited(0)) => break Ok(()),
-                Reaped::Child(_, Change::Exited(status)) => break Err(How::Status(status)),
-                Reaped::Child(_, Change::Killed(signal)) => break Err(How::Signal(signal)),
-                Reaped::Child(_, Change::Stopped) | Reaped::Nothing | Reaped::Childless => {}
+            self.end = match sys::reap(Some(self.pid)) {
+                Reaped::Child(_, end @ (Change::Exited(_) | Change::Killed(_))) => Some(end),
+                Reaped::Child(_, Change::Stopped) | Reaped::Nothing | Reaped::Childless => None,
+            };
+            if self.end.is_none() {
+                tokio::select! {
+                    () = readable(self.output.as_ref()) => drop(self.read()),
+                    () = child_ended(&self.children) => {}
+                }
             }
-            tokio::select! {
-                () = readable(self.output.as_ref()) => drop(self.read()),
-                () = child_ended(&self.children) => {}
-            }
-        };
+        }
         // What a pipe holds, and its end; not more, lest somebody it left behind keeps us.
         for _ in 0..=PIPE / PART {
             if !self.read() {
@@ -114,7 +117,11 @@ impl Process {
             let rest = std::mem::take(&mut self.text);
             self.pass_on(&rest);
         }
-        outcome
+        match self.end {
+            Some(Change::Exited(status)) if status != 0 => Err(How::Status(status)),
+            Some(Change::Killed(signal)) => Err(How::Signal(signal)),
+            _ => Ok(()),
+        }
     }
 
     /// Whether somebody else may still print what nobody reads.

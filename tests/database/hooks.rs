@@ -399,6 +399,21 @@ fn the_lock_is_kept_although_the_server_ends_idle_sessions() {
 }
 
 #[test]
+fn a_long_hook_is_mentioned_now_and_then() {
+    let database = Server::shared().database();
+    let place = folder(&FILES);
+    let notes = tempfile::tempdir().unwrap();
+    let pipe = notes.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    // It reads until the test writes.
+    let hook = format!("cat {}", pipe.display());
+    let mut running = start(&place, &database, &["--before-migrate", &hook]).start();
+    running.wait_for("migrations: --before-migrate (cat) still runs after 2s");
+    fs::write(&pipe, "enough\n").unwrap();
+    running.end().code(0).says("before-migrate: enough\n").says("migrations 2 applied");
+}
+
+#[test]
 fn of_a_hook_no_argument_is_logged() {
     let container = folder(&FILES);
     let database = Server::shared().database();
