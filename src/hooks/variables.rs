@@ -27,7 +27,7 @@ pub fn of(database: &Database) -> Vec<(&'static str, Option<String>)> {
         ("PGDATABASE", Some(database.name.clone())),
         ("PGSERVICE", None),
         ("PGOPTIONS", database.session_options()),
-        ("PGSSLMODE", Some(mode(tls.mode).to_owned())),
+        ("PGSSLMODE", mode(tls.mode)),
         (
             "PGSSLROOTCERT",
             match &tls.root {
@@ -39,37 +39,43 @@ pub fn of(database: &Database) -> Vec<(&'static str, Option<String>)> {
         ("PGSSLCERT", certificate),
         ("PGSSLKEY", key),
         ("PGSSLNEGOTIATION", tls.direct.then(|| "direct".to_owned())),
-        ("PGCHANNELBINDING", Some(channel_binding(tls.channel_binding).to_owned())),
-        ("PGTARGETSESSIONATTRS", Some(target(database.session).to_owned())),
+        ("PGCHANNELBINDING", channel_binding(tls.channel_binding)),
+        ("PGTARGETSESSIONATTRS", target(database.session)),
     ]
 }
 
-fn mode(mode: SslMode) -> &'static str {
-    match mode {
+// What is libpq's own default is left unset: drivers that read these variables, too, know fewer values
+// than libpq. node-postgres takes `prefer` for `require`, and Postgres.js ends at `any`.
+
+fn mode(mode: SslMode) -> Option<String> {
+    let mode = match mode {
+        SslMode::Prefer => return None,
         SslMode::Disable => "disable",
-        SslMode::Prefer => "prefer",
         // libpq verifies nothing with it, unless there is a root certificate.
         SslMode::Require | SslMode::NoVerify => "require",
         SslMode::VerifyCa => "verify-ca",
         SslMode::VerifyFull => "verify-full",
-    }
+    };
+    Some(mode.to_owned())
 }
 
-fn channel_binding(binding: ChannelBinding) -> &'static str {
-    match binding {
+fn channel_binding(binding: ChannelBinding) -> Option<String> {
+    let binding = match binding {
+        ChannelBinding::Prefer => return None,
         ChannelBinding::Disable => "disable",
-        ChannelBinding::Prefer => "prefer",
         ChannelBinding::Require => "require",
-    }
+    };
+    Some(binding.to_owned())
 }
 
-fn target(session: SessionTarget) -> &'static str {
-    match session {
-        SessionTarget::Any => "any",
+fn target(session: SessionTarget) -> Option<String> {
+    let target = match session {
+        SessionTarget::Any => return None,
         SessionTarget::ReadWrite => "read-write",
         SessionTarget::ReadOnly => "read-only",
         SessionTarget::Primary => "primary",
         SessionTarget::Standby => "standby",
         SessionTarget::PreferStandby => "prefer-standby",
-    }
+    };
+    Some(target.to_owned())
 }

@@ -331,6 +331,22 @@ fn hooks_have_the_applications_environment_and_the_database_for_libpq() {
 }
 
 #[test]
+fn a_hook_in_node_postgres_reaches_a_server_without_tls() {
+    let database = Server::shared().database();
+    let place = folder(&FILES);
+    let seed = "node --input-type=module -e 'import pg from \"pg\"; \
+                const client = new pg.Client(process.env.DATABASE_URL); await client.connect(); \
+                await client.query(\"CREATE TABLE seeded ()\"); await client.end();'";
+    premain(["migrate", "--after-migrate", seed, "--migrations"])
+        .with(place.path())
+        .within(&Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/node"))
+        .database(database.url())
+        .run()
+        .code(0);
+    assert!(database.has_table("seeded"));
+}
+
+#[test]
 fn what_hooks_print_is_passed_on_line_by_line_at_every_level() {
     let container = executables(&[(
         "1.sh",
