@@ -5,7 +5,7 @@ use std::io;
 
 use crate::config::{Problems, Signal};
 use crate::exit::Exit;
-use crate::{migrate, wait};
+use crate::{hooks, migrate, wait};
 
 /// Why premain stopped before the application ran.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub enum Error {
     Wait(wait::Error),
     /// Migrating stopped.
     Migrate(migrate::Error),
+    /// A hook stopped the start.
+    Hook(hooks::Error),
     /// A signal came first.
     Stopped {
         /// Which.
@@ -45,7 +47,11 @@ impl Error {
             Error::Usage(_) => Exit::Usage,
             Error::Wait(error) => error.exit(),
             Error::Migrate(error) => error.exit(),
-            Error::Stopped { signal, .. } => Exit::Stopped(signal.number()),
+            Error::Hook(hooks::Error::Failed { .. }) => Exit::Hook,
+            Error::Hook(hooks::Error::System(_)) => Exit::System,
+            Error::Hook(hooks::Error::Stopped(signal)) | Error::Stopped { signal, .. } => {
+                Exit::Stopped(signal.number())
+            }
             Error::System { .. } => Exit::System,
         }
     }
@@ -64,6 +70,7 @@ impl fmt::Display for Error {
             Error::Usage(why) => f.write_str(why),
             Error::Wait(error) => error.fmt(f),
             Error::Migrate(error) => error.fmt(f),
+            Error::Hook(error) => error.fmt(f),
             Error::Stopped { signal, during } => {
                 write!(f, "stopped by {signal} while {during}; the application was not started")
             }
@@ -81,5 +88,14 @@ impl From<wait::Error> for Error {
 impl From<migrate::Error> for Error {
     fn from(error: migrate::Error) -> Self {
         Error::Migrate(error)
+    }
+}
+
+impl From<hooks::Error> for Error {
+    fn from(error: hooks::Error) -> Self {
+        match error {
+            hooks::Error::Stopped(signal) => Error::Stopped { signal, during: "running a hook" },
+            error => Error::Hook(error),
+        }
     }
 }

@@ -12,6 +12,12 @@ pub enum Exit {
     Pending,
     /// 2: `status --exit-code`: a migration failed halfway.
     Halfway,
+    /// 1: `health`: the application runs, and it or its database does not answer.
+    Unhealthy,
+    /// 3: `health`: the application has not started yet.
+    Booting,
+    /// 4: `health`: migrations are being applied.
+    Migrating,
     /// 64: wrong usage: an unknown option, a malformed value, no command.
     Usage,
     /// 65: bad migrations: a malformed folder, drift, one that failed halfway.
@@ -24,6 +30,8 @@ pub enum Exit {
     Bug,
     /// 71: the operating system refused something.
     System,
+    /// 74: a hook failed.
+    Hook,
     /// 75: the lock was not free in time, DDL stayed blocked, or the connection was lost.
     TryAgain,
     /// 76: the server rejected a migration.
@@ -47,14 +55,17 @@ impl Exit {
     pub fn code(self) -> u8 {
         match self {
             Exit::Success => 0,
-            Exit::Pending => 1,
+            Exit::Pending | Exit::Unhealthy => 1,
             Exit::Halfway => 2,
+            Exit::Booting => 3,
+            Exit::Migrating => 4,
             Exit::Usage => 64,
             Exit::Migrations => 65,
             Exit::Unreadable => 66,
             Exit::NotReady => 69,
             Exit::Bug => 70,
             Exit::System => 71,
+            Exit::Hook => 74,
             Exit::TryAgain => 75,
             Exit::Rejected => 76,
             Exit::Refused => 77,

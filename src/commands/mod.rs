@@ -2,6 +2,7 @@
 
 mod baseline;
 mod completions;
+mod health;
 mod migrate;
 mod new;
 mod plan;
@@ -19,7 +20,7 @@ use crate::boot;
 use crate::config::{Command, Config, cli};
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::shutdown::Shutdown;
+use crate::hooks::Hooks;
 use crate::sys::Inherited;
 
 /// What the commands say that look for migrations and find none.
@@ -32,33 +33,32 @@ pub fn run(config: &Config, inherited: &Inherited) -> Exit {
         Command::Help => return print(&cli::help()),
         Command::Version => return print(concat!("premain ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Completions(shell) => return print(&completions::script(*shell)),
+        Command::Health => health::run(config, inherited),
         Command::New(title) => new::run(config, title),
         Command::Validate => validate::run(config),
         session => boot::in_runtime(inherited, async |shutdown| {
-            with_database(config, session, shutdown).await
+            with_database(&Hooks { config, inherited, shutdown }, session).await
         }),
     };
     outcome.unwrap_or_else(|error| boot::report(&error))
 }
 
-async fn with_database(
-    config: &Config,
-    command: &Command,
-    shutdown: &Shutdown,
-) -> Result<Exit, Error> {
+async fn with_database(hooks: &Hooks<'_>, command: &Command) -> Result<Exit, Error> {
+    let Hooks { config, shutdown, .. } = hooks;
     match command {
-        Command::Wait => wait::run(config, shutdown).await,
-        Command::Migrate => migrate::run(config, shutdown).await,
+        Command::Wait => wait::run(hooks).await,
+        Command::Migrate => migrate::run(hooks).await,
         Command::Status => status::run(config, shutdown).await,
         Command::Plan => plan::run(config, shutdown).await,
         Command::Baseline(until) => baseline::run(config, until.as_deref(), shutdown).await,
         Command::Resolve(resolution) => resolve::run(config, resolution, shutdown).await,
         Command::Rollback { to, yes } => rollback::run(config, to.as_deref(), *yes, shutdown).await,
-        Command::Reset { yes } => reset::run(config, *yes, shutdown).await,
+        Command::Reset { yes } => reset::run(hooks, *yes).await,
         // These need no session, and were done before.
         Command::Run(_)
         | Command::New(_)
         | Command::Validate
+        | Command::Health
         | Command::Completions(_)
         | Command::Help
         | Command::Version => Ok(Exit::Bug),

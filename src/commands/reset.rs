@@ -5,17 +5,18 @@ use std::net::IpAddr;
 
 use super::question;
 use crate::boot::{self, Goal};
-use crate::config::{Config, Database, Host};
+use crate::config::{Database, Host};
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::hooks::Hooks;
 use crate::migrate::{self, Source, empty};
-use crate::shutdown::Shutdown;
 use crate::text;
 
 /// The variables in which people say where they are.
 const VARIABLES: [&str; 4] = ["NODE_ENV", "APP_ENV", "RAILS_ENV", "PREMAIN_ENV"];
 
-pub(super) async fn run(config: &Config, yes: bool, shutdown: &Shutdown) -> Result<Exit, Error> {
+pub(super) async fn run(hooks: &Hooks<'_>, yes: bool) -> Result<Exit, Error> {
+    let Hooks { config, shutdown, .. } = hooks;
     let database = config.database.as_ref().ok_or(Error::NoDatabase("reset"))?;
     if let Some(why) = refusal(database, |name: &str| std::env::var(name).ok()) {
         return Err(Error::Usage(format!(
@@ -53,7 +54,7 @@ pub(super) async fn run(config: &Config, yes: bool, shutdown: &Shutdown) -> Resu
         text::count(report.objects, "object"),
         text::count(report.sessions, "other session")
     );
-    let story = boot::prepare(config, Goal::Migrated, shutdown).await?;
+    let story = boot::prepare(hooks, Goal::Migrated).await?;
     tracing::info!("{story}");
     Ok(Exit::Success)
 }

@@ -17,6 +17,8 @@ pub enum Command {
     Migrate,
     /// Tell what is applied, pending, edited and missing.
     Status,
+    /// Tell whether the application is up.
+    Health,
     /// Show the SQL that would run.
     Plan,
     /// Look for mistakes in the migrations, without a database.
@@ -129,6 +131,13 @@ pub const COMMANDS: &[CommandInfo] = &[
         help: "what is applied, pending, edited, missing, ahead, failed",
         options: &[],
         build: |_| Ok(Command::Status),
+    },
+    CommandInfo {
+        name: "health",
+        usage: "[--http URL] [--tcp HOST:PORT]",
+        help: "for HEALTHCHECK and probes: the phase, and whether the application or its database answers",
+        options: &[],
+        build: |_| Ok(Command::Health),
     },
     CommandInfo {
         name: "plan",

@@ -24,14 +24,16 @@ pub enum Section {
     Migrating,
     /// The application and its init.
     Init,
+    /// `premain health`.
+    Health,
     /// What premain prints.
     Output,
 }
 
 impl Section {
     /// Every section, in the order of the help text.
-    pub const ALL: [Section; 4] =
-        [Section::Waiting, Section::Migrating, Section::Init, Section::Output];
+    pub const ALL: [Section; 5] =
+        [Section::Waiting, Section::Migrating, Section::Init, Section::Health, Section::Output];
 
     /// The heading.
     pub fn title(self) -> &'static str {
@@ -39,6 +41,7 @@ impl Section {
             Section::Waiting => "Waiting",
             Section::Migrating => "Migrating",
             Section::Init => "The application and its init",
+            Section::Health => "premain health",
             Section::Output => "Output",
         }
     }
@@ -108,6 +111,12 @@ options! {
             "What to do about applied migrations that are newer than every file: an older image was started. Default warn.";
         on_out_of_order "on-out-of-order" = "fail|warn|ignore":
             "What to do about a pending migration that is older than an applied one: stop, apply it and say so, apply it. Default as the native tool: fail in refinery's folders, never applied in Drizzle's before 1.0, else warn.";
+        generate "generate" = "CMD":
+            "Run this before the migrations folder is read. Example: npx drizzle-kit generate.";
+        before_migrate "before-migrate" = "CMD":
+            "Run this before the first pending migration, holding the lock, and only when something is pending: backups.";
+        after_migrate "after-migrate" = "CMD":
+            "Run this once nothing is pending any more, holding the lock, at every start: an idempotent seed.";
     }
     Init {
         exec "exec":
@@ -128,6 +137,18 @@ options! {
             "Run the application as this user; migrations run before the change.";
         drop_env "drop-env" = "NAME":
             "Keep this variable from the application, any number.";
+        entrypoint_d "entrypoint-d" = "FOLDER":
+            "Run the executables of this folder, in the order of their names, before the application; none = none. Default /docker-entrypoint.d, if it is there.";
+    }
+    Health {
+        http "http" = "URL":
+            "Ask this page, which must answer 2xx or 3xx, instead of the database.";
+        tcp "tcp" = "HOST:PORT":
+            "Ask this port, which must accept a connection, instead of the database.";
+        health_timeout "health-timeout" = "DURATION":
+            "How long an answer may take. Default 3s.";
+        boot_ok "boot-ok":
+            "An application that has not started yet is healthy, too: for liveness probes, which must not kill a long migration.";
     }
     Output {
         log "log" = "LEVEL":
@@ -135,7 +156,7 @@ options! {
         log_format "log-format" = "text|json":
             "How a log line looks. Default text.";
         output "output" = "table|json":
-            "How 'premain status' and 'premain plan' print. Default table.";
+            "How 'premain status', 'premain plan' and 'premain health' print. Default table.";
         exit_code "exit-code":
             "'premain status' ends with 1 when something is pending, 2 when a migration failed halfway, 65 on drift.";
     }

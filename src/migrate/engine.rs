@@ -40,13 +40,17 @@ pub struct Report {
 /// With nothing pending this is one round trip: no lock, no DDL, and a role that may only read the
 /// history table will do. With n pending it is n + 4 at most.
 ///
+/// `before` runs once this process is the one that applies: it holds the lock, and so many are
+/// pending.
+///
 /// # Errors
-/// [`Error`]; a migration that failed has left nothing behind.
-pub async fn run(
+/// [`Error`]; a migration that failed has left nothing behind. Or that of `before`.
+pub async fn run<E: From<Error>>(
     session: &Session,
     source: &Source,
     config: &config::Migrate,
-) -> Result<Outcome, Error> {
+    before: impl AsyncFnOnce(usize) -> Result<(), E>,
+) -> Result<Outcome, E> {
     let mut ledger = ledger::of(source.format, config);
     tracing::info!("migrations: {source}, history table {}", ledger.table());
 
@@ -83,18 +87,29 @@ pub async fn run(
         }
     };
     let plan = judge(source, &recorded, ledger.as_ref(), config, Say::OnlyErrors)?;
-    if !plan.pending.is_empty() && !ledger.upgrade().is_empty() {
-        let what = format!("upgrade the history table {}", ledger.table());
-        session.execute(&ledger.upgrade().join("; ")).await.map_err(Error::refused(&what))?;
-        tracing::info!("migrations: history table {} upgraded, as its tool does", ledger.table());
-    }
     let scripts = plan.pending.iter().map(|migration| &migration.up);
     let unknown: Vec<_> = scripts
         .filter(|script| surveys.iter().all(|(known, _)| !std::ptr::eq(*known, *script)))
         .collect();
     surveys.extend(survey(unknown.into_iter())?);
+    if !plan.pending.is_empty() {
+        before(plan.pending.len()).await?;
+    }
+    if !plan.pending.is_empty() && !ledger.upgrade().is_empty() {
+        let what = format!("upgrade the history table {}", ledger.table());
+        session.execute(&ledger.upgrade().join("; ")).await.map_err(Error::refused(&what))?;
+        tracing::info!("migrations: history table {} upgraded, as its tool does", ledger.table());
+    }
     let applied = apply_all(session, &plan, &surveys, ledger.as_ref(), config).await?;
     Ok(Outcome::Done(applied))
+}
+
+/// Holds the lock, for what is to be done by one replica at a time; as long as the session lives.
+///
+/// # Errors
+/// [`Error::Locked`], or what the server says.
+pub async fn hold_lock(session: &Session, config: &config::Migrate) -> Result<(), Error> {
+    lock::acquire(session, None, config.lock_timeout).await
 }
 
 /// What scripts hold. Each is gone over once: it may be large.

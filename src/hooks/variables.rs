@@ -1,0 +1,81 @@
+//! A database as libpq's variables: so `pg_dump` and `psql` need no argument to find it.
+
+use crate::config::{ChannelBinding, Database, Host, RootCertificates, SessionTarget, SslMode};
+
+/// Every variable that says where to connect; `None` for one that must not be set, or it would lead
+/// elsewhere.
+pub fn of(database: &Database) -> Vec<(&'static str, Option<String>)> {
+    let hosts = database.hosts.iter();
+    let (names, ports): (Vec<_>, Vec<_>) = hosts
+        .map(|host| match host {
+            Host::Tcp { host, port } => (host.clone(), port.to_string()),
+            Host::Unix { folder, port } => (folder.display().to_string(), port.to_string()),
+        })
+        .unzip();
+    let path = |path: &std::path::Path| Some(path.display().to_string());
+    let tls = &database.tls;
+    let (certificate, key) = tls
+        .client
+        .as_ref()
+        .map_or((None, None), |(certificate, key)| (path(certificate), path(key)));
+    vec![
+        ("PGHOST", Some(names.join(","))),
+        ("PGHOSTADDR", None),
+        ("PGPORT", Some(ports.join(","))),
+        ("PGUSER", Some(database.user.clone())),
+        ("PGPASSWORD", database.password.as_ref().map(|password| password.expose().to_owned())),
+        ("PGDATABASE", Some(database.name.clone())),
+        ("PGSERVICE", None),
+        ("PGOPTIONS", database.session_options()),
+        ("PGSSLMODE", mode(tls.mode)),
+        (
+            "PGSSLROOTCERT",
+            match &tls.root {
+                None => None,
+                Some(RootCertificates::System) => Some("system".to_owned()),
+                Some(RootCertificates::File(file)) => path(file),
+            },
+        ),
+        ("PGSSLCERT", certificate),
+        ("PGSSLKEY", key),
+        ("PGSSLNEGOTIATION", tls.direct.then(|| "direct".to_owned())),
+        ("PGCHANNELBINDING", channel_binding(tls.channel_binding)),
+        ("PGTARGETSESSIONATTRS", target(database.session)),
+    ]
+}
+
+// What is libpq's own default is left unset: drivers that read these variables, too, know fewer values
+// than libpq. node-postgres takes `prefer` for `require`, and Postgres.js ends at `any`.
+
+fn mode(mode: SslMode) -> Option<String> {
+    let mode = match mode {
+        SslMode::Prefer => return None,
+        SslMode::Disable => "disable",
+        // libpq verifies nothing with it, unless there is a root certificate.
+        SslMode::Require | SslMode::NoVerify => "require",
+        SslMode::VerifyCa => "verify-ca",
+        SslMode::VerifyFull => "verify-full",
+    };
+    Some(mode.to_owned())
+}
+
+fn channel_binding(binding: ChannelBinding) -> Option<String> {
+    let binding = match binding {
+        ChannelBinding::Prefer => return None,
+        ChannelBinding::Disable => "disable",
+        ChannelBinding::Require => "require",
+    };
+    Some(binding.to_owned())
+}
+
+fn target(session: SessionTarget) -> Option<String> {
+    let target = match session {
+        SessionTarget::Any => return None,
+        SessionTarget::ReadWrite => "read-write",
+        SessionTarget::ReadOnly => "read-only",
+        SessionTarget::Primary => "primary",
+        SessionTarget::Standby => "standby",
+        SessionTarget::PreferStandby => "prefer-standby",
+    };
+    Some(target.to_owned())
+}
