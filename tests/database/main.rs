@@ -17,6 +17,7 @@ mod drizzle;
 mod drizzle1;
 mod logs;
 mod migrating;
+mod neuroagent;
 mod prisma;
 mod refinery;
 mod shutdown;
