@@ -63,7 +63,7 @@ in_database() { [[ $(sql "$1" 2>/dev/null) == "$2" ]]; }
 # serves PAGE TEXT [REPLICA]
 serves() {
     local url
-    url=http://$(compose port --index "${3:-1}" "$application" 8080) &&
+    url=http://$(compose port --index "${3:-1}" "$application" 8080 2>/dev/null) &&
         [[ $("${curl[@]}" -fsS "$url$1" 2>/dev/null) == *"$2"* ]]
 }
 # Every replica is so.
