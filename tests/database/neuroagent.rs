@@ -41,6 +41,23 @@ fn up(database: &Database<'_>) -> Ended {
     migrate(&migrations()).database(database.url()).run()
 }
 
+/// The schema as the catalogs tell it.
+fn schema(database: &Database<'_>) -> String {
+    [
+        "SELECT table_name, ordinal_position, column_name, udt_name, is_nullable, column_default, \
+         character_maximum_length, datetime_precision \
+         FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2",
+        "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1",
+        "SELECT conrelid::regclass, conname, pg_get_constraintdef(oid) FROM pg_constraint \
+         WHERE connamespace = 'public'::regnamespace ORDER BY 1::text, 2",
+        "SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1",
+        "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY 1",
+        "SELECT enumtypid::regtype, enumlabel FROM pg_enum ORDER BY enumtypid::regtype::text, enumsortorder",
+    ]
+    .map(|what| database.psql(what))
+    .join("\n\n")
+}
+
 /// What the Python backend asks, column by column as SQLAlchemy does, and what it gets.
 #[track_caller]
 fn the_old_backend_works(database: &Database<'_>) {
@@ -160,19 +177,7 @@ fn the_baseline_describes_what_alembic_left() {
     let (adopted, new) = (adopted(), Server::shared().database());
     up(&adopted).code(0);
     up(&new).code(0).says("migrations 4 applied");
-    for what in [
-        "SELECT table_name, ordinal_position, column_name, udt_name, is_nullable, column_default, \
-         character_maximum_length, datetime_precision \
-         FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2",
-        "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1",
-        "SELECT conrelid::regclass, conname, pg_get_constraintdef(oid) FROM pg_constraint \
-         WHERE connamespace = 'public'::regnamespace ORDER BY 1::text, 2",
-        "SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1",
-        "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY 1",
-        "SELECT enumtypid::regtype, enumlabel FROM pg_enum ORDER BY enumtypid::regtype::text, enumsortorder",
-    ] {
-        assert_eq!(adopted.psql(what), new.psql(what), "{what}");
-    }
+    assert_eq!(schema(&adopted), schema(&new));
     prisma_agrees(&new);
 }
 
@@ -185,4 +190,32 @@ fn premain_and_prisma_record_the_same_adoption() {
     let rows = "SELECT migration_name, checksum, logs, rolled_back_at, applied_steps_count, finished_at IS NULL \
          FROM _prisma_migrations ORDER BY started_at";
     assert_eq!(ours.psql(rows), theirs.psql(rows));
+}
+
+#[test]
+fn down_sql_leads_back_to_what_alembic_left() {
+    let database = adopted();
+    let before = schema(&database);
+    up(&database).code(0);
+    let rollback = |words: &[&str]| {
+        premain(["rollback", "--yes", "--migrations"])
+            .with(migrations())
+            .words(words)
+            .database(database.url())
+            .run()
+            .code(0)
+    };
+    rollback(&[]).says("migration 20260203140501_search_threads rolled back in");
+    the_old_backend_works(&database);
+    rollback(&["--to", "0_init"])
+        .says("migration 20260112093142_rating_and_default rolled back in")
+        .says("migration 20260112093015_reasoning_xhigh rolled back in");
+    assert_eq!(schema(&database), before);
+    the_old_backend_works(&database);
+    // Prisma takes them for pending, and so does premain.
+    assert!(
+        node::prisma("apply", &database, &migrations(), "").unwrap().contains("search_threads")
+    );
+    up(&database).code(0).says("none pending (4 applied before)");
+    prisma_agrees(&database);
 }

@@ -66,8 +66,8 @@ serves() {
     url=http://$(compose port --index "${3:-1}" "$application" 8080 2>/dev/null) &&
         [[ $("${curl[@]}" -fsS "$url$1" 2>/dev/null) == *"$2"* ]]
 }
-# Every replica is so.
-is() { [[ $(compose ps -aq "$application" | xargs docker inspect -f "$1" | sort -u) == "$2" ]]; }
+# is WHAT SO [SERVICE]: every replica of it.
+is() { [[ $(compose ps -aq "${3:-$application}" | xargs docker inspect -f "$1" | sort -u) == "$2" ]]; }
 stopped_with() { is '{{.State.Status}} {{.State.ExitCode}}' "exited $1"; }
 runs_as() { [[ $(docker top "$(compose ps -q "$application")" -o pid,uid,args | awk 'NR > 1 { $1 = ""; print $0 }') == "$1" ]]; }
 
