@@ -79,7 +79,7 @@ const PREMAIN_READS: [&str; 4] = ["Drizzle", "Prisma", "premain", "refinery"];
 ///
 /// # Errors
 /// [`Error::Inhabited`]
-pub(super) async fn is_there_by_now(session: &Session, ledger: &dyn Ledger) -> Result<bool, Error> {
+pub(super) async fn check(session: &Session, ledger: &dyn Ledger) -> Result<bool, Error> {
     let names: Vec<_> =
         TOOLS.iter().flat_map(|(_, one, other)| [literal(one), literal(other)]).collect();
     // The tables of extensions (spatial_ref_sys) are nobody's.

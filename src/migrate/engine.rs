@@ -70,7 +70,7 @@ pub async fn run(
         None => {
             // Another replica's history table need not be where this session would create one by now:
             // a migration that creates a schema of the role's name has moved that place.
-            if adoption::is_there_by_now(session, ledger.as_ref()).await? {
+            if adoption::check(session, ledger.as_ref()).await? {
                 read(session, source, ledger.as_mut()).await?.unwrap_or_default()
             } else {
                 create_and_read(session, source, ledger.as_mut()).await?
