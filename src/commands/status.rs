@@ -145,7 +145,7 @@ async fn look(config: &Config, shutdown: &Shutdown) -> Result<Exit, Error> {
     let recorded = engine::read(&session, &source, ledger.as_mut()).await?;
     let adopted = match recorded {
         Some(_) => Ok(()),
-        None => adoption::check(&session, ledger.as_ref()).await,
+        None => adoption::check(&session, ledger.as_ref()).await.map(drop),
     };
     session.close().await;
 

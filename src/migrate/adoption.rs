@@ -76,12 +76,12 @@ impl fmt::Display for Inhabited {
 /// The tools whose history tables are read here.
 const PREMAIN_READS: [&str; 4] = ["Drizzle", "Prisma", "premain", "refinery"];
 
-/// Fails if the history table is not there and other tables are. To be asked under the lock only:
-/// another replica may be at work.
+/// Whether the history table is there by now; fails if it is not, and other tables are. To be asked under
+/// the lock only: another replica may be at work.
 ///
 /// # Errors
 /// [`Error::Inhabited`]
-pub async fn check(session: &Session, ledger: &dyn Ledger) -> Result<(), Error> {
+pub async fn check(session: &Session, ledger: &dyn Ledger) -> Result<bool, Error> {
     let names: Vec<_> =
         TOOLS.iter().flat_map(|(_, one, other)| [literal(one), literal(other)]).collect();
     // The tables of extensions (spatial_ref_sys) are nobody's.
@@ -99,11 +99,12 @@ pub async fn check(session: &Session, ledger: &dyn Ledger) -> Result<(), Error> 
     );
     let results =
         session.query(&sql).await.map_err(Error::refused("ask which tables there are"))?;
-    let [exists, count, known] = results.as_slice() else { return Ok(()) };
+    let [exists, count, known] = results.as_slice() else { return Ok(false) };
     let value = |rows: &Rows| rows.first().and_then(|row| row.first().cloned().flatten());
     let tables = value(count).and_then(|count| count.parse().ok()).unwrap_or(0);
-    if tables == 0 || value(exists).as_deref() == Some("t") {
-        return Ok(());
+    let exists = value(exists).as_deref() == Some("t");
+    if tables == 0 || exists {
+        return Ok(exists);
     }
     let find = |name: &str| {
         let row = known.iter().find(|row| row.get(1).and_then(Option::as_deref) == Some(name))?;

@@ -24,6 +24,7 @@ mod large;
 mod logs;
 mod migrating;
 mod mistakes;
+mod neuroagent;
 mod new;
 mod plan;
 mod pooler;

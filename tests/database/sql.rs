@@ -125,3 +125,25 @@ fn two_of_the_usual_folders_are_an_error_unless_one_is_chosen() {
     run(&["--format", "sql"]).code(0).says("none pending");
     assert!(database.has_table("a") && !database.has_table("b"));
 }
+
+#[test]
+fn a_migration_that_creates_the_schema_of_the_role_s_name_leads_no_replica_astray() {
+    let server = Server::shared();
+    let database = server.database();
+    let (name, role) = (&database.name, "shopkeeper");
+    database.psql(&format!(
+        "CREATE ROLE {role} LOGIN; ALTER DATABASE {name} OWNER TO {role}; GRANT CREATE ON SCHEMA public TO {role}"
+    ));
+    let place = folder(&[
+        ("001_schema.sql", &format!("CREATE SCHEMA {role}")),
+        ("002_a.sql", &format!("CREATE TABLE {role}.a ()")),
+    ]);
+    let url = database.url().replace("postgres@", &format!("{role}@"));
+    let start = || premain(["migrate", "--migrations"]).with(place.path()).database(&url).start();
+    let running: Vec<_> = (0..10).map(|_| start()).collect();
+    for running in running {
+        running.end().code(0);
+    }
+    assert_eq!(database.psql("SELECT count(*) FROM public.premain_migrations"), "2");
+    assert!(!database.has_table("shopkeeper.premain_migrations"));
+}

@@ -53,8 +53,8 @@ pub fn drizzle(
     node(&script, &environment)
 }
 
-/// Prisma's own engine, as WebAssembly: `apply` on this folder as `prisma migrate deploy` does, or
-/// `applied` and `rolledback` on one name as `prisma migrate resolve` does.
+/// Prisma's own engine, as WebAssembly: `apply` on this folder as `prisma migrate deploy` does, `status` as
+/// `prisma migrate status` does, or `applied` and `rolledback` on one name as `prisma migrate resolve` does.
 pub fn prisma(
     command: &str,
     database: &Database<'_>,
@@ -96,6 +96,7 @@ pub fn prisma(
         const filters = { externalTables: [], externalEnums: [] };
         const commands = {
           apply: () => engine.applyMigrations({ migrationsList, filters }),
+          status: () => engine.diagnoseMigrationHistory({ migrationsList, optInToShadowDatabase: false, filters }),
           applied: () => engine.markMigrationApplied({ migrationsList, migrationName: NAME }),
           rolledback: () => engine.markMigrationRolledBack({ migrationName: NAME }),
         };

@@ -1,0 +1,1 @@
+CREATE INDEX "executions_paused_idx" ON "executions" USING btree ("started_at") WHERE status = 'paused';

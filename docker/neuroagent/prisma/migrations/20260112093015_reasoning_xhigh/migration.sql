@@ -1,0 +1,2 @@
+-- AlterEnum
+ALTER TYPE "reasoninglevels" ADD VALUE 'XHIGH';
