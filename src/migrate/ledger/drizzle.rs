@@ -67,6 +67,16 @@ impl Ledger for Drizzle {
         ))
     }
 
+    /// Drizzle knows no way down; a row less is a migration that is pending. Two may have one time.
+    fn unrecord(&self, migration: &Migration) -> Result<String, Malformed> {
+        Ok(format!(
+            "DELETE FROM {} WHERE created_at = {} AND hash = {}",
+            self.names.qualified,
+            migration.key,
+            literal(&sha256(&migration.up.sql))
+        ))
+    }
+
     fn unchanged(&self, migration: &Migration, applied: &Applied) -> bool {
         applied.checksum == sha256(&migration.up.sql)
     }

@@ -172,6 +172,15 @@ impl Ledger for Drizzle1 {
         ))
     }
 
+    /// Drizzle knows no way down; a row less is a migration that is pending.
+    fn unrecord(&self, migration: &Migration) -> Result<String, Malformed> {
+        Ok(format!(
+            "DELETE FROM {} WHERE name = {}",
+            self.names.qualified,
+            literal(&migration.name)
+        ))
+    }
+
     fn unchanged(&self, migration: &Migration, applied: &Applied) -> bool {
         applied.checksum == sha256(&migration.up.sql)
     }

@@ -95,6 +95,13 @@ pub trait Ledger {
         self.record(migration)
     }
 
+    /// The statement that takes the record of `migration` back, as the native tool does once its way
+    /// down has run: afterwards it is pending again.
+    ///
+    /// # Errors
+    /// [`Malformed`] where the table cannot say so.
+    fn unrecord(&self, migration: &Migration) -> Result<String, Malformed>;
+
     /// Whether the migration is still what was applied.
     fn unchanged(&self, migration: &Migration, applied: &Applied) -> bool;
 

@@ -104,6 +104,16 @@ impl Ledger for Prisma {
         ))
     }
 
+    /// As `prisma migrate resolve --rolled-back`, which keeps the history. Prisma says that of failed
+    /// migrations alone, and has no way down; teams that do say it with an UPDATE like this one.
+    fn unrecord(&self, migration: &Migration) -> Result<String, Malformed> {
+        Ok(format!(
+            "UPDATE {} SET rolled_back_at = pg_catalog.now() WHERE migration_name = {} AND rolled_back_at IS NULL",
+            self.names.qualified,
+            literal(&migration.name)
+        ))
+    }
+
     fn unchanged(&self, migration: &Migration, applied: &Applied) -> bool {
         same_but_line_ends(&migration.up.sql, &applied.checksum)
     }
@@ -160,7 +170,7 @@ mod tests {
                 key: Key::Name(Name("1_x".to_owned())),
                 name: "1_x".to_owned(),
                 order: Order::Strict,
-                up: Script::whole(PathBuf::from("1_x/migration.up.sql"), sql),
+                up: Script::whole(PathBuf::from("1_x/migration.sql"), sql),
                 down: None,
             };
             let ledger = Prisma::new(None);

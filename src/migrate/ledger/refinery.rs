@@ -117,6 +117,11 @@ impl Ledger for Refinery {
         ))
     }
 
+    /// refinery knows no way down; a row less is a migration that is pending.
+    fn unrecord(&self, migration: &Migration) -> Result<String, Malformed> {
+        Ok(format!("DELETE FROM {} WHERE version = {}", self.names.qualified, migration.key))
+    }
+
     fn unchanged(&self, migration: &Migration, applied: &Applied) -> bool {
         migration.name == applied.name
             && migration.key.number().is_some_and(|version| {

@@ -84,6 +84,10 @@ impl Ledger for Sql {
         ))
     }
 
+    fn unrecord(&self, migration: &Migration) -> Result<String, Malformed> {
+        Ok(format!("DELETE FROM {} WHERE version = {}", self.names.qualified, migration.key))
+    }
+
     /// A new name is no edit.
     fn unchanged(&self, migration: &Migration, applied: &Applied) -> bool {
         same_but_line_ends(&migration.up.sql, &applied.checksum)

@@ -3,6 +3,7 @@
 mod detect;
 mod drizzle;
 mod embedded;
+mod pair;
 mod prisma;
 mod refinery;
 mod script;

@@ -1,4 +1,5 @@
-//! A folder of Prisma's: a folder for each migration, with `migration.sql` in it.
+//! A folder of Prisma's: a folder for each migration, with `migration.sql` in it, and `down.sql` where
+//! the team keeps one, which Prisma has no use for.
 
 use std::fs;
 use std::path::Path;
@@ -19,12 +20,17 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
             let why = "it holds no migration.sql, which Prisma refuses as P3015; restore the file, or remove the folder";
             return Err(SourceError::Malformed { path, why: why.to_owned() });
         }
+        let down = path.join("down.sql");
+        let down = match down.is_file() {
+            true => Some(Script::whole(down.clone(), read_sql(&down)?)),
+            false => None,
+        };
         migrations.push(Migration {
             key: Key::Name(Name(name.clone())),
             name,
             order: Order::Strict,
             up: Script::whole(file.clone(), read_sql(&file)?),
-            down: None,
+            down,
         });
     }
     Ok(migrations)

@@ -3,15 +3,18 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Key, Migration, Order, Script, SourceError, read_sql};
+use super::{Key, Migration, Order, Script, SourceError, pair, read_sql};
 
 /// Every migration of `folder`, in no particular order.
 pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
-    let mut migrations = Vec::new();
+    let (mut migrations, mut downs) = (Vec::new(), Vec::new());
     for (name, file) in files(folder)? {
         let malformed = |why: String| SourceError::Malformed { path: file.clone(), why };
         match Name::parse(&name) {
-            Name::Down => {}
+            Name::Down { number } => {
+                let sql = read_sql(&file)?;
+                downs.push((Key::Number(number), Script::whole(file, sql)));
+            }
             Name::Other => tracing::warn!(
                 "{} is no migration: its name is not like 001_create_users.sql",
                 file.display()
@@ -37,7 +40,7 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
             }
         }
     }
-    Ok(migrations)
+    pair::join(migrations, downs)
 }
 
 /// Whether a file of `folder` has the name of a migration.
@@ -67,8 +70,10 @@ enum Name<'a> {
         number: i64,
         title: &'a str,
     },
-    /// The way back of a migration.
-    Down,
+    /// The way down of a migration.
+    Down {
+        number: i64,
+    },
     TooLarge,
     Other,
 }
@@ -83,10 +88,11 @@ impl Name<'_> {
         if digits.is_empty() || way_up.is_empty() {
             return Name::Other;
         }
-        if title.ends_with(".down") {
-            return Name::Down;
+        let Ok(number) = digits.parse() else { return Name::TooLarge };
+        match title.ends_with(".down") {
+            true => Name::Down { number },
+            false => Name::Migration { number, title: way_up },
         }
-        digits.parse().map_or(Name::TooLarge, |number| Name::Migration { number, title: way_up })
     }
 }
 
@@ -114,11 +120,24 @@ mod tests {
         ] {
             assert_eq!(Name::parse(name), Name::Migration { number, title }, "{name}");
         }
-        assert_eq!(Name::parse("001_x.down.sql"), Name::Down);
+        assert_eq!(Name::parse("001_x.down.sql"), Name::Down { number: 1 });
         assert_eq!(Name::parse("99999999999999999999_x.sql"), Name::TooLarge);
         for name in ["init.sql", "_x.sql", "1.sql", "1_.sql", "1x.sql", "1_.up.sql", "V1__x.sql"] {
             assert_eq!(Name::parse(name), Name::Other, "{name}");
         }
+    }
+
+    #[test]
+    fn a_way_down_belongs_to_the_way_up_of_its_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str| fs::write(folder.path().join(name), name).unwrap();
+        ["1_a.sql", "002_b.up.sql", "2_b.down.sql", "3_c.down.sql"].map(write);
+        let found = read(folder.path()).unwrap();
+        let downs = found.iter().map(|migration| migration.down.as_ref().map(|down| &*down.sql));
+        assert_eq!(downs.collect::<Vec<_>>(), [Some("2_b.down.sql"), None]);
+        write("02_b.down.sql");
+        let error = read(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("02_b.down.sql") && error.contains("2_b.down.sql"), "{error}");
     }
 
     #[test]

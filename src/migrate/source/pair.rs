@@ -1,0 +1,23 @@
+//! Files of which one leads up and another one down: `1_users.up.sql`, `1_users.down.sql`.
+
+use super::{Key, Migration, Script, SourceError};
+
+/// Gives each migration the way down of its version.
+pub(super) fn join(
+    mut migrations: Vec<Migration>,
+    downs: Vec<(Key, Script)>,
+) -> Result<Vec<Migration>, SourceError> {
+    for (version, down) in downs {
+        let Some(migration) = migrations.iter_mut().find(|migration| migration.key == version)
+        else {
+            tracing::warn!("{} is the way down of no migration here", down.file.display());
+            continue;
+        };
+        if let Some(other) = &migration.down {
+            let files = Box::new([other.file.clone(), down.file]);
+            return Err(SourceError::Duplicate { version, files });
+        }
+        migration.down = Some(down);
+    }
+    Ok(migrations)
+}
