@@ -15,6 +15,7 @@ mod adopting;
 mod config;
 mod drizzle;
 mod drizzle1;
+mod hostile_folders;
 mod logs;
 mod migrating;
 mod prisma;

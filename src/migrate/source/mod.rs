@@ -3,17 +3,25 @@
 mod detect;
 mod drizzle;
 mod embedded;
+mod files;
 mod pair;
 mod prisma;
 mod refinery;
 mod script;
 mod sql;
 
+#[cfg(fuzzing)]
+pub(super) use drizzle::parse as parse_journal;
 pub use script::Script;
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use files::{
+    is_file, is_plain, read_bytes, read_note, read_sql, read_sql_as_javascript, sql_files,
+    subfolders,
+};
 
 use super::Key;
 use crate::config::{self, Format, SourceChoice};
@@ -187,60 +195,4 @@ impl Source {
         }
         Ok(Source { folder: Some(folder.to_owned()), format, migrations })
     }
-}
-
-/// The folders in `folder`, hidden ones aside.
-fn subfolders(folder: &Path) -> Result<Vec<(String, PathBuf)>, SourceError> {
-    let unreadable = |source| SourceError::Unreadable { path: folder.to_owned(), source };
-    let mut subfolders = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        let Some(name) = path.file_name() else { continue };
-        let Some(name) = name.to_str() else {
-            let why = "its name is not UTF-8".to_owned();
-            return Err(SourceError::Malformed { path, why });
-        };
-        if path.is_dir() && !name.starts_with('.') {
-            subfolders.push((name.to_owned(), path));
-        }
-    }
-    Ok(subfolders)
-}
-
-/// Reads one migration's text: UTF-8 without NUL, because the server takes nothing else.
-fn read_sql(path: &Path) -> Result<String, SourceError> {
-    String::from_utf8(read_bytes(path)?).map_err(|error| {
-        let offset = error.utf8_error().valid_up_to();
-        let line = line_of(error.as_bytes(), offset);
-        let why = format!("line {line} is not UTF-8 (byte {}); save the file as UTF-8", offset + 1);
-        SourceError::Malformed { path: path.to_owned(), why }
-    })
-}
-
-/// Reads one migration's text as JavaScript does, with U+FFFD for what is not UTF-8.
-fn read_sql_as_javascript(path: &Path) -> Result<String, SourceError> {
-    let bytes = read_bytes(path)?;
-    let text = String::from_utf8_lossy(&bytes);
-    if let Err(error) = std::str::from_utf8(&bytes) {
-        tracing::warn!(
-            "{}: line {} is not UTF-8, and reads \u{fffd} to Drizzle; save the file as UTF-8",
-            path.display(),
-            line_of(&bytes, error.valid_up_to())
-        );
-    }
-    Ok(text.into_owned())
-}
-
-fn read_bytes(path: &Path) -> Result<Vec<u8>, SourceError> {
-    let bytes = std::fs::read(path)
-        .map_err(|source| SourceError::Unreadable { path: path.to_owned(), source })?;
-    if let Some(offset) = bytes.iter().position(|byte| *byte == 0) {
-        let why = format!("line {} holds a NUL byte, which SQL cannot", line_of(&bytes, offset));
-        return Err(SourceError::Malformed { path: path.to_owned(), why });
-    }
-    Ok(bytes)
-}
-
-fn line_of(bytes: &[u8], offset: usize) -> usize {
-    bytes[..offset].iter().filter(|byte| **byte == b'\n').count() + 1
 }
