@@ -45,7 +45,7 @@ impl<'a> Transaction<'a> {
         // likely) would otherwise leak into this one, when both are pending and only then. A role
         // may inherit timeouts made for web requests: they end here.
         let before = format!(
-            "RESET ROLE; RESET ALL; SET statement_timeout = 0; \
+            "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; SET statement_timeout = 0; \
              SET idle_in_transaction_session_timeout = 0; SET lock_timeout = {}; BEGIN; \
              SET premain.migration = {};\n",
             lock_timeout.as_millis(),

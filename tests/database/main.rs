@@ -18,6 +18,7 @@ mod drizzle1;
 mod hostile_folders;
 mod logs;
 mod migrating;
+mod odd_folders;
 mod prisma;
 mod refinery;
 mod shutdown;
