@@ -21,6 +21,7 @@ mod migrating;
 mod odd_folders;
 mod prisma;
 mod refinery;
+mod round_trip;
 mod shutdown;
 mod sql;
 mod standby;
