@@ -11,7 +11,7 @@ use std::process::Command;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use crate::support::premain::{Ended, Premain};
+use crate::support::premain::{Ended, Premain, premain};
 use crate::support::{folder, program};
 
 /// A server that nobody asks: the folder is read first.
@@ -54,6 +54,18 @@ fn what_is_no_file_is_neither_opened_nor_passed_over() {
         fails(&|path| symlink("/nowhere", path).unwrap(), 66, "no such file or directory");
         fails(&|path| symlink(path, path).unwrap(), 66, "too many levels of symbolic links");
     }
+}
+
+#[test]
+fn one_of_the_usual_folders_that_leads_nowhere_is_not_passed_over() {
+    let place = tempfile::tempdir().unwrap();
+    symlink("/nowhere", place.path().join("migrations")).unwrap();
+    premain(["migrate"])
+        .within(place.path())
+        .database(NOWHERE)
+        .run()
+        .code(66)
+        .says("./migrations: no such file or directory");
 }
 
 #[test]

@@ -152,7 +152,8 @@ impl Source {
             SourceChoice::Auto => {
                 let mut found = Vec::new();
                 for folder in USUAL_FOLDERS.map(Path::new) {
-                    if folder.is_dir() {
+                    // Not one that is a link to nowhere: that is an error.
+                    if !is_file(folder)? && folder.is_dir() {
                         let source = Source::folder(folder, config.format)?;
                         found.extend((!source.migrations.is_empty()).then_some(source));
                     }
