@@ -9,6 +9,9 @@ mod apply;
 mod diagnose;
 pub mod engine;
 mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod key;
 pub mod ledger;
 mod lock;
