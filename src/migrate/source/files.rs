@@ -88,7 +88,7 @@ fn name_of(path: &Path) -> Result<&str, SourceError> {
     };
     Err(SourceError::Malformed {
         path: path.parent().unwrap_or(path).to_owned(),
-        why: format!("the name {name:?} holds {why}; rename it"),
+        why: format!("the name {:?} holds {why}; rename it", name.to_string_lossy()),
     })
 }
 
