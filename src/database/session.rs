@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 use tokio_postgres::error::DbError;
@@ -142,6 +143,25 @@ impl Session {
     /// As [`Session::query`].
     pub async fn execute(&self, sql: &str) -> Result<(), QueryError> {
         Ok(self.client.batch_execute(sql).await?)
+    }
+
+    /// As [`Session::execute`], for what people wrote.
+    ///
+    /// # Errors
+    /// As [`Session::query`], behind the number of statements that were done.
+    pub async fn run(&self, sql: &str) -> Result<(), (usize, QueryError)> {
+        let mut done = 0;
+        let messages =
+            self.client.simple_query_raw(sql).await.map_err(|error| (0, error.into()))?;
+        let mut messages = std::pin::pin!(messages);
+        while let Some(message) = messages.next().await {
+            if let SimpleQueryMessage::CommandComplete(_) =
+                message.map_err(|error| (done, error.into()))?
+            {
+                done += 1;
+            }
+        }
+        Ok(())
     }
 
     /// Whether the server takes writes: as it reported at the login, else by one query.

@@ -1,10 +1,13 @@
-//! One transaction: migrations and their records in one message, one round trip.
+//! Migrations and their records in one message, one round trip: one transaction.
 
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio_postgres::error::{DbError, ErrorPosition};
 
-use super::diagnose::Diagnosis;
+use super::apart::Halfway;
+use super::diagnose::{Diagnosis, Position};
 use super::source::Migration;
 use super::transaction::{Entry, Message, Transaction};
 use crate::config;
@@ -18,8 +21,8 @@ const LAST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Applies migrations in one session.
 pub(super) struct Applier<'a> {
-    session: &'a Session,
-    lock_timeout: Duration,
+    pub(super) session: &'a Session,
+    pub(super) lock_timeout: Duration,
     retries: u32,
 }
 
@@ -42,6 +45,34 @@ pub enum Failure {
     },
     /// The connection broke.
     Lost(String),
+    /// It runs without a transaction, and some of it was kept.
+    Halfway(Box<Halfway>),
+    /// Its file cannot be read any more, or is another one by now.
+    Unreadable {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// Why a message is not done.
+pub(super) enum Stop<'m> {
+    /// The server says so.
+    Server {
+        message: Message<'m>,
+        /// How many of its statements were done.
+        done: usize,
+        error: Box<DbError>,
+    },
+    Lost(String),
+    File(io::Error),
+}
+
+/// Counts how often something was tried, and pauses in between.
+pub(super) struct Attempts {
+    pub(super) count: u32,
+    pause: Duration,
 }
 
 impl<'a> Applier<'a> {
@@ -53,54 +84,73 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// Runs these migrations and records them; nothing of them stays when this fails, but what they
-    /// committed themselves.
+    /// Runs these scripts and records them; nothing of them stays when this fails, but what they
+    /// committed themselves, or what no transaction allows.
     ///
     /// # Errors
     /// Which one failed, and why.
     pub(super) async fn apply<'m>(
         &self,
-        entries: &[Entry<'m>],
+        entries: &'m [Entry<'m>],
     ) -> Result<(), (&'m Migration, Failure)> {
-        let Some(first) = entries.first().map(|entry| entry.migration) else { return Ok(()) };
+        if !entries.iter().any(|entry| entry.survey.apart) {
+            return self.apply_together(entries).await;
+        }
+        for entry in entries {
+            match entry.survey.apart {
+                true => {
+                    self.apply_apart(entry).await.map_err(|failure| (entry.migration, failure))?
+                }
+                false => self.apply_together(std::slice::from_ref(entry)).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn apply_together<'m>(
+        &self,
+        entries: &'m [Entry<'m>],
+    ) -> Result<(), (&'m Migration, Failure)> {
+        let Some(first) = entries.first() else { return Ok(()) };
         let transaction = Transaction::new(entries, self.lock_timeout);
-        let mut pause = FIRST_PAUSE;
-        let mut attempts = 0;
+        let mut attempts = Attempts::default();
         loop {
-            attempts += 1;
-            let (message, error) = match self.send(&transaction).await {
+            attempts.count += 1;
+            let failed = |failure| (first.migration, failure);
+            let stop = match self.send(&transaction).await {
                 Ok(()) => return Ok(()),
-                Err((_, QueryError::Lost(reason))) => return Err((first, Failure::Lost(reason))),
-                Err((message, QueryError::Server(error))) => (message, error),
+                Err(Stop::Lost(reason)) => return Err(failed(Failure::Lost(reason))),
+                Err(stop) => stop,
             };
-            let kept = self.settle(&transaction).await.map_err(|failure| (first, failure))?;
+            let kept = self.settle(&transaction).await.map_err(failed)?;
+            let (message, done, error) = match stop {
+                Stop::Lost(reason) => return Err(failed(Failure::Lost(reason))),
+                Stop::File(error) => return Err(failed(unreadable(first, error))),
+                Stop::Server { message, done, error } => (message, done, error),
+            };
             if kept || !is_blocked(&error) {
-                let (migration, diagnosis) = diagnose(message, first, &error);
+                let (entry, diagnosis) = diagnose(&message, done, first, &error);
                 let diagnosis = Box::new(diagnosis);
-                return Err((migration, Failure::Rejected { diagnosis, kept }));
+                return Err((entry.migration, Failure::Rejected { diagnosis, kept }));
             }
-            if attempts > self.retries {
-                let reason = error.message().to_owned();
-                return Err((first, Failure::Blocked { reason, attempts }));
-            }
-            tracing::warn!(
-                "migration {first} could not get its table locks ({}); rolled back, trying again in {}",
-                error.message(),
-                text::duration(pause)
-            );
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LAST_PAUSE);
+            self.pause(&mut attempts, first, &error).await.map_err(failed)?;
         }
     }
 
-    async fn send<'s, 'm>(
-        &self,
-        transaction: &'s Transaction<'m>,
-    ) -> Result<(), (&'s Message<'m>, QueryError)> {
-        for message in &transaction.messages {
-            self.session.execute(&message.text).await.map_err(|error| (message, error))?;
+    async fn send<'m>(&self, transaction: &Transaction<'m>) -> Result<(), Stop<'m>> {
+        let mut messages = transaction.messages();
+        while let Some(message) = messages.next().map_err(Stop::File)? {
+            self.send_one(message).await?;
         }
         Ok(())
+    }
+
+    pub(super) async fn send_one<'m>(&self, message: Message<'m>) -> Result<(), Stop<'m>> {
+        match self.session.run(&message.text).await {
+            Ok(()) => Ok(()),
+            Err((_, QueryError::Lost(reason))) => Err(Stop::Lost(reason)),
+            Err((done, QueryError::Server(error))) => Err(Stop::Server { message, done, error }),
+        }
     }
 
     /// Rolls back what is left, and tells whether something was committed all the same.
@@ -110,28 +160,67 @@ impl<'a> Applier<'a> {
         let row = results.last().and_then(|rows| rows.first());
         Ok(row.and_then(|row| row.first()?.as_deref()) == Some("t"))
     }
+
+    /// Lets the others through before another try; fails once there were enough.
+    pub(super) async fn pause(
+        &self,
+        attempts: &mut Attempts,
+        entry: &Entry<'_>,
+        error: &DbError,
+    ) -> Result<(), Failure> {
+        let Attempts { count, pause } = attempts;
+        if *count > self.retries {
+            let reason = error.message().to_owned();
+            return Err(Failure::Blocked { reason, attempts: *count });
+        }
+        tracing::warn!(
+            "migration {} could not get its table locks ({}); rolled back, trying again in {}",
+            entry.migration,
+            error.message(),
+            text::duration(*pause)
+        );
+        tokio::time::sleep(*pause).await;
+        *pause = (*pause * 2).min(LAST_PAUSE);
+        Ok(())
+    }
+}
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Attempts { count: 0, pause: FIRST_PAUSE }
+    }
 }
 
 /// `lock_not_available` and `deadlock_detected`: nobody's fault, and worth another try.
-fn is_blocked(error: &DbError) -> bool {
+pub(super) fn is_blocked(error: &DbError) -> bool {
     matches!(error.code().code(), "55P03" | "40P01")
 }
 
-fn diagnose<'m>(
+pub(super) fn unreadable(entry: &Entry<'_>, error: io::Error) -> Failure {
+    Failure::Unreadable { file: entry.script.file.clone(), error }
+}
+
+/// The entry that the error is about, and what there is to say about it.
+pub(super) fn diagnose<'m>(
     message: &Message<'m>,
-    first: &'m Migration,
+    done: usize,
+    first: &'m Entry<'m>,
     error: &DbError,
-) -> (&'m Migration, Diagnosis) {
-    let place = match error.position() {
-        // The server counts from 1.
+) -> (&'m Entry<'m>, Diagnosis) {
+    // The server counts from 1.
+    let word = match error.position() {
         Some(ErrorPosition::Original(position)) => {
             message.place((*position as usize).saturating_sub(1))
         }
         Some(ErrorPosition::Internal { .. }) | None => None,
     };
-    let (migration, position) = match place {
-        Some((migration, position)) => (migration, Some(position)),
+    let word = word.map(|(entry, position)| (entry, Position::Word(position)));
+    // Of `column "nme" does not exist` the server does not always know where.
+    let is_name = error.code().code().starts_with("42") && error.position().is_none();
+    let name = error.message().split('"').nth(1).filter(|_| is_name);
+    let (entry, position) = match word.or_else(|| message.statement(done, name)) {
+        Some((entry, position)) => (entry, Some(position)),
         None => (first, None),
     };
-    (migration, Diagnosis::new(&migration.up, position, error))
+    (entry, Diagnosis::new(entry.script, position, error))
 }

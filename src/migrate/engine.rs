@@ -8,7 +8,7 @@ use super::error::Error;
 use super::ledger::{self, Applied, Ledger};
 use super::lock;
 use super::plan::{Drift, Plan, Policy, plan};
-use super::source::Source;
+use super::source::{Migration, Source, Survey};
 use super::transaction::Entry;
 use crate::config;
 use crate::database::{QueryError, Session};
@@ -55,6 +55,8 @@ pub async fn run(
     if plan.pending.is_empty() {
         return Ok(Outcome::Done(Report { before: plan.applied, ..Report::default() }));
     }
+    // What no server can do is said before anything runs.
+    let surveys = survey(&plan.pending)?;
     let state = session
         .server_state()
         .await
@@ -78,7 +80,7 @@ pub async fn run(
         session.execute(&ledger.upgrade().join("; ")).await.map_err(Error::refused(&what))?;
         tracing::info!("migrations: history table {} upgraded, as its tool does", ledger.table());
     }
-    let applied = apply_all(session, &plan, ledger.as_ref(), config).await?;
+    let applied = apply_all(session, &plan, &surveys, ledger.as_ref(), config).await?;
     Ok(Outcome::Done(applied))
 }
 
@@ -94,9 +96,19 @@ pub async fn recorded(
     Ok(read(session, source, ledger).await?.unwrap_or_default())
 }
 
+/// What the files of migrations hold.
+type Surveys<'a> = Vec<(&'a Migration, Survey)>;
+
+/// Goes over the files of these migrations, each once: it may be large.
+fn survey<'a>(migrations: &[&'a Migration]) -> Result<Surveys<'a>, Error> {
+    let surveys = migrations.iter().map(|migration| Ok((*migration, migration.up.survey()?)));
+    surveys.collect()
+}
+
 async fn apply_all(
     session: &Session,
     plan: &Plan<'_>,
+    surveys: &Surveys<'_>,
     ledger: &dyn Ledger,
     config: &config::Migrate,
 ) -> Result<Report, Error> {
@@ -111,7 +123,17 @@ async fn apply_all(
         let began = Instant::now();
         let mut entries = Vec::new();
         for migration in step {
-            entries.push(Entry { migration, record: ledger.record(migration)? });
+            entries.push(Entry {
+                migration,
+                script: &migration.up,
+                survey: match surveys.iter().find(|(file, _)| std::ptr::eq(*file, *migration)) {
+                    Some((_, survey)) => *survey,
+                    // It was applied when we looked first.
+                    None => migration.up.survey()?,
+                },
+                record: ledger.record(migration)?,
+                attempt: ledger.attempt(migration)?,
+            });
         }
         applier.apply(&entries).await.map_err(|(migration, failure)| Error::Failed {
             migration: migration.to_string(),

@@ -5,6 +5,7 @@
 //! one loop that applies. Signals are none of this module's business: its caller races it.
 
 pub mod adoption;
+mod apart;
 mod apply;
 mod diagnose;
 pub mod engine;
@@ -12,11 +13,13 @@ mod error;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod index;
 mod key;
 pub mod ledger;
 mod lock;
 pub mod plan;
 pub mod source;
+mod sqlstate;
 mod statements;
 mod transaction;
 

@@ -12,12 +12,15 @@
 mod support;
 
 mod adopting;
+mod apart;
 mod config;
 mod drizzle;
 mod drizzle1;
 mod hostile_folders;
+mod large;
 mod logs;
 mod migrating;
+mod mistakes;
 mod odd_folders;
 mod prisma;
 mod refinery;

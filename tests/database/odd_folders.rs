@@ -193,7 +193,7 @@ fn an_enum_s_new_value_cannot_be_used_in_the_migration_that_adds_it() {
         let (ours, theirs) = (Server::shared().database(), Server::shared().database());
         premain(&ours, folder.path())
             .code(76)
-            .says(":2:23: unsafe use of new value \"happy\" of enum type mood (55P04)")
+            .says(":2:23: unsafe use of new value \"happy\" of enum type mood (55P04")
             .says("New enum values must be committed before they can be used")
             .says("was kept");
         native(format, &theirs, folder.path()).unwrap_err();

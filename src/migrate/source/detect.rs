@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{SourceError, drizzle, is_file, prisma, read_bytes, refinery, sql, subfolders};
+use super::{SourceError, drizzle, is_file, prisma, read_sql, refinery, sql, subfolders};
 use crate::config::Format;
 
 /// The format that the folder's files are in; refinery's where nothing tells, for what it says of
@@ -45,8 +45,8 @@ pub(super) fn format(folder: &Path) -> Result<Format, SourceError> {
 }
 
 fn has_breakpoint(folder: &Path) -> bool {
-    read_bytes(&folder.join("migration.sql"))
-        .is_ok_and(|sql| String::from_utf8_lossy(&sql).contains(drizzle::BREAKPOINT))
+    read_sql(&folder.join("migration.sql"))
+        .is_ok_and(|sql| sql.find_all(drizzle::BREAKPOINT).is_ok_and(|found| !found.is_empty()))
 }
 
 #[cfg(test)]

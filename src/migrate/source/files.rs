@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use super::SourceError;
+use super::{SourceError, Text};
 
 /// How many entries a folder of migrations may have: far more than anybody writes, and far fewer than
 /// there are below `/`, should that be the folder by mistake.
@@ -117,8 +117,11 @@ pub(super) fn is_file(path: &Path) -> Result<bool, SourceError> {
 }
 
 /// Reads one migration's text: UTF-8 without NUL, because the server takes nothing else.
-pub(super) fn read_sql(path: &Path) -> Result<String, SourceError> {
-    String::from_utf8(read_bytes(path)?).map_err(|error| {
+pub(super) fn read_sql(path: &Path) -> Result<Text, SourceError> {
+    if let Some(large) = Text::large(path)? {
+        return Ok(large);
+    }
+    String::from_utf8(read_bytes(path)?).map(Text::Here).map_err(|error| {
         let offset = error.utf8_error().valid_up_to();
         let line = line_of(error.as_bytes(), offset);
         let why = format!("line {line} is not UTF-8 (byte {}); save the file as UTF-8", offset + 1);
@@ -127,14 +130,17 @@ pub(super) fn read_sql(path: &Path) -> Result<String, SourceError> {
 }
 
 /// Reads one migration's text as JavaScript does, with U+FFFD for what is not UTF-8.
-pub(super) fn read_sql_as_javascript(path: &Path) -> Result<String, SourceError> {
-    String::from_utf8(read_bytes(path)?).or_else(|error| {
+pub(super) fn read_sql_as_javascript(path: &Path) -> Result<Text, SourceError> {
+    if let Some(large) = Text::large(path)? {
+        return Ok(large);
+    }
+    String::from_utf8(read_bytes(path)?).map(Text::Here).or_else(|error| {
         tracing::warn!(
             "{}: line {} is not UTF-8, and reads \u{fffd} to Drizzle; save the file as UTF-8",
             path.display(),
             line_of(error.as_bytes(), error.utf8_error().valid_up_to())
         );
-        Ok(String::from_utf8_lossy(error.as_bytes()).into_owned())
+        Ok(Text::Here(String::from_utf8_lossy(error.as_bytes()).into_owned()))
     })
 }
 
@@ -153,7 +159,7 @@ pub(super) fn read_note(path: &Path) -> Result<String, SourceError> {
 }
 
 /// Stops at the first NUL: a file with a hole of gigabytes is not read through.
-pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, SourceError> {
+fn read_bytes(path: &Path) -> Result<Vec<u8>, SourceError> {
     let unreadable = |source| SourceError::Unreadable { path: path.to_owned(), source };
     let mut file = File::open(path).map_err(unreadable)?;
     let (mut bytes, mut piece) = (Vec::new(), vec![0; 64 << 10]);

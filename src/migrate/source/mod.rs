@@ -8,19 +8,22 @@ mod pair;
 mod prisma;
 mod refinery;
 mod script;
+pub(crate) mod spot;
 mod sql;
+mod text;
 
 #[cfg(fuzzing)]
 pub(super) use drizzle::parse as parse_journal;
-pub use script::Script;
+pub(crate) use script::Reader;
+pub use script::{Script, Survey};
+pub use text::Text;
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use files::{
-    is_file, is_plain, read_bytes, read_note, read_sql, read_sql_as_javascript, sql_files,
-    subfolders,
+    is_file, is_plain, read_note, read_sql, read_sql_as_javascript, sql_files, subfolders,
 };
 
 use super::Key;
@@ -97,6 +100,14 @@ pub enum SourceError {
         /// Which.
         path: PathBuf,
         /// What is wrong, and what would be right.
+        why: String,
+    },
+    /// A file holds what only psql can do.
+    #[error("{place}: {why}")]
+    Unrunnable {
+        /// Which, and where in it.
+        place: String,
+        /// What it is, and what would be right.
         why: String,
     },
     /// Two files claim one version.

@@ -1,8 +1,11 @@
 //! A folder of plain SQL: `001_create_users.sql`, `0002-orders.sql`, `20240101120000_items.up.sql`.
 
+use std::io;
 use std::path::Path;
 
-use super::{Key, Migration, Order, Script, SourceError, pair, read_sql, sql_files, subfolders};
+use super::{
+    Key, Migration, Order, Script, SourceError, Text, pair, read_sql, sql_files, subfolders,
+};
 
 /// Every migration of `folder`, in no particular order.
 pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
@@ -30,7 +33,9 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
             }
             Name::Migration { number, title } => {
                 let sql = read_sql(&file)?;
-                if let Some((line, tool)) = foreign(&sql) {
+                if let Some((line, tool)) = foreign(&sql)
+                    .map_err(|source| SourceError::Unreadable { path: file.clone(), source })?
+                {
                     return Err(malformed(format!(
                         "line {line} is a marker of {tool}'s, whose files premain does not read; \
                          as plain SQL all of the file would run, the way down included"
@@ -90,12 +95,14 @@ impl Name<'_> {
 }
 
 /// The line with which another tool parts the way up from the way down in one file.
-fn foreign(sql: &str) -> Option<(usize, &'static str)> {
-    sql.lines().enumerate().find_map(|(at, line)| {
+fn foreign(sql: &Text) -> io::Result<Option<(usize, &'static str)>> {
+    let mut number = 0;
+    sql.lines(|_, line| {
+        number += 1;
         let comment = line.trim_start().strip_prefix("--")?.trim_start();
         let markers = [("migrate:up", "dbmate"), ("migrate:down", "dbmate"), ("+goose", "goose")];
         let (_, tool) = markers.iter().find(|(marker, _)| comment.starts_with(marker))?;
-        Some((at + 1, *tool))
+        Some((number, *tool))
     })
 }
 
@@ -126,9 +133,12 @@ mod tests {
     fn a_way_down_belongs_to_the_way_up_of_its_number() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str| fs::write(folder.path().join(name), name).unwrap();
-        ["1_a.sql", "002_b.up.sql", "2_b.down.sql", "3_c.down.sql"].map(write);
+        for name in ["1_a.sql", "002_b.up.sql", "2_b.down.sql", "3_c.down.sql"] {
+            write(name);
+        }
         let found = read(folder.path()).unwrap();
-        let downs = found.iter().map(|migration| migration.down.as_ref().map(|down| &*down.sql));
+        let downs =
+            found.iter().map(|migration| migration.down.as_ref().and_then(|down| down.sql.here()));
         assert_eq!(downs.collect::<Vec<_>>(), [Some("2_b.down.sql"), None]);
         write("02_b.down.sql");
         let error = read(folder.path()).unwrap_err().to_string();
@@ -137,8 +147,9 @@ mod tests {
 
     #[test]
     fn markers_of_other_tools() {
-        assert_eq!(foreign("-- up\n  -- migrate:down transaction:false"), Some((2, "dbmate")));
-        assert_eq!(foreign("--+goose Up"), Some((1, "goose")));
-        assert_eq!(foreign("-- we migrate:up to you\nSELECT '+goose'"), None);
+        let markers = |sql: &str| foreign(&Text::Here(sql.to_owned())).unwrap();
+        assert_eq!(markers("-- up\n  -- migrate:down transaction:false"), Some((2, "dbmate")));
+        assert_eq!(markers("--+goose Up"), Some((1, "goose")));
+        assert_eq!(markers("-- we migrate:up to you\nSELECT '+goose'"), None);
     }
 }
