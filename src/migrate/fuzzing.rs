@@ -34,7 +34,9 @@ pub fn statements_of_pieces(sql: &str, cut: usize) -> Vec<(Range<usize>, String)
 
 /// Where the first thing stands that only psql can do.
 pub fn unrunnable(sql: &str) -> Option<usize> {
-    statements::unrunnable(sql).map(|(at, _)| at)
+    let mut splitter = Splitter::default();
+    while splitter.next(sql, true).is_some() {}
+    splitter.unrunnable.map(|(at, _)| at)
 }
 
 fn shown(Statement { range, kind }: Statement) -> (Range<usize>, String) {
