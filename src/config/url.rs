@@ -125,6 +125,11 @@ fn parse_url(rest: &str) -> Result<Parts, Fault> {
             percent_encode("password", secret)
         ));
     }
+    if [hosts, path].iter().any(|part| part.contains('=') && first_secret_word(part).is_some()) {
+        return Err("has a password in its host or database name: parameters begin with a '?'; \
+             in a name '=' is %3D"
+            .into());
+    }
     // libpq knows no fragments, the other parsers cut them off: only in front of an '@', where
     // cutting leaves no host, there is no doubt.
     if hosts.contains('#') || tail.contains('#') {
@@ -336,6 +341,10 @@ fn redact_url(rest: &str) -> String {
         Some((address, query)) => (address, Some(query)),
         None => (rest, None),
     };
+    if address.contains('=') && first_secret_word(address).is_some() {
+        // A parameter whose '?' is missing: nothing around it is sure to be harmless.
+        return "***".to_owned();
+    }
     let mut shown = match login.map(|login| login.split_once(':').ok_or(login)) {
         Some(Ok((user, _))) => format!("{user}:***@{address}"),
         Some(Err(user)) => format!("{user}@{address}"),
@@ -354,9 +363,12 @@ fn redact_url(rest: &str) -> String {
 }
 
 fn redact_pair(pair: &str) -> String {
-    let key = pair.split_once('=').map_or(pair, |(key, _)| key);
-    match first_secret_word(&percent_decode_str(key).decode_utf8_lossy()) {
-        Some(_) => format!("{key}=***"),
+    // The value as well: a blank in place of an '&' makes it that of another parameter.
+    match first_secret_word(&percent_decode_str(pair).decode_utf8_lossy()) {
+        Some(_) => match pair.split_once('=') {
+            Some((key, _)) if !key.contains(char::is_whitespace) => format!("{key}=***"),
+            _ => "***".to_owned(),
+        },
         None => pair.to_owned(),
     }
 }

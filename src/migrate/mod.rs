@@ -12,6 +12,9 @@ mod diagnose;
 pub mod empty;
 pub mod engine;
 mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 mod key;
 pub mod ledger;

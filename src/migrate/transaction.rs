@@ -106,7 +106,7 @@ impl<'a> Transaction<'a> {
 /// made for web requests: they end here.
 pub(super) fn settings(lock_timeout: Duration) -> String {
     format!(
-        "RESET ROLE; RESET ALL; {NOTICE_OUR_DEATH}; SET statement_timeout = 0; \
+        "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; {NOTICE_OUR_DEATH}; SET statement_timeout = 0; \
          SET idle_in_transaction_session_timeout = 0; SET lock_timeout = {}",
         lock_timeout.as_millis()
     )

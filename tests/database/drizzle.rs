@@ -121,6 +121,27 @@ fn premain_does_half_and_drizzle_the_rest() {
 }
 
 #[test]
+fn drizzle_kit_and_premain_take_turns() {
+    let (shared, alone) = (Server::shared().database(), Server::shared().database());
+    node::drizzle_kit(&shared, first(1).path()).unwrap();
+    migrate(&shared, first(3).path()).says("migrations 2 applied");
+    node::drizzle_kit(&shared, &all()).unwrap();
+    let before = shared.dump();
+    migrate(&shared, &all()).says("none pending (4 applied before)");
+    node::drizzle_kit(&shared, &all()).unwrap();
+    assert_eq!(shared.dump(), before);
+    migrate(&alone, &all());
+    assert_eq!(dump(&shared), dump(&alone));
+
+    // Of a failure it tells the status alone; premain tells what and where.
+    let bad = journal(&[(1, "0000_bad", "CREATE TABLE t (\n  a intt\n);")]);
+    let database = Server::shared().database();
+    let silent = node::drizzle_kit(&database, bad.path()).unwrap_err();
+    assert!(!silent.contains("intt"), "{silent}");
+    run(&database, bad.path()).code(76).says("0000_bad.sql:2:5: type \"intt\" does not exist");
+}
+
+#[test]
 fn another_history_table() {
     let (ours, theirs) = (Server::shared().database(), Server::shared().database());
     for _ in 0..2 {

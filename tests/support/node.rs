@@ -53,6 +53,24 @@ pub fn drizzle(
     node(&script, &environment)
 }
 
+/// `drizzle-kit migrate`, the command line that most who use Drizzle know, on this folder.
+pub fn drizzle_kit(database: &Database<'_>, folder: &Path) -> Result<String, String> {
+    let place = tempfile::tempdir().unwrap();
+    let config = place.path().join("drizzle.config.json");
+    let settings = serde_json::json!({
+        "dialect": "postgresql",
+        "out": folder,
+        "dbCredentials": { "url": database.url() },
+    });
+    std::fs::write(&config, settings.to_string()).unwrap();
+    // It is run as `npx drizzle-kit` runs it, and looks for its driver in the working directory.
+    let script = "
+        process.argv = [process.argv0, 'drizzle-kit', 'migrate', `--config=${process.env.CONFIG}`];
+        await import('./node_modules/drizzle-kit/bin.cjs');
+    ";
+    node(script, &[("CONFIG", config.to_str().unwrap())])
+}
+
 /// Prisma's own engine, as WebAssembly: `apply` on this folder as `prisma migrate deploy` does, `status` as
 /// `prisma migrate status` does, or `applied` and `rolledback` on one name as `prisma migrate resolve` does.
 pub fn prisma(

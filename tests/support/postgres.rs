@@ -6,9 +6,9 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
+use std::sync::{Once, OnceLock};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -70,7 +70,7 @@ impl Server {
     }
 
     fn of(fill: impl FnOnce(&Path), settings: &[&str]) -> Server {
-        let folder = tempfile::Builder::new().prefix("premain-pg-").tempdir().unwrap();
+        let folder = place();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let data = folder.path().join("data");
         fill(&data);
@@ -424,11 +424,30 @@ pub(super) fn own(path: &Path) {
     }
 }
 
+/// A folder for a server of this process. What is static is never dropped, and a run that is killed
+/// drops nothing: the folders of processes that are no more are removed here.
+fn place() -> TempDir {
+    const PREFIX: &str = "premain-pg-";
+    static SWEPT: Once = Once::new();
+    SWEPT.call_once(|| {
+        for entry in fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
+            let name = entry.file_name().into_string().unwrap_or_default();
+            let process = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('-'));
+            let process = process.and_then(|(process, _)| process.parse::<u32>().ok());
+            if process.is_some_and(|process| !Path::new(&format!("/proc/{process}")).exists()) {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+    });
+    let prefix = format!("{PREFIX}{}-", std::process::id());
+    tempfile::Builder::new().prefix(&prefix).tempdir().unwrap()
+}
+
 /// `initdb` once, copies from then on.
 fn copy_template(data: &Path) {
     static TEMPLATE: OnceLock<TempDir> = OnceLock::new();
     let template = TEMPLATE.get_or_init(|| {
-        let folder = tempfile::Builder::new().prefix("premain-pg-template-").tempdir().unwrap();
+        let folder = place();
         own(folder.path());
         let password = folder.path().join("password");
         fs::write(&password, PASSWORD).unwrap();

@@ -39,10 +39,7 @@ pub struct Ended {
 
 /// premain with these arguments.
 pub fn premain<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Premain {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_premain"));
-    command.args(arguments).env_clear().env("PATH", "/usr/bin:/bin").current_dir("/");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    Premain(command)
+    Premain::of(Command::new(env!("CARGO_BIN_EXE_premain"))).words(arguments)
 }
 
 /// `premain migrate` with this folder.
@@ -51,6 +48,13 @@ pub fn migrate(folder: &Path) -> Premain {
 }
 
 impl Premain {
+    /// A program that becomes premain in the end.
+    pub fn of(mut command: Command) -> Premain {
+        command.env_clear().env("PATH", "/usr/bin:/bin").current_dir("/");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Premain(command)
+    }
+
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.0.env(name, value);
         self

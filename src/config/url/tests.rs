@@ -253,6 +253,11 @@ fn no_fault_and_no_doubt_shows_the_password() {
         // The host is missing.
         silent(&format!("postgres://u:hunter2{after}/d"));
         silent(&format!("postgres://u:hunter2{after}"));
+        // The '?' is missing.
+        silent(&format!("postgres://h/d&password=hunter2{after}"));
+        // The '&' is missing, or the '='.
+        silent(&format!("postgres://h/d?sslmode=require password=hunter2{after}"));
+        silent(&format!("postgres://h/d?password hunter2{after}"));
     }
 }
 

@@ -1,25 +1,24 @@
 //! Which tool's folder this is, told from its files.
 
-use std::fs;
 use std::path::Path;
 
-use super::{SourceError, drizzle, prisma, refinery, sql, subfolders};
+use super::{SourceError, drizzle, is_file, prisma, read_sql, refinery, sql, subfolders};
 use crate::config::Format;
 
 /// The format that the folder's files are in; refinery's where nothing tells, for what it says of
 /// files that are none.
 pub(super) fn format(folder: &Path) -> Result<Format, SourceError> {
     let mut found = Vec::new();
-    if drizzle::journal(folder).is_file() {
+    if is_file(&drizzle::journal(folder))? {
         found.push(Format::Drizzle);
     }
     let mut folders = Vec::new();
     for (_, path) in subfolders(folder)? {
-        if path.join("migration.sql").is_file() {
+        if is_file(&path.join("migration.sql"))? {
             folders.push(path);
         }
     }
-    let has_lock_file = folder.join(prisma::LOCK_FILE).is_file();
+    let has_lock_file = is_file(&folder.join(prisma::LOCK_FILE))?;
     let has_snapshot = folders.iter().any(|folder| folder.join("snapshot.json").is_file());
     // Neither tool needs more than migration.sql, and images are made small.
     let is_drizzle = has_snapshot
@@ -46,12 +45,14 @@ pub(super) fn format(folder: &Path) -> Result<Format, SourceError> {
 }
 
 fn has_breakpoint(folder: &Path) -> bool {
-    fs::read_to_string(folder.join("migration.sql"))
-        .is_ok_and(|sql| sql.contains(drizzle::BREAKPOINT))
+    read_sql(&folder.join("migration.sql"))
+        .is_ok_and(|sql| sql.find_all(drizzle::BREAKPOINT).is_ok_and(|found| !found.is_empty()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -3,6 +3,7 @@
 mod detect;
 mod drizzle;
 mod embedded;
+mod files;
 pub mod next;
 mod pair;
 mod prisma;
@@ -12,6 +13,8 @@ pub(crate) mod spot;
 mod sql;
 mod text;
 
+#[cfg(fuzzing)]
+pub(super) use drizzle::parse as parse_journal;
 pub(crate) use script::Reader;
 pub use script::{Script, Survey};
 pub use text::Text;
@@ -19,6 +22,10 @@ pub use text::Text;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use files::{
+    is_file, is_plain, read_note, read_sql, read_sql_as_javascript, sql_files, subfolders,
+};
 
 use super::Key;
 use crate::config::{self, Format, SourceChoice};
@@ -149,7 +156,8 @@ impl Source {
             SourceChoice::Auto => {
                 let mut found = Vec::new();
                 for folder in USUAL_FOLDERS.map(Path::new) {
-                    if folder.is_dir() {
+                    // Not one that is a link to nowhere: that is an error.
+                    if !is_file(folder)? && folder.is_dir() {
                         let source = Source::folder(folder, config.format)?;
                         found.extend((!source.migrations.is_empty()).then_some(source));
                     }
@@ -196,66 +204,4 @@ impl Source {
         }
         Ok(Source { folder: Some(folder.to_owned()), format, migrations })
     }
-}
-
-/// The folders in `folder`, hidden ones aside.
-fn subfolders(folder: &Path) -> Result<Vec<(String, PathBuf)>, SourceError> {
-    let unreadable = |source| SourceError::Unreadable { path: folder.to_owned(), source };
-    let mut subfolders = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        let Some(name) = path.file_name() else { continue };
-        let Some(name) = name.to_str() else {
-            let why = "its name is not UTF-8".to_owned();
-            return Err(SourceError::Malformed { path, why });
-        };
-        if path.is_dir() && !name.starts_with('.') {
-            subfolders.push((name.to_owned(), path));
-        }
-    }
-    Ok(subfolders)
-}
-
-/// Reads one migration's text: UTF-8 without NUL, because the server takes nothing else.
-fn read_sql(path: &Path) -> Result<Text, SourceError> {
-    if let Some(large) = Text::large(path)? {
-        return Ok(large);
-    }
-    String::from_utf8(read_bytes(path)?).map(Text::Here).map_err(|error| {
-        let offset = error.utf8_error().valid_up_to();
-        let line = line_of(error.as_bytes(), offset);
-        let why = format!("line {line} is not UTF-8 (byte {}); save the file as UTF-8", offset + 1);
-        SourceError::Malformed { path: path.to_owned(), why }
-    })
-}
-
-/// Reads one migration's text as JavaScript does, with U+FFFD for what is not UTF-8.
-fn read_sql_as_javascript(path: &Path) -> Result<Text, SourceError> {
-    if let Some(large) = Text::large(path)? {
-        return Ok(large);
-    }
-    let bytes = read_bytes(path)?;
-    let text = String::from_utf8_lossy(&bytes);
-    if let Err(error) = std::str::from_utf8(&bytes) {
-        tracing::warn!(
-            "{}: line {} is not UTF-8, and reads \u{fffd} to Drizzle; save the file as UTF-8",
-            path.display(),
-            line_of(&bytes, error.valid_up_to())
-        );
-    }
-    Ok(Text::Here(text.into_owned()))
-}
-
-fn read_bytes(path: &Path) -> Result<Vec<u8>, SourceError> {
-    let bytes = std::fs::read(path)
-        .map_err(|source| SourceError::Unreadable { path: path.to_owned(), source })?;
-    if let Some(offset) = bytes.iter().position(|byte| *byte == 0) {
-        let why = format!("line {} holds a NUL byte, which SQL cannot", line_of(&bytes, offset));
-        return Err(SourceError::Malformed { path: path.to_owned(), why });
-    }
-    Ok(bytes)
-}
-
-fn line_of(bytes: &[u8], offset: usize) -> usize {
-    bytes[..offset].iter().filter(|byte| **byte == b'\n').count() + 1
 }

@@ -1,10 +1,9 @@
 //! A folder of Prisma's: a folder for each migration, with `migration.sql` in it, and `down.sql` where
 //! the team keeps one, which Prisma has no use for.
 
-use std::fs;
 use std::path::Path;
 
-use super::{Key, Migration, Order, Script, SourceError, read_sql, subfolders};
+use super::{Key, Migration, Order, Script, SourceError, is_file, read_note, read_sql, subfolders};
 use crate::migrate::Name;
 
 /// What names the folder's database.
@@ -16,12 +15,12 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
     let mut migrations = Vec::new();
     for (name, path) in subfolders(folder)? {
         let file = path.join("migration.sql");
-        if !file.is_file() {
+        if !is_file(&file)? {
             let why = "it holds no migration.sql, which Prisma refuses as P3015; restore the file, or remove the folder";
             return Err(SourceError::Malformed { path, why: why.to_owned() });
         }
         let down = path.join("down.sql");
-        let down = match down.is_file() {
+        let down = match is_file(&down)? {
             true => Some(Script::whole(down.clone(), read_sql(&down)?)),
             false => None,
         };
@@ -38,12 +37,10 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
 
 /// `provider = "postgresql"`, the only line of the file that counts. Prisma does without the file.
 fn check_provider(path: &Path) -> Result<(), SourceError> {
-    if !path.is_file() {
+    if !is_file(path)? {
         return Ok(());
     }
-    let text = fs::read_to_string(path)
-        .map_err(|source| SourceError::Unreadable { path: path.to_owned(), source })?;
-    match provider(&text) {
+    match provider(&read_note(path)?) {
         Some("postgresql" | "postgres") => Ok(()),
         Some(other) => Err(SourceError::Malformed {
             path: path.to_owned(),

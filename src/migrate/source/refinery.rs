@@ -1,19 +1,16 @@
 //! A folder in refinery's layout: `V1__create_users.sql`, `U7__reseed.sql`, at any depth.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use walkdir::WalkDir;
-
-use super::{Key, Migration, Order, Script, SourceError, read_sql};
+use super::{Key, Migration, Order, Script, SourceError, read_sql, sql_files};
 
 /// Every migration below `folder`, in no particular order.
 pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
     let mut migrations = Vec::new();
-    for path in files(folder)? {
-        let Some(file_name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+    for (file_name, path) in sql_files(folder, usize::MAX)? {
         let malformed =
             |why: &str| SourceError::Malformed { path: path.clone(), why: why.to_owned() };
-        match Name::parse(file_name).map_err(malformed)? {
+        match Name::parse(&file_name).map_err(malformed)? {
             None => tracing::warn!(
                 "{} is no migration: its name is not like V1__create_users.sql",
                 path.display()
@@ -32,32 +29,8 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
 
 /// Whether a file below `folder` has a name that means something to refinery.
 pub(super) fn has_migration(folder: &Path) -> Result<bool, SourceError> {
-    let names_one = |path: &PathBuf| {
-        path.file_name()
-            .and_then(|name| name.to_str())
-            .is_some_and(|name| Name::parse(name) != Ok(None))
-    };
-    Ok(files(folder)?.iter().any(names_one))
-}
-
-/// Every SQL file below `folder`.
-fn files(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
-    let mut files = Vec::new();
-    // A mounted Kubernetes ConfigMap holds each file twice, once below a hidden folder.
-    let visible = |entry: &walkdir::DirEntry| {
-        entry.depth() == 0 || !entry.file_name().to_string_lossy().starts_with('.')
-    };
-    for entry in WalkDir::new(folder).sort_by_file_name().into_iter().filter_entry(visible) {
-        let entry = entry.map_err(|error| SourceError::Unreadable {
-            path: error.path().unwrap_or(folder).to_owned(),
-            source: error.into(),
-        })?;
-        let is_sql = entry.file_name().to_str().is_some_and(|name| name.ends_with(".sql"));
-        if is_sql && entry.path().is_file() {
-            files.push(entry.into_path());
-        }
-    }
-    Ok(files)
+    let files = sql_files(folder, usize::MAX)?;
+    Ok(files.iter().any(|(name, _)| Name::parse(name) != Ok(None)))
 }
 
 /// A file name taken apart.

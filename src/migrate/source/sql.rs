@@ -1,15 +1,23 @@
 //! A folder of plain SQL: `001_create_users.sql`, `0002-orders.sql`, `20240101120000_items.up.sql`.
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::{Key, Migration, Order, Script, SourceError, Text, pair, read_sql};
+use super::{
+    Key, Migration, Order, Script, SourceError, Text, pair, read_sql, sql_files, subfolders,
+};
 
 /// Every migration of `folder`, in no particular order.
 pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
+    for (name, path) in subfolders(folder)? {
+        if name.ends_with(".sql") && matches!(Name::parse(&name), Name::Migration { .. }) {
+            let why =
+                "it is a folder, not a file; Docker makes one where the file to mount is missing";
+            return Err(SourceError::Malformed { path, why: why.to_owned() });
+        }
+    }
     let (mut migrations, mut downs) = (Vec::new(), Vec::new());
-    for (name, file) in files(folder)? {
+    for (name, file) in sql_files(folder, 1)? {
         let malformed = |why: String| SourceError::Malformed { path: file.clone(), why };
         match Name::parse(&name) {
             Name::Down { number } => {
@@ -48,22 +56,9 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
 
 /// Whether a file of `folder` has the name of a migration.
 pub(super) fn has_migration(folder: &Path) -> Result<bool, SourceError> {
-    Ok(files(folder)?.iter().any(|(name, _)| matches!(Name::parse(name), Name::Migration { .. })))
-}
-
-/// The SQL files of `folder`, by name.
-fn files(folder: &Path) -> Result<Vec<(String, PathBuf)>, SourceError> {
-    let unreadable = |source| SourceError::Unreadable { path: folder.to_owned(), source };
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-        if name.ends_with(".sql") && !name.starts_with('.') && path.is_file() {
-            files.push((name.to_owned(), path));
-        }
-    }
-    files.sort();
-    Ok(files)
+    Ok(sql_files(folder, 1)?
+        .iter()
+        .any(|(name, _)| matches!(Name::parse(name), Name::Migration { .. })))
 }
 
 /// A file name taken apart.
@@ -113,6 +108,8 @@ fn foreign(sql: &Text) -> io::Result<Option<(usize, &'static str)>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -140,7 +137,8 @@ mod tests {
             write(name);
         }
         let found = read(folder.path()).unwrap();
-        let downs = found.iter().map(|migration| migration.down.as_ref()?.sql.here());
+        let downs =
+            found.iter().map(|migration| migration.down.as_ref().and_then(|down| down.sql.here()));
         assert_eq!(downs.collect::<Vec<_>>(), [Some("2_b.down.sql"), None]);
         write("02_b.down.sql");
         let error = read(folder.path()).unwrap_err().to_string();

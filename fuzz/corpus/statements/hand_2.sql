@@ -1,0 +1,1 @@
+DO $$ BEGIN COMMIT; END $$; DO $a$ $b$; $a$; SELECT $1; END

@@ -1,0 +1,2 @@
+BEGIN;
+ROLLBACK TO s; PREPARE TRANSACTION 'x'; -- größe

@@ -1,0 +1,173 @@
+//! Folders that were not made for migrations, or not by a friend: each ends in a clear error, soon,
+//! and within little memory.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+use std::process::Command;
+
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+
+use crate::support::premain::{Ended, Premain, premain};
+use crate::support::{folder, program};
+
+/// A server that nobody asks: the folder is read first.
+const NOWHERE: &str = "postgres://x@127.0.0.1:1/x";
+
+/// Half a gigabyte of addresses at the most, and ten seconds on a processor. Linux counts memory that
+/// is reserved and not used, so this is far above what is.
+fn limited(folder: &Path) -> Premain {
+    let mut command = Command::new(program("prlimit", "util-linux"));
+    command.args(["--as=500000000", "--cpu=10", "--", env!("CARGO_BIN_EXE_premain")]);
+    Premain::of(command)
+        .words(["migrate", "--wait-timeout", "1ms", "--migrations"])
+        .with(folder)
+        .database(NOWHERE)
+}
+
+fn fails(folder: &Path, code: i32, text: &str) -> Ended {
+    limited(folder).run().code(code).says(text)
+}
+
+#[test]
+fn what_is_no_file_is_neither_opened_nor_passed_over() {
+    let names = [
+        "001_x.sql",
+        "V1__x.sql",
+        "meta/_journal.json",
+        "1_a/migration.sql",
+        "migration_lock.toml",
+    ];
+    for name in names {
+        let fails = |make: &dyn Fn(&Path), code: i32, text: &str| {
+            let place = tempfile::tempdir().unwrap();
+            let path = place.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            make(&path);
+            fails(place.path(), code, &format!("{name}: {text}"));
+        };
+        fails(&|path| mkfifo(path, Mode::S_IRWXU).unwrap(), 65, "it is a device, a pipe or a");
+        fails(&|path| symlink("/dev/zero", path).unwrap(), 65, "it is a device, a pipe or a");
+        fails(&|path| symlink("/nowhere", path).unwrap(), 66, "no such file or directory");
+        fails(&|path| symlink(path, path).unwrap(), 66, "too many levels of symbolic links");
+    }
+}
+
+#[test]
+fn one_of_the_usual_folders_that_leads_nowhere_is_not_passed_over() {
+    let place = tempfile::tempdir().unwrap();
+    symlink("/nowhere", place.path().join("migrations")).unwrap();
+    premain(["migrate"])
+        .within(place.path())
+        .database(NOWHERE)
+        .run()
+        .code(66)
+        .says("./migrations: no such file or directory");
+}
+
+#[test]
+fn a_folder_in_place_of_a_file_is_an_error() {
+    let place = folder(&[("001_a.sql/readme", ""), ("002_b.sql", "SELECT 1")]);
+    fails(place.path(), 65, "001_a.sql: it is a folder, not a file; Docker makes one");
+}
+
+#[test]
+fn links_that_lead_around_in_a_circle_are_not_followed() {
+    // The folder is in order, and nobody is there to apply it to.
+    for name in ["deep/V1__a.sql", "1_a.sql", "drizzle/20240101000000_a/migration.sql"] {
+        let place = folder(&[(name, "SELECT 1")]);
+        let migrations = place.path().join(name.split_once("/2").map_or("", |(parent, _)| parent));
+        symlink(".", migrations.join("loop")).unwrap();
+        limited(&migrations).run().code(69);
+    }
+    let place = folder(&[("1_a/migration.sql", "SELECT 1")]);
+    symlink(".", place.path().join("loop")).unwrap();
+    fails(place.path(), 65, "loop: it holds no migration.sql");
+}
+
+#[test]
+fn a_file_with_a_hole_of_gigabytes_is_not_read_through() {
+    for (name, written, line) in [
+        ("001_x.sql", "", 1),
+        ("V1__x.sql", "SELECT 1;\n", 2),
+        ("1_a/migration.sql", "SELECT 1;\n\n", 3),
+        ("20240101000000_a/migration.sql", "--> statement-breakpoint\n", 2),
+    ] {
+        let place = folder(&[(name, written)]);
+        File::options()
+            .write(true)
+            .open(place.path().join(name))
+            .unwrap()
+            .set_len(4 << 30)
+            .unwrap();
+        fails(place.path(), 65, &format!("{name}: line {line} holds a NUL byte"));
+    }
+}
+
+#[test]
+fn journals_that_no_tool_wrote() {
+    let place = folder(&[("meta/_journal.json", "{")]);
+    let journal = place.path().join("meta/_journal.json");
+    fs::write(&journal, format!("{{\"a\": {}", "[".repeat(1 << 20))).unwrap();
+    fails(place.path(), 65, "it is not the journal that drizzle-kit writes");
+    fs::write(&journal, format!("{{\"entries\": {}", "[".repeat(1 << 20))).unwrap();
+    fails(place.path(), 65, "it is not the journal that drizzle-kit writes");
+    File::options().write(true).open(&journal).unwrap().set_len(1 << 30).unwrap();
+    fails(place.path(), 65, "meta/_journal.json: it is larger than 16 MB");
+    fs::write(&journal, b"{\"entries\": [\xff]}").unwrap();
+    fails(place.path(), 65, "it is not UTF-8");
+}
+
+#[test]
+fn more_files_than_anybody_writes() {
+    let place = tempfile::tempdir().unwrap();
+    for number in 0..=100_000 {
+        File::create(place.path().join(format!("{number}"))).unwrap();
+    }
+    fails(
+        place.path(),
+        65,
+        "it holds more than 100000 files, and cannot be meant; name the folder",
+    );
+}
+
+#[test]
+fn names_that_would_forge_a_log_or_cannot_be_shown() {
+    for (name, text) in [
+        (&b"001_a\npremain: all is well.sql"[..], "a line end or another control character"),
+        (b"001_a\x1b[2J.sql", "a line end or another control character"),
+        (b"001_gr\xfcn.sql", "what is not UTF-8"),
+    ] {
+        let place = folder(&[]);
+        fs::write(place.path().join(OsStr::from_bytes(name)), "SELECT 1").unwrap();
+        let ended = fails(place.path(), 65, text);
+        assert!(!ended.log.contains('\x1b'), "{}", ended.log);
+        assert!(!ended.log.contains("\npremain: all is well"), "{}", ended.log);
+    }
+}
+
+#[test]
+fn what_may_not_be_read_is_said() {
+    for (name, files) in
+        [("001_x.sql", ["001_x.sql", "2_y.sql"]), ("deep", ["V1__x.sql", "deep/V2__x.sql"])]
+    {
+        let place = folder(&files.map(|name| (name, "SELECT 1")));
+        let forbid = |name: &str, mode: u32| {
+            fs::set_permissions(place.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
+        };
+        forbid("", 0o755);
+        forbid(name, 0);
+        // Root may read everything.
+        let mut command = Command::new(program("setpriv", "util-linux"));
+        if nix::unistd::geteuid().is_root() {
+            command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        }
+        command.args(["--", env!("CARGO_BIN_EXE_premain"), "migrate", "--migrations"]);
+        let run = Premain::of(command).with(place.path()).database(NOWHERE).run();
+        forbid(name, 0o755);
+        run.code(66).says(&format!("/{name}")).says(": permission denied");
+    }
+}

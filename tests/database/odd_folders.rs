@@ -1,0 +1,217 @@
+//! Folders as people keep them, odd as they are, in every format that has a tool: what the tool takes
+//! premain takes, and leaves what the tool leaves.
+
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::refinery::refinery;
+use crate::support::postgres::{Database, Server};
+use crate::support::premain::{Ended, migrate};
+use crate::support::{folder, node};
+
+const FORMATS: [&str; 4] = ["refinery", "drizzle", "drizzle1", "prisma"];
+
+/// These scripts as the migrations of a folder, in their order.
+fn scripts(format: &str, scripts: &[&str]) -> TempDir {
+    let name = |n: usize| match format {
+        "refinery" => format!("V{n}__m{n}.sql"),
+        "drizzle" => format!("{n:04}_m.sql"),
+        _ => format!("2024010100000{n}_m/migration.sql"),
+    };
+    let mut files: Vec<_> =
+        (1..).map(name).zip(scripts.iter().map(|sql| (*sql).to_owned())).collect();
+    match format {
+        "drizzle" => {
+            // Neither the version nor idx means anything.
+            let entries = (1..=scripts.len())
+                .map(|n| format!(r#"{{"idx": {}, "when": {n}, "tag": "{n:04}_m"}}"#, 9 - n));
+            let entries = entries.collect::<Vec<_>>().join(",");
+            let journal = format!(r#"{{"version": "5", "dialect": "pg", "entries": [{entries}]}}"#);
+            files.push(("meta/_journal.json".to_owned(), journal));
+        }
+        "drizzle1" => files.push(("20240101000001_m/snapshot.json".to_owned(), "{}".to_owned())),
+        _ => {}
+    }
+    let files: Vec<_> = files.iter().map(|(name, sql)| (name.as_str(), sql.as_str())).collect();
+    folder(&files)
+}
+
+fn native(format: &str, database: &Database<'_>, folder: &Path) -> Result<String, String> {
+    match format {
+        "refinery" => refinery(database, folder),
+        "drizzle" => node::drizzle("drizzle-orm", database, folder, None),
+        "drizzle1" => node::drizzle("drizzle-orm-1", database, folder, None),
+        _ => node::prisma("apply", database, folder, ""),
+    }
+}
+
+fn premain(database: &Database<'_>, folder: &Path) -> Ended {
+    migrate(folder).database(database.url()).run()
+}
+
+fn ledger(format: &str) -> &'static str {
+    match format {
+        "refinery" => "refinery_schema_history",
+        "prisma" => "_prisma_migrations",
+        _ => "drizzle.__drizzle_migrations",
+    }
+}
+
+/// A dump in which ids and times are alike; they are all that may differ.
+fn dump(format: &str, database: &Database<'_>) -> String {
+    let alike = match format {
+        "refinery" => "applied_on = ''",
+        "drizzle" => "id = id",
+        "drizzle1" => "applied_at = 'epoch'",
+        _ => "id = migration_name, started_at = 'epoch', finished_at = 'epoch'",
+    };
+    // Sorted, because an update moves a row.
+    let table = ledger(format);
+    database.psql(&format!(
+        "UPDATE {table} SET {alike}; CREATE TABLE rows AS SELECT l::text FROM {table} l ORDER BY 1; DROP TABLE {table}"
+    ));
+    database.dump()
+}
+
+/// Both apply these scripts, and leave the same; then each finds nothing to do in the other's database.
+fn same(case: &[&str]) {
+    for format in FORMATS {
+        let folder = scripts(format, case);
+        let (ours, theirs) = (Server::shared().database(), Server::shared().database());
+        premain(&ours, folder.path()).code(0).says(&format!("({format}, {} file", case.len()));
+        native(format, &theirs, folder.path()).unwrap();
+        let before = ours.dump();
+        native(format, &ours, folder.path()).unwrap();
+        assert_eq!(ours.dump(), before, "{format}");
+        premain(&theirs, folder.path()).code(0).says("none pending");
+        assert_eq!(dump(format, &ours), dump(format, &theirs), "{format}");
+    }
+}
+
+#[test]
+fn scripts_with_a_transaction_of_their_own() {
+    same(&[
+        "BEGIN;\nCREATE TABLE a (x int);\nCOMMIT;\n",
+        "CREATE TABLE b (); COMMIT; CREATE TABLE c ()",
+        "CREATE TABLE d ()",
+    ]);
+}
+
+#[test]
+fn texts_that_are_hard_to_take_apart() {
+    let long: String = (0..2500)
+        .map(|n| format!("INSERT INTO größe VALUES ({n}, 'Zeile {n}; ''ende''');\n"))
+        .collect();
+    same(&[
+        "/* a; /* b; */ c; */\r\nCREATE TABLE größe (n int,\r\n  \"odd;\"\"name\" text) -- not yet;\r\n;\r\n",
+        "CREATE FUNCTION f() RETURNS text LANGUAGE plpgsql AS $fn$ BEGIN\n  -- 'one; $$two\n  RETURN $$a;b$$ || E'\\';' || U&'d\\0061t';\nEND; $fn$;\n\nCREATE FUNCTION g() RETURNS int BEGIN ATOMIC SELECT 1; SELECT CASE WHEN true THEN 2 END; END;",
+        &long,
+        "SELECT 'no semicolon, and a comment at the end' -- 日本 🦀",
+    ]);
+    assert!(long.len() > 100_000);
+}
+
+#[test]
+fn scripts_without_statements() {
+    same(&["", "-- nothing yet", "\n\n/* nothing\neither */\n", ";", "CREATE TABLE t ()"]);
+}
+
+#[test]
+fn scripts_that_know_the_history_table() {
+    for format in FORMATS {
+        let table = ledger(format);
+        let schema =
+            if format.starts_with("drizzle") { "CREATE SCHEMA IF NOT EXISTS drizzle;" } else { "" };
+        let create = format!("{schema} CREATE TABLE IF NOT EXISTS {table} (nobody int)");
+        let delete = format!("DELETE FROM {table}");
+        let folder = scripts(format, &[create.as_str(), delete.as_str(), "CREATE TABLE t ()"]);
+        let (ours, theirs) = (Server::shared().database(), Server::shared().database());
+        premain(&ours, folder.path()).code(0);
+        native(format, &theirs, folder.path()).unwrap();
+        match format {
+            // Prisma inserts its row before the script, and misses it afterwards; ours is there.
+            "prisma" => assert_eq!(ours.psql("SELECT count(*) FROM _prisma_migrations"), "2"),
+            _ => assert_eq!(dump(format, &ours), dump(format, &theirs), "{format}"),
+        }
+    }
+}
+
+#[test]
+fn what_one_script_sets_does_not_leak_into_the_next() {
+    let case =
+        ["SET TimeZone = 'Asia/Tokyo'", "CREATE TABLE zone AS SELECT current_setting('TimeZone')"];
+    for format in FORMATS {
+        let (one, both) = (scripts(format, &case[..1]), scripts(format, &case));
+        let (ours, theirs) = (Server::shared().database(), Server::shared().database());
+        premain(&ours, both.path()).code(0);
+        // The tool leaves the same where it is run for each.
+        native(format, &theirs, one.path()).unwrap();
+        native(format, &theirs, both.path()).unwrap();
+        assert_eq!(dump(format, &ours), dump(format, &theirs), "{format}");
+    }
+}
+
+#[test]
+fn another_role_does_not_leak_either() {
+    let database = Server::shared().database();
+    let folder = folder(&[
+        ("1_a.sql", "CREATE ROLE eve SUPERUSER; SET SESSION AUTHORIZATION eve; CREATE TABLE a ()"),
+        ("2_b.sql", "SET ROLE eve; CREATE TABLE b ()"),
+        ("3_c.sql", "CREATE TABLE c ()"),
+    ]);
+    premain(&database, folder.path()).code(0);
+    let owners = "SELECT string_agg(tableowner, ' ' ORDER BY tablename) FROM pg_tables WHERE tablename IN ('a', 'b', 'c')";
+    assert_eq!(database.psql(owners), "eve eve postgres");
+    database.psql("DROP OWNED BY eve; DROP ROLE eve");
+}
+
+#[test]
+fn a_byte_order_mark_is_no_mistake_and_belongs_to_the_checksum() {
+    for format in FORMATS {
+        let folder = scripts(format, &["\u{feff}CREATE TABLE a ()"]);
+        let (ours, theirs) = (Server::shared().database(), Server::shared().database());
+        premain(&ours, folder.path()).code(0);
+        let before = ours.dump();
+        native(format, &ours, folder.path()).unwrap();
+        assert_eq!(ours.dump(), before, "{format}");
+        // To the tools' server it is a syntax error.
+        native(format, &theirs, folder.path()).unwrap_err();
+    }
+}
+
+#[test]
+fn an_enum_s_new_value_cannot_be_used_in_the_migration_that_adds_it() {
+    for format in FORMATS {
+        let folder = scripts(
+            format,
+            &[
+                "CREATE TYPE mood AS ENUM ('sad'); CREATE TABLE t (m mood)",
+                "ALTER TYPE mood ADD VALUE 'happy';\nINSERT INTO t VALUES ('happy')",
+            ],
+        );
+        let (ours, theirs) = (Server::shared().database(), Server::shared().database());
+        premain(&ours, folder.path())
+            .code(76)
+            .says(":2:23: unsafe use of new value \"happy\" of enum type mood (55P04")
+            .says("New enum values must be committed before they can be used")
+            .says("was kept");
+        native(format, &theirs, folder.path()).unwrap_err();
+        assert!(!ours.psql("SELECT enum_range(NULL::mood)").contains("happy"), "{format}");
+    }
+}
+
+#[test]
+fn folders_of_prisma_s_with_odd_names() {
+    let names = ["1 first", "2_second.sql", "3_größe", "9_i", "100_j"];
+    let files = names.map(|name| format!("{name}/migration.sql"));
+    let files = files.each_ref().map(|name| (name.as_str(), "SELECT 1"));
+    let folder = folder(&files);
+    let (ours, theirs) = (Server::shared().database(), Server::shared().database());
+    premain(&ours, folder.path()).code(0).says("(prisma, 5 files)");
+    native("prisma", &theirs, folder.path()).unwrap();
+    let order =
+        "SELECT string_agg(migration_name, '|' ORDER BY started_at) FROM _prisma_migrations";
+    assert_eq!(ours.psql(order), theirs.psql(order));
+    premain(&theirs, folder.path()).code(0).says("none pending");
+}

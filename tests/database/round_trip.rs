@@ -1,0 +1,100 @@
+//! What premain records, it finds again: random names, texts, line ends and history tables, on a real
+//! server, in every format.
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+use crate::support::folder;
+use crate::support::postgres::Server;
+use crate::support::premain::premain;
+
+/// Signs that may stand in a file's name, the ones that SQL, JSON and shells quote among them.
+const TITLE: &str = "[A-Za-z0-9_ .'\"\\\\$;%äß日🦀-]{0,15}[a-z]";
+
+/// A comment and a query, either of which may hold anything.
+fn script() -> impl Strategy<Value = String> {
+    let line = (any::<bool>(), "\\PC{0,30}").prop_map(|(comment, text)| match comment {
+        true => format!("-- {text}"),
+        false => format!("SELECT '{}';", text.replace('\'', "''")),
+    });
+    (prop::collection::vec(line, 0..5), prop::sample::select(vec!["\n", "\r\n"]), any::<bool>())
+        .prop_map(|(lines, end, bom)| {
+            format!("{}{}", if bom { "\u{feff}" } else { "" }, lines.join(end))
+        })
+}
+
+/// The files of one migration, the `n`th.
+fn file(format: &str, n: usize, title: &str) -> String {
+    match format {
+        "refinery" => {
+            let title: String = title.chars().filter(|c| c.is_alphanumeric()).collect();
+            format!("V{n}__{title}.sql")
+        }
+        "sql" => format!("{n}_{title}.sql"),
+        "drizzle" => format!("{n:04}_{title}.sql"),
+        _ => format!("2024010100000{n}_{title}/migration.sql"),
+    }
+}
+
+fn finds_again(format: &str) {
+    let database = Server::shared().database();
+    let mut runner = TestRunner::new(Config { cases: 12, ..Config::default() });
+    let migrations = prop::collection::vec((TITLE, script()), 1..5);
+    let ledger = "[a-zA-Z0-9_ .'\"äß日$;-]{1,12}";
+    let run = runner.run(&(migrations, ledger), |(migrations, ledger)| {
+        let mut files = vec![("README".to_owned(), String::new())];
+        let mut entries = Vec::new();
+        for (n, (title, sql)) in migrations.iter().enumerate() {
+            let name = file(format, n + 1, title);
+            let tag = name.strip_suffix(".sql").unwrap();
+            entries.push(serde_json::json!({ "when": n, "tag": tag }));
+            files.push((name, sql.clone()));
+        }
+        if format == "drizzle" {
+            let journal = serde_json::json!({ "entries": entries }).to_string();
+            files.push(("meta/_journal.json".to_owned(), journal));
+        }
+        let files: Vec<_> = files.iter().map(|(name, sql)| (name.as_str(), sql.as_str())).collect();
+        let folder = folder(&files);
+        let table = format!("\"{}\"", ledger.replace('"', "\"\""));
+        let run = |command: &[&str]| {
+            premain(command.iter().copied())
+                .words(["--format", format, "--ledger", &table, "--migrations"])
+                .with(folder.path())
+                .database(database.url())
+                .run()
+                .code(0)
+                .says_nothing_of("warning")
+        };
+        run(&["migrate"]).says(&format!("migrations {} applied", migrations.len()));
+        run(&["migrate"]).says("none pending");
+        run(&["status", "--exit-code"]);
+        let schema = if format.starts_with("drizzle") { "drizzle." } else { "" };
+        let rows = database.psql(&format!("SELECT count(*) FROM {schema}{table}"));
+        prop_assert_eq!(rows, migrations.len().to_string());
+        database.psql(&format!("DROP TABLE {schema}{table}"));
+        Ok(())
+    });
+    run.unwrap();
+}
+
+#[test]
+fn what_is_recorded_is_found_again_as_refinery_has_it() {
+    finds_again("refinery");
+}
+
+#[test]
+fn what_is_recorded_is_found_again_as_drizzle_has_it() {
+    finds_again("drizzle");
+    finds_again("drizzle1");
+}
+
+#[test]
+fn what_is_recorded_is_found_again_as_prisma_has_it() {
+    finds_again("prisma");
+}
+
+#[test]
+fn what_is_recorded_is_found_again_in_plain_sql() {
+    finds_again("sql");
+}
