@@ -10,7 +10,7 @@ use crate::config::{Config, Database};
 use crate::database::{Demand, Session};
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::migrate::{self, Outcome, Report, Source};
+use crate::migrate::{self, Outcome, Progress, Report, Source};
 use crate::shutdown::Shutdown;
 use crate::sys::Inherited;
 use crate::wait::{self, Deadline};
@@ -18,6 +18,9 @@ use crate::{launch, text};
 
 /// How long a stopped migration may take to roll back; below the grace of every supervisor.
 const ROLLBACK: Duration = Duration::from_secs(5);
+
+/// How often in a row the connection may be lost without anything being applied in between.
+const LOSSES: u32 = 3;
 
 /// Boots and becomes the application; returns only if that could not be.
 pub fn run(config: &Config, application: &[OsString], inherited: &Inherited) -> Exit {
@@ -169,42 +172,66 @@ pub async fn prepare(config: &Config, goal: Goal, shutdown: &Shutdown) -> Result
     }
 }
 
-/// Applies what is pending; goes back to waiting where that takes a server that takes writes.
+/// Applies what is pending; goes back to waiting where that takes a server that takes writes, and
+/// where the connection was lost, to look what became of what was under way.
 async fn migrate(
     config: &Config,
     database: &Database,
     source: &Source,
     mut session: Session,
-    deadline: Deadline,
+    mut deadline: Deadline,
     shutdown: &Shutdown,
     mut story: Story,
 ) -> Result<Story, Error> {
+    let mut progress = Progress::default();
+    let mut losses = 0;
     loop {
+        let before = progress.applied;
         let outcome = tokio::select! {
             biased;
             signal = shutdown.signal() => {
                 stop(session, shutdown).await;
                 return Err(Error::Stopped { signal, during: "migrating" });
             }
-            outcome = migrate::run(&session, source, &config.migrate) => outcome,
+            outcome = migrate::run(&session, source, &config.migrate, &mut progress) => outcome,
         };
         session.close().await;
-        match outcome? {
-            Outcome::Done(report) => {
+        let (lost, demand) = match outcome {
+            Ok(Outcome::Done(report)) => {
                 return Ok(Story { migrations: Migrations::Applied(report), ..story });
             }
-            Outcome::NeedsWrites(pending) => {
+            Ok(Outcome::NeedsWrites(pending)) => {
                 let pending = text::count(pending, "migration");
                 tracing::info!(
                     "{pending} pending, and the server takes no writes: waiting for one that does"
                 );
-                let primary = wait::for_database(database, Demand::Writes, deadline);
-                let ready = race(shutdown, "waiting for the primary", primary).await??;
-                let before = story.waited.map_or(0, |(_, attempts)| attempts);
-                story.waited = Some((deadline.elapsed(), before + ready.attempts));
-                session = ready.value;
+                (None, Demand::Writes)
             }
-        }
+            Err(error) if error.is_lost() => {
+                losses = if progress.applied > before { 1 } else { losses + 1 };
+                if losses == LOSSES {
+                    return Err(error.into());
+                }
+                let what = error.to_string();
+                let what = what.lines().next().unwrap_or_default();
+                tracing::warn!("{what}; connecting again, to look what became of it");
+                deadline = Deadline::start(config.wait.timeout);
+                (Some(error), Demand::Login)
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let ready = race(shutdown, "waiting", wait::for_database(database, demand, deadline));
+        let ready = match (ready.await?, lost) {
+            // Migrating had begun: that the server is gone is no reason to start without it.
+            (Err(gone), Some(lost)) => {
+                tracing::warn!("{gone}");
+                return Err(lost.into());
+            }
+            (ready, _) => ready?,
+        };
+        let attempts = story.waited.map_or(0, |(_, attempts)| attempts);
+        story.waited = Some((deadline.elapsed(), attempts + ready.attempts));
+        session = ready.value;
     }
 }
 

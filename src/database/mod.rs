@@ -1,5 +1,6 @@
 //! One PostgreSQL session: addresses, login, statements, cancel.
 
+mod bounded;
 mod connect;
 mod session;
 

@@ -1,6 +1,9 @@
 //! A session that is logged in: statements in, rows out, cancel, goodbye.
 
+use std::cell::Cell;
 use std::future::poll_fn;
+use std::io;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -9,8 +12,10 @@ use tokio_postgres::error::DbError;
 use tokio_postgres::tls::{NoTls, TlsStream};
 use tokio_postgres::{AsyncMessage, Client, Connection, SimpleQueryMessage};
 
-use super::connect::{Address, Wire};
-use crate::config::Host;
+use super::bounded::Allowance;
+use super::connect::{Address, Wire, reason};
+use crate::config::{Database, Host};
+use crate::text;
 use crate::tls::Connector;
 
 /// One login on one server. Statements are simple queries only: they need no round trip to prepare,
@@ -18,10 +23,17 @@ use crate::tls::Connector;
 pub struct Session {
     client: Client,
     driver: JoinHandle<()>,
+    /// Why the driver ended before its time.
+    broken: Arc<OnceLock<String>>,
+    allowance: Allowance,
+    patience: Cell<Option<Duration>>,
     origin: Origin,
     schema: Option<String>,
     reported: Option<ServerState>,
 }
+
+/// How long a goodbye may take; the server notices without one, too.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Where a session came from, which is where its cancel request must go.
 #[derive(Clone)]
@@ -64,25 +76,14 @@ impl QueryError {
     }
 }
 
-impl From<tokio_postgres::Error> for QueryError {
-    fn from(error: tokio_postgres::Error) -> Self {
-        match error.as_db_error() {
-            Some(db) => QueryError::Server(Box::new(db.clone())),
-            None => QueryError::Lost(match std::error::Error::source(&error) {
-                Some(source) => source.to_string(),
-                None => error.to_string(),
-            }),
-        }
-    }
-}
-
 impl Session {
     /// Takes over a connection that is logged in, and reads it from now on.
     pub(super) fn start<S, T>(
         client: Client,
         mut connection: Connection<S, T>,
-        origin: Origin,
-        schema: Option<String>,
+        origin: &Origin,
+        database: &Database,
+        allowance: Allowance,
     ) -> Session
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -93,15 +94,23 @@ impl Session {
         let reported = flag("in_hot_standby")
             .zip(flag("default_transaction_read_only"))
             .map(|(standby, read_only)| ServerState { standby, read_only });
+        let broken = Arc::new(OnceLock::new());
+        let reason = Arc::clone(&broken);
         let driver = tokio::spawn(async move {
-            while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await
-            {
-                if let AsyncMessage::Notice(notice) = message {
-                    log_notice(&notice);
+            while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
+                match message {
+                    Ok(AsyncMessage::Notice(notice)) => log_notice(&notice),
+                    Ok(_) => {}
+                    Err(error) => {
+                        let _ = reason.set(why(&error));
+                        return;
+                    }
                 }
             }
         });
-        Session { client, driver, origin, schema, reported }
+        let (origin, schema) = (origin.clone(), database.schema.clone());
+        let patience = Cell::new(None);
+        Session { client, driver, broken, allowance, patience, origin, schema, reported }
     }
 
     /// `db:5432`
@@ -114,13 +123,30 @@ impl Session {
         self.schema.as_deref()
     }
 
-    /// Runs statements in one round trip and returns the rows of each.
+    /// From here on [`Session::query`] waits this long for its answer, and no longer.
+    pub fn wait_for_answers(&self, patience: Option<Duration>) {
+        self.patience.set(patience);
+    }
+
+    /// Runs statements of premain's own in one round trip and returns the rows of each.
     ///
     /// # Errors
     /// The first statement's error; the ones behind it did not run.
     pub async fn query(&self, sql: &str) -> Result<Vec<Rows>, QueryError> {
+        self.allowance.answer();
+        let answer = self.client.simple_query(sql);
+        let messages = match self.patience.get() {
+            None => answer.await,
+            Some(patience) => match tokio::time::timeout(patience, answer).await {
+                Ok(messages) => messages,
+                Err(_) => {
+                    let patience = text::duration(patience);
+                    return Err(QueryError::Lost(format!("no answer within {patience}")));
+                }
+            },
+        };
         let mut results: Vec<Rows> = vec![Vec::new()];
-        for message in self.client.simple_query(sql).await? {
+        for message in messages.map_err(|error| self.failed(&error))? {
             match message {
                 SimpleQueryMessage::Row(row) => {
                     let row = (0..row.len()).map(|i| row.get(i).map(str::to_owned)).collect();
@@ -136,12 +162,22 @@ impl Session {
         Ok(results)
     }
 
-    /// Runs statements in one round trip and drops whatever rows they return.
+    /// Runs statements in one round trip and drops whatever rows they return. They may take as long
+    /// as they like.
     ///
     /// # Errors
     /// As [`Session::query`].
     pub async fn execute(&self, sql: &str) -> Result<(), QueryError> {
-        Ok(self.client.batch_execute(sql).await?)
+        self.allowance.messages();
+        self.client.batch_execute(sql).await.map_err(|error| self.failed(&error))
+    }
+
+    /// The driver knows better than the client why there is no answer.
+    fn failed(&self, error: &tokio_postgres::Error) -> QueryError {
+        match error.as_db_error() {
+            Some(db) => QueryError::Server(Box::new(db.clone())),
+            None => QueryError::Lost(self.broken.get().cloned().unwrap_or_else(|| why(error))),
+        }
     }
 
     /// Whether the server takes writes: as it reported at the login, else by one query.
@@ -162,9 +198,11 @@ impl Session {
     }
 
     /// Says goodbye; the server ends the session, and with it frees its locks.
-    pub async fn close(self) {
+    pub async fn close(mut self) {
         drop(self.client);
-        let _ = self.driver.await;
+        if tokio::time::timeout(GOODBYE, &mut self.driver).await.is_err() {
+            self.driver.abort();
+        }
     }
 
     /// Ends the session although a statement may be running: cancels it, waits until the server
@@ -205,6 +243,17 @@ impl Session {
             }
             (Err(_), _) => return,
         };
+    }
+}
+
+/// What broke the connection, without the crate's own words around it.
+fn why(error: &tokio_postgres::Error) -> String {
+    let source = std::error::Error::source(error);
+    match (error.as_db_error(), source.and_then(|source| source.downcast_ref())) {
+        (Some(error), _) => error.message().to_owned(),
+        (None, Some(error)) => reason(error),
+        (None, None) if error.is_closed() => reason(&io::ErrorKind::UnexpectedEof.into()),
+        (None, None) => error.to_string(),
     }
 }
 

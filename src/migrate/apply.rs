@@ -6,6 +6,7 @@ use tokio_postgres::error::{DbError, ErrorPosition};
 
 use super::diagnose::Diagnosis;
 use super::source::Migration;
+use super::statements;
 use super::transaction::{Entry, Message, Transaction};
 use crate::config;
 use crate::database::{QueryError, Session};
@@ -40,8 +41,10 @@ pub enum Failure {
         /// How often it was tried.
         attempts: u32,
     },
-    /// The connection broke.
+    /// The connection broke; the migration is applied and recorded, or neither.
     Lost(String),
+    /// The connection broke, and the migration commits parts of itself: nobody knows how many.
+    Torn(String),
 }
 
 impl<'a> Applier<'a> {
@@ -70,10 +73,14 @@ impl<'a> Applier<'a> {
             attempts += 1;
             let (message, error) = match self.send(&transaction).await {
                 Ok(()) => return Ok(()),
-                Err((_, QueryError::Lost(reason))) => return Err((first, Failure::Lost(reason))),
+                Err((_, QueryError::Lost(reason))) => return Err((first, lost(entries, reason))),
                 Err((message, QueryError::Server(error))) => (message, error),
             };
-            let kept = self.settle(&transaction).await.map_err(|failure| (first, failure))?;
+            let kept = match self.settle(&transaction).await {
+                Ok(kept) => kept,
+                // A server that ends a session says why, and then is gone.
+                Err(_) => return Err((first, lost(entries, error.message().to_owned()))),
+            };
             if kept || !is_blocked(&error) {
                 let (migration, diagnosis) = diagnose(message, first, &error);
                 let diagnosis = Box::new(diagnosis);
@@ -104,12 +111,16 @@ impl<'a> Applier<'a> {
     }
 
     /// Rolls back what is left, and tells whether something was committed all the same.
-    async fn settle(&self, transaction: &Transaction<'_>) -> Result<bool, Failure> {
-        let results = self.session.query(&transaction.settle()).await;
-        let results = results.map_err(|error| Failure::Lost(error.to_string()))?;
+    async fn settle(&self, transaction: &Transaction<'_>) -> Result<bool, QueryError> {
+        let results = self.session.query(&transaction.settle()).await?;
         let row = results.last().and_then(|rows| rows.first());
         Ok(row.and_then(|row| row.first()?.as_deref()) == Some("t"))
     }
+}
+
+fn lost(entries: &[Entry<'_>], reason: String) -> Failure {
+    let commits = |entry: &Entry<'_>| statements::end_their_transaction(&entry.migration.up.sql);
+    if entries.iter().any(commits) { Failure::Torn(reason) } else { Failure::Lost(reason) }
 }
 
 /// `lock_not_available` and `deadlock_detected`: nobody's fault, and worth another try.

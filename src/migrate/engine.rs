@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::adoption;
-use super::apply::Applier;
+use super::apply::{Applier, Failure};
 use super::error::Error;
 use super::ledger::{self, Applied, Ledger};
 use super::lock;
@@ -34,26 +34,62 @@ pub struct Report {
     pub elapsed: Duration,
 }
 
+/// How far one start has come, over all of its sessions: a connection that breaks is no end.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// How many were applied by us.
+    pub applied: usize,
+    /// How long that took.
+    elapsed: Duration,
+    /// Was sent to a server that was lost then; nobody heard what became of it.
+    unknown: Vec<String>,
+}
+
+impl Progress {
+    /// Says what became of what was under way, now that the history table has been read again.
+    fn look(&mut self, plan: &Plan<'_>) {
+        for title in self.unknown.drain(..) {
+            if plan.pending.iter().any(|file| file.to_string() == title) {
+                tracing::info!("migration {title} is not in the history table: it was rolled back");
+            } else {
+                tracing::info!("migration {title} is in the history table: it was committed");
+                self.applied += 1;
+            }
+        }
+    }
+
+    /// As `plan` has it, before anything in it was applied.
+    fn report(&self, plan: &Plan<'_>) -> Report {
+        let before = plan.applied.saturating_sub(self.applied);
+        Report { applied: self.applied, before, elapsed: self.elapsed }
+    }
+}
+
 /// Applies what is pending in `source`, exactly once whoever else tries.
 ///
 /// With nothing pending this is one round trip: no lock, no DDL, and a role that may only read the
 /// history table will do. With n pending it is n + 4 at most.
 ///
 /// # Errors
-/// [`Error`]; a migration that failed has left nothing behind.
+/// [`Error`]; a migration that failed has left nothing behind. With the same `progress`, another
+/// session can go on where this one was lost.
 pub async fn run(
     session: &Session,
     source: &Source,
     config: &config::Migrate,
+    progress: &mut Progress,
 ) -> Result<Outcome, Error> {
     let mut ledger = ledger::of(source.format, config);
     tracing::info!("migrations: {source}, history table {}", ledger.table());
 
+    // Another replica's locks may be in the way of any of these statements.
+    session.wait_for_answers(config.lock_timeout);
     let recorded = read(session, source, ledger.as_mut()).await?;
     let plan =
         judge(source, recorded.as_deref().unwrap_or_default(), ledger.as_ref(), Say::Everything)?;
     if plan.pending.is_empty() {
-        return Ok(Outcome::Done(Report { before: plan.applied, ..Report::default() }));
+        progress.look(&plan);
+        return Ok(Outcome::Done(progress.report(&plan)));
     }
     let state = session
         .server_state()
@@ -73,13 +109,19 @@ pub async fn run(
         }
     };
     let plan = judge(source, &recorded, ledger.as_ref(), Say::OnlyErrors)?;
+    // Not sooner: what a lost session sent is still under way as long as that session has the lock.
+    progress.look(&plan);
     if !plan.pending.is_empty() && !ledger.upgrade().is_empty() {
         let what = format!("upgrade the history table {}", ledger.table());
         session.execute(&ledger.upgrade().join("; ")).await.map_err(Error::refused(&what))?;
         tracing::info!("migrations: history table {} upgraded, as its tool does", ledger.table());
     }
-    let applied = apply_all(session, &plan, ledger.as_ref(), config).await?;
-    Ok(Outcome::Done(applied))
+    let Report { before, .. } = progress.report(&plan);
+    let began = Instant::now();
+    let outcome = apply_all(session, &plan, ledger.as_ref(), config, progress).await;
+    progress.elapsed += began.elapsed();
+    outcome?;
+    Ok(Outcome::Done(Report { before, ..progress.report(&plan) }))
 }
 
 /// What `premain status` shows: the files, the rows, and what they make of each other.
@@ -99,8 +141,8 @@ async fn apply_all(
     plan: &Plan<'_>,
     ledger: &dyn Ledger,
     config: &config::Migrate,
-) -> Result<Report, Error> {
-    let started = Instant::now();
+    progress: &mut Progress,
+) -> Result<(), Error> {
     let applier = Applier::new(session, config);
     let total = plan.pending.len();
     if total > 0 {
@@ -113,18 +155,24 @@ async fn apply_all(
         for migration in step {
             entries.push(Entry { migration, record: ledger.record(migration)? });
         }
-        applier.apply(&entries).await.map_err(|(migration, failure)| Error::Failed {
-            migration: migration.to_string(),
-            failure,
-            before: plan.pending[..done].iter().map(ToString::to_string).collect(),
-            total,
-        })?;
+        if let Err((migration, failure)) = applier.apply(&entries).await {
+            if matches!(failure, Failure::Lost(_)) {
+                progress.unknown = step.iter().map(ToString::to_string).collect();
+            }
+            return Err(Error::Failed {
+                migration: migration.to_string(),
+                failure,
+                before: plan.pending[..done].iter().map(ToString::to_string).collect(),
+                total,
+            });
+        }
         done += step.len();
+        progress.applied += step.len();
         for migration in step {
             tracing::info!("migration {migration} applied in {}", text::duration(began.elapsed()));
         }
     }
-    Ok(Report { applied: total, before: plan.applied, elapsed: started.elapsed() })
+    Ok(())
 }
 
 /// Which drift to mention: a second look at the same database need not repeat warnings.

@@ -64,6 +64,19 @@ impl Error {
         move |error| Error::Refused { what: what.into(), error }
     }
 
+    /// Whether another session may go on: the connection broke, or the server went away, and what
+    /// was under way is wholly there or not at all.
+    pub fn is_lost(&self) -> bool {
+        match self {
+            Error::Refused { error: QueryError::Lost(_), .. } => true,
+            Error::Refused { error: QueryError::Server(error), .. } => {
+                of_code(error.code().code()) == Exit::TryAgain
+            }
+            Error::Failed { failure, .. } => matches!(failure, Failure::Lost(_)),
+            _ => false,
+        }
+    }
+
     /// What it is worth.
     pub fn exit(&self) -> Exit {
         match self {
@@ -85,7 +98,7 @@ impl Error {
             }
             Error::Refused { error: QueryError::Server(error), .. } => of_code(error.code().code()),
             Error::Failed { failure, .. } => match failure {
-                Failure::Rejected { kept: true, .. } => Exit::Migrations,
+                Failure::Rejected { kept: true, .. } | Failure::Torn(_) => Exit::Migrations,
                 Failure::Rejected { diagnosis, kept: false } => of_code(&diagnosis.code),
                 Failure::Blocked { .. } | Failure::Lost(_) => Exit::TryAgain,
             },
@@ -175,6 +188,12 @@ fn failed(f: &mut fmt::Formatter<'_>, migration: &str, failure: &Failure) -> fmt
             f,
             "migration {migration} could not get its table locks in {attempts} attempts: {reason}\n\
              nothing of it was kept; end the long transaction that is in the way, or raise --ddl-lock-timeout"
+        ),
+        Failure::Torn(reason) => write!(
+            f,
+            "migration {migration} was interrupted, the connection was lost ({reason})\n\
+             it ends its transaction itself: what stands before that may have been kept, and it may be recorded \
+             or not ('premain status'); undo what was kept, or complete it, before you run again"
         ),
         Failure::Lost(reason) => write!(
             f,

@@ -17,7 +17,7 @@ pub mod source;
 mod statements;
 mod transaction;
 
-pub use engine::{Outcome, Report, run};
+pub use engine::{Outcome, Progress, Report, run};
 pub use error::Error;
 pub use key::{Key, Name};
 pub use ledger::Applied;

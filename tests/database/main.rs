@@ -16,6 +16,7 @@ mod config;
 mod drizzle;
 mod drizzle1;
 mod logs;
+mod losing;
 mod migrating;
 mod prisma;
 mod refinery;

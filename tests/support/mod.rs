@@ -5,9 +5,11 @@
 #![allow(dead_code, reason = "every test binary uses its own part of it")]
 
 pub mod certificates;
+pub mod layout;
 pub mod node;
 pub mod postgres;
 pub mod premain;
+pub mod proxy;
 
 use std::time::{Duration, Instant};
 
