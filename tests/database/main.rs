@@ -15,6 +15,7 @@ mod adopting;
 mod config;
 mod drizzle;
 mod drizzle1;
+mod hostile;
 mod logs;
 mod losing;
 mod migrating;

@@ -23,6 +23,7 @@ struct State {
     queries: AtomicUsize,
     connections: AtomicUsize,
     fault: Mutex<Option<Fault>>,
+    hostility: Mutex<Option<Hostility>>,
     pairs: Mutex<Vec<Weak<Pair>>>,
     /// Connections are taken and dropped.
     away: AtomicBool,
@@ -44,6 +45,9 @@ pub struct Fault {
     /// Whether nobody is let through from then on.
     pub stays_away: bool,
 }
+
+/// Whose turn it is instead of the server's, whenever the client has said this.
+type Hostility = (&'static str, fn(&mut dyn Write) -> std::io::Result<()>);
 
 /// What happens instead of the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +113,11 @@ impl Proxy {
         *self.state.fault.lock().unwrap() = Some(fault);
     }
 
+    /// From now on, whenever a message of the client's holds `trigger`, `answer` answers it.
+    pub fn answer(&self, trigger: &'static str, answer: fn(&mut dyn Write) -> std::io::Result<()>) {
+        *self.state.hostility.lock().unwrap() = Some((trigger, answer));
+    }
+
     /// Whether the fault has not happened yet.
     pub fn is_armed(&self) -> bool {
         self.state.fault.lock().unwrap().is_some()
@@ -167,6 +176,10 @@ impl Link {
             if let Some(fault) = self.due(number) {
                 return self.break_at(fault.kind, to, &message);
             }
+            if let Some(answer) = self.hostility(&message) {
+                let _ = answer(&mut from);
+                return self.pair.close();
+            }
             if self.speaker == Speaker::Client && kind == Some(b'Q') {
                 self.state.queries.fetch_add(1, Ordering::SeqCst);
             }
@@ -186,6 +199,12 @@ impl Link {
         let fault = due.then(|| fault.take()).flatten()?;
         self.state.away.store(fault.stays_away, Ordering::SeqCst);
         Some(fault)
+    }
+
+    fn hostility(&self, message: &[u8]) -> Option<fn(&mut dyn Write) -> std::io::Result<()>> {
+        let (trigger, answer) = (*self.state.hostility.lock().unwrap())?;
+        let holds = || message.windows(trigger.len()).any(|part| part == trigger.as_bytes());
+        (self.speaker == Speaker::Client && holds()).then_some(answer)
     }
 
     fn break_at(&self, kind: Kind, mut to: &TcpStream, message: &[u8]) {
