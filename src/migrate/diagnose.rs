@@ -7,6 +7,8 @@ use std::ops::Range;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use tokio_postgres::error::DbError;
 
+use crate::conceal;
+
 use super::source::Script;
 
 /// What the server said, and where in the file.
@@ -41,6 +43,8 @@ impl Diagnosis {
                 format!("{path}:{line}:{column}")
             }
         };
+        // Before it is drawn: a long line is cut, and what is left may no longer look like a secret.
+        let sql = &conceal::masked(sql.to_owned());
         let mut group = Level::ERROR.primary_title(message.clone()).element(match span {
             Some(span) => {
                 Snippet::source(sql).path(path).annotation(AnnotationKind::Primary.span(span))

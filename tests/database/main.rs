@@ -21,6 +21,7 @@ mod losing;
 mod migrating;
 mod prisma;
 mod refinery;
+mod secrets;
 mod shutdown;
 mod sql;
 mod standby;

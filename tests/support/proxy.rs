@@ -90,7 +90,12 @@ impl Proxy {
         Proxy { port, state }
     }
 
-    /// The address, as a URL of this database; without TLS, which would hide the messages.
+    /// `127.0.0.1:5432`
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The address, as a URL of this database; there is no TLS, which would hide the messages.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}?sslmode=disable", self.port)
     }
@@ -158,6 +163,9 @@ struct Link {
     speaker: Speaker,
 }
 
+/// What a client's first message holds that asks for TLS.
+const SSL_REQUEST: [u8; 4] = [0x04, 0xd2, 0x16, 0x2f];
+
 impl Link {
     fn carry(self) {
         let (from, to) = (self.speaker as usize, 1 - self.speaker as usize);
@@ -171,6 +179,11 @@ impl Link {
             message.resize(header.len() + length as usize - 4, 0);
             if from.read_exact(&mut message[header.len()..]).is_err() {
                 break;
+            }
+            if kind.is_none() && message[4..] == SSL_REQUEST {
+                // There is no TLS here, through which nobody could look.
+                let _ = from.write_all(b"N");
+                continue;
             }
             let number = self.state.messages[self.speaker as usize].fetch_add(1, Ordering::SeqCst);
             if let Some(fault) = self.due(number) {
