@@ -270,23 +270,17 @@ pub struct Problem {
 /// Everything that is wrong with what premain was told.
 #[derive(Debug)]
 pub enum Problems {
-    /// The command line has no meaning.
-    Usage(cli::UsageError),
+    /// The command line has no meaning. With how to log, as the environment has it.
+    Usage(cli::UsageError, Log),
     /// Some values cannot work; never empty. With how to log, as far as that can work.
     Values(Vec<Problem>, Log),
-}
-
-impl From<cli::UsageError> for Problems {
-    fn from(error: cli::UsageError) -> Self {
-        Problems::Usage(error)
-    }
 }
 
 impl Problems {
     /// 64 when the command line is wrong, 78 when only the environment is.
     pub fn exit(&self) -> Exit {
         match self {
-            Problems::Usage(_) => Exit::Usage,
+            Problems::Usage(..) => Exit::Usage,
             Problems::Values(list, _) if list.iter().any(|p| p.name.starts_with("--")) => {
                 Exit::Usage
             }
@@ -297,8 +291,7 @@ impl Problems {
     /// How they are to be told.
     pub fn log(&self) -> Log {
         match self {
-            Problems::Usage(_) => Log::default(),
-            Problems::Values(_, log) => *log,
+            Problems::Usage(_, log) | Problems::Values(_, log) => *log,
         }
     }
 }
@@ -309,7 +302,7 @@ impl fmt::Display for Problems {
     /// One sentence a problem, one problem a line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Problems::Usage(error) => error.fmt(f),
+            Problems::Usage(error, _) => error.fmt(f),
             Problems::Values(list, _) => {
                 let lines: Vec<_> = list
                     .iter()

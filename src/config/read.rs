@@ -19,8 +19,9 @@ impl Config {
         arguments: impl IntoIterator<Item = OsString>,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Config, Problems> {
-        let line = cli::CommandLine::parse(arguments)?;
         let mut environment = Environment::new(environment);
+        let line = cli::CommandLine::parse(arguments)
+            .map_err(|error| Problems::Usage(error, log(&environment)))?;
         let mut reader = Reader::new(&line, &environment);
         let raw = reader.raw();
 
@@ -52,6 +53,14 @@ impl Config {
             warnings,
         })
     }
+}
+
+/// How to log where the command line means nothing: as the environment alone has it.
+fn log(environment: &Environment) -> Log {
+    let nothing = cli::CommandLine { command: cli::Command::Help, options: BTreeMap::new() };
+    let mut reader = Reader::new(&nothing, environment);
+    let raw = reader.raw();
+    reader.log(&raw)
 }
 
 /// Judges raw values one by one and keeps every complaint.

@@ -116,6 +116,9 @@ fn every_line_of_json_is_an_object_with_time_level_and_message() {
     let ended = premain(["true"]).env("PREMAIN_LOG_FORMAT", "json").database("x").run().code(78);
     let problem: Value = serde_json::from_str(ended.log.trim_end()).expect(&ended.log);
     assert!(problem["message"].as_str().unwrap().starts_with("DATABASE_URL "), "{problem}");
+    let ended = premain(["--nonsense"]).env("PREMAIN_LOG_FORMAT", "json").run().code(64);
+    let problem: Value = serde_json::from_str(ended.log.trim_end()).expect(&ended.log);
+    assert!(problem["message"].as_str().unwrap().contains("--nonsense"), "{problem}");
 }
 
 #[test]
