@@ -76,10 +76,9 @@ impl<'a> Applier<'a> {
                 Err((_, QueryError::Lost(reason))) => return Err((first, lost(entries, reason))),
                 Err((message, QueryError::Server(error))) => (message, error),
             };
-            let kept = match self.settle(&transaction).await {
-                Ok(kept) => kept,
-                // A server that ends a session says why, and then is gone.
-                Err(_) => return Err((first, lost(entries, error.message().to_owned()))),
+            // A server that ends a session says why, and then is gone.
+            let Ok(kept) = self.settle(&transaction).await else {
+                return Err((first, lost(entries, error.message().to_owned())));
             };
             if kept || !is_blocked(&error) {
                 let (migration, diagnosis) = diagnose(message, first, &error);
