@@ -6,6 +6,7 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 use tokio_postgres::error::DbError;
@@ -178,6 +179,25 @@ impl Session {
             Some(db) => QueryError::Server(Box::new(db.clone())),
             None => QueryError::Lost(self.broken.get().cloned().unwrap_or_else(|| why(error))),
         }
+    }
+
+    /// As [`Session::execute`], for what people wrote.
+    ///
+    /// # Errors
+    /// As [`Session::query`], behind the number of statements that were done.
+    pub async fn run(&self, sql: &str) -> Result<(), (usize, QueryError)> {
+        self.allowance.messages();
+        let mut done = 0;
+        let messages = self.client.simple_query_raw(sql).await;
+        let mut messages = std::pin::pin!(messages.map_err(|error| (0, self.failed(&error)))?);
+        while let Some(message) = messages.next().await {
+            if let SimpleQueryMessage::CommandComplete(_) =
+                message.map_err(|error| (done, self.failed(&error)))?
+            {
+                done += 1;
+            }
+        }
+        Ok(())
     }
 
     /// Whether the server takes writes: as it reported at the login, else by one query.

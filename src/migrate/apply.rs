@@ -1,12 +1,14 @@
-//! One transaction: migrations and their records in one message, one round trip.
+//! Migrations and their records in one message, one round trip: one transaction.
 
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio_postgres::error::{DbError, ErrorPosition};
 
-use super::diagnose::Diagnosis;
-use super::source::Migration;
-use super::statements;
+use super::apart::Halfway;
+use super::diagnose::{Diagnosis, Position};
+use super::source::{Migration, Summary};
 use super::transaction::{Entry, Message, Transaction};
 use crate::config;
 use crate::database::{QueryError, Session};
@@ -19,8 +21,8 @@ const LAST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Applies migrations in one session.
 pub(super) struct Applier<'a> {
-    session: &'a Session,
-    lock_timeout: Duration,
+    pub(super) session: &'a Session,
+    pub(super) lock_timeout: Duration,
     retries: u32,
 }
 
@@ -45,6 +47,34 @@ pub enum Failure {
     Lost(String),
     /// The connection broke, and the migration commits parts of itself: nobody knows how many.
     Torn(String),
+    /// It runs without a transaction, and some of it was kept.
+    Halfway(Box<Halfway>),
+    /// Its file cannot be read any more, or is another one by now.
+    Unreadable {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// Why a message is not done.
+pub(super) enum Stop<'m> {
+    /// The server says so.
+    Server {
+        message: Message<'m>,
+        /// How many of its statements were done.
+        done: usize,
+        error: Box<DbError>,
+    },
+    Lost(String),
+    File(io::Error),
+}
+
+/// Counts how often something was tried, and pauses in between.
+pub(super) struct Attempts {
+    pub(super) count: u32,
+    pause: Duration,
 }
 
 impl<'a> Applier<'a> {
@@ -56,57 +86,98 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// Runs these migrations and records them; nothing of them stays when this fails, but what they
-    /// committed themselves.
+    /// Runs these scripts and records them; nothing of them stays when this fails, but what they
+    /// committed themselves, or what no transaction allows.
     ///
     /// # Errors
     /// Which one failed, and why.
     pub(super) async fn apply<'m>(
         &self,
-        entries: &[Entry<'m>],
+        entries: &'m [Entry<'m>],
     ) -> Result<(), (&'m Migration, Failure)> {
-        let Some(first) = entries.first().map(|entry| entry.migration) else { return Ok(()) };
+        let mut summaries = Vec::new();
+        for entry in entries {
+            let summary = entry.script.summary();
+            summaries.push(summary.map_err(|error| (entry.migration, unreadable(entry, error)))?);
+        }
+        let outcome = self.apply_as_they_are(entries, &summaries).await;
+        let parts = |summary: &Summary| summary.ends || (summary.apart && summary.statements > 1);
+        outcome.map_err(|(migration, failure)| match failure {
+            Failure::Lost(reason) if summaries.iter().any(parts) => {
+                (migration, Failure::Torn(reason))
+            }
+            failure => (migration, failure),
+        })
+    }
+
+    async fn apply_as_they_are<'m>(
+        &self,
+        entries: &'m [Entry<'m>],
+        summaries: &[Summary],
+    ) -> Result<(), (&'m Migration, Failure)> {
+        if !summaries.iter().any(|summary| summary.apart) {
+            return self.apply_together(entries).await;
+        }
+        for (entry, summary) in entries.iter().zip(summaries) {
+            match summary.apart {
+                true => self
+                    .apply_apart(entry, summary.statements)
+                    .await
+                    .map_err(|failure| (entry.migration, failure))?,
+                false => self.apply_together(std::slice::from_ref(entry)).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn apply_together<'m>(
+        &self,
+        entries: &'m [Entry<'m>],
+    ) -> Result<(), (&'m Migration, Failure)> {
+        let Some(first) = entries.first() else { return Ok(()) };
         let transaction = Transaction::new(entries, self.lock_timeout);
-        let mut pause = FIRST_PAUSE;
-        let mut attempts = 0;
+        let mut attempts = Attempts::default();
         loop {
-            attempts += 1;
-            let (message, error) = match self.send(&transaction).await {
+            attempts.count += 1;
+            let failed = |failure| (first.migration, failure);
+            let stop = match self.send(&transaction).await {
                 Ok(()) => return Ok(()),
-                Err((_, QueryError::Lost(reason))) => return Err((first, lost(entries, reason))),
-                Err((message, QueryError::Server(error))) => (message, error),
+                Err(Stop::Lost(reason)) => return Err(failed(Failure::Lost(reason))),
+                Err(stop) => stop,
+            };
+            let kept = self.settle(&transaction).await;
+            let (message, done, error) = match stop {
+                Stop::Lost(reason) => return Err(failed(Failure::Lost(reason))),
+                Stop::File(error) => return Err(failed(unreadable(first, error))),
+                Stop::Server { message, done, error } => (message, done, error),
             };
             // A server that ends a session says why, and then is gone.
-            let Ok(kept) = self.settle(&transaction).await else {
-                return Err((first, lost(entries, error.message().to_owned())));
+            let Ok(kept) = kept else {
+                return Err(failed(Failure::Lost(error.message().to_owned())));
             };
             if kept || !is_blocked(&error) {
-                let (migration, diagnosis) = diagnose(message, first, &error);
+                let (entry, diagnosis) = diagnose(&message, done, first, &error);
                 let diagnosis = Box::new(diagnosis);
-                return Err((migration, Failure::Rejected { diagnosis, kept }));
+                return Err((entry.migration, Failure::Rejected { diagnosis, kept }));
             }
-            if attempts > self.retries {
-                let reason = error.message().to_owned();
-                return Err((first, Failure::Blocked { reason, attempts }));
-            }
-            tracing::warn!(
-                "migration {first} could not get its table locks ({}); rolled back, trying again in {}",
-                error.message(),
-                text::duration(pause)
-            );
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LAST_PAUSE);
+            self.pause(&mut attempts, first, &error).await.map_err(failed)?;
         }
     }
 
-    async fn send<'s, 'm>(
-        &self,
-        transaction: &'s Transaction<'m>,
-    ) -> Result<(), (&'s Message<'m>, QueryError)> {
-        for message in &transaction.messages {
-            self.session.execute(&message.text).await.map_err(|error| (message, error))?;
+    async fn send<'m>(&self, transaction: &Transaction<'m>) -> Result<(), Stop<'m>> {
+        let mut messages = transaction.messages();
+        while let Some(message) = messages.next().map_err(Stop::File)? {
+            self.send_one(message).await?;
         }
         Ok(())
+    }
+
+    pub(super) async fn send_one<'m>(&self, message: Message<'m>) -> Result<(), Stop<'m>> {
+        match self.session.run(&message.text).await {
+            Ok(()) => Ok(()),
+            Err((_, QueryError::Lost(reason))) => Err(Stop::Lost(reason)),
+            Err((done, QueryError::Server(error))) => Err(Stop::Server { message, done, error }),
+        }
     }
 
     /// Rolls back what is left, and tells whether something was committed all the same.
@@ -115,33 +186,66 @@ impl<'a> Applier<'a> {
         let row = results.last().and_then(|rows| rows.first());
         Ok(row.and_then(|row| row.first()?.as_deref()) == Some("t"))
     }
+
+    /// Lets the others through before another try; fails once there were enough.
+    pub(super) async fn pause(
+        &self,
+        attempts: &mut Attempts,
+        entry: &Entry<'_>,
+        error: &DbError,
+    ) -> Result<(), Failure> {
+        let Attempts { count, pause } = attempts;
+        if *count > self.retries {
+            let reason = error.message().to_owned();
+            return Err(Failure::Blocked { reason, attempts: *count });
+        }
+        tracing::warn!(
+            "migration {} could not get its table locks ({}); rolled back, trying again in {}",
+            entry.migration,
+            error.message(),
+            text::duration(*pause)
+        );
+        tokio::time::sleep(*pause).await;
+        *pause = (*pause * 2).min(LAST_PAUSE);
+        Ok(())
+    }
 }
 
-fn lost(entries: &[Entry<'_>], reason: String) -> Failure {
-    let commits = |entry: &Entry<'_>| statements::end_their_transaction(&entry.migration.up.sql);
-    if entries.iter().any(commits) { Failure::Torn(reason) } else { Failure::Lost(reason) }
+impl Default for Attempts {
+    fn default() -> Self {
+        Attempts { count: 0, pause: FIRST_PAUSE }
+    }
 }
 
 /// `lock_not_available` and `deadlock_detected`: nobody's fault, and worth another try.
-fn is_blocked(error: &DbError) -> bool {
+pub(super) fn is_blocked(error: &DbError) -> bool {
     matches!(error.code().code(), "55P03" | "40P01")
 }
 
-fn diagnose<'m>(
+pub(super) fn unreadable(entry: &Entry<'_>, error: io::Error) -> Failure {
+    Failure::Unreadable { file: entry.script.file.clone(), error }
+}
+
+/// The entry that the error is about, and what there is to say about it.
+pub(super) fn diagnose<'m>(
     message: &Message<'m>,
-    first: &'m Migration,
+    done: usize,
+    first: &'m Entry<'m>,
     error: &DbError,
-) -> (&'m Migration, Diagnosis) {
-    let place = match error.position() {
-        // The server counts from 1.
+) -> (&'m Entry<'m>, Diagnosis) {
+    // The server counts from 1.
+    let word = match error.position() {
         Some(ErrorPosition::Original(position)) => {
             message.place((*position as usize).saturating_sub(1))
         }
         Some(ErrorPosition::Internal { .. }) | None => None,
     };
-    let (migration, position) = match place {
-        Some((migration, position)) => (migration, Some(position)),
+    let word = word.map(|(entry, position)| (entry, Position::Word(position)));
+    let statement =
+        || message.statement(done).map(|(entry, position)| (entry, Position::Statement(position)));
+    let (entry, position) = match word.or_else(statement) {
+        Some((entry, position)) => (entry, Some(position)),
         None => (first, None),
     };
-    (migration, Diagnosis::new(&migration.up, position, error))
+    (entry, Diagnosis::new(entry.script, position, error))
 }

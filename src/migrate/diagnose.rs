@@ -2,21 +2,20 @@
 //! said about it.
 
 use std::fmt;
-use std::ops::Range;
 
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
-use tokio_postgres::error::DbError;
+use annotate_snippets::{Annotation, AnnotationKind, Level, Renderer, Snippet};
+use tokio_postgres::error::{DbError, ErrorPosition};
 
+use super::source::{Script, Text, spot};
+use super::sqlstate;
 use crate::conceal;
-
-use super::source::Script;
 
 /// What the server said, and where in the file.
 #[derive(Debug)]
 pub struct Diagnosis {
-    /// `migrations/V3__orders.sql:4:12`, without line and column where the server told none.
+    /// `migrations/V3__orders.sql:4:12`, without line and column where nobody can tell.
     pub place: String,
-    /// The message and its SQLSTATE.
+    /// The message, its SQLSTATE and what that is called.
     pub message: String,
     /// The five characters of the SQLSTATE.
     pub code: String,
@@ -24,113 +23,91 @@ pub struct Diagnosis {
     pub drawing: String,
 }
 
+/// A place in a script, in characters from the beginning of the file.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Position {
+    /// Of the very word.
+    Word(usize),
+    /// Of the statement.
+    Statement(usize),
+}
+
 impl Diagnosis {
-    /// `position` is in characters from the beginning of the file.
-    pub(super) fn new(script: &Script, position: Option<usize>, error: &DbError) -> Self {
-        // A byte order mark is no column to people.
-        let (sql, position) = match script.sql.strip_prefix('\u{feff}') {
-            Some(text) => (text, position.and_then(|position| position.checked_sub(1))),
-            None => (script.sql.as_str(), position),
-        };
+    pub(super) fn new(script: &Script, position: Option<Position>, error: &DbError) -> Self {
         let path = script.file.display().to_string();
         let code = error.code().code().to_owned();
-        let message = format!("{} ({code})", error.message());
-        let span = position.and_then(|position| token_at(sql, position));
-        let place = match &span {
-            None => path.clone(),
-            Some(span) => {
-                let (line, column) = line_and_column(sql, span.start);
-                format!("{path}:{line}:{column}")
+        let message = match sqlstate::name(&code) {
+            Some(name) => format!("{} ({code} {name})", error.message()),
+            None => format!("{} ({code})", error.message()),
+        };
+        // A file that cannot be read any more has no line to show.
+        let find = |position| spot::find(&script.sql, position).ok().flatten();
+        let spot = match position {
+            None => None,
+            Some(Position::Word(position)) => find(position),
+            Some(Position::Statement(position)) => {
+                find(position).map(spot::Spot::to_the_end_of_the_line)
             }
         };
-        // Before it is drawn: a long line is cut, and what is left may no longer look like a secret.
-        let sql = &conceal::masked(sql.to_owned());
-        let mut group = Level::ERROR.primary_title(message.clone()).element(match span {
-            Some(span) => {
-                Snippet::source(sql).path(path).annotation(AnnotationKind::Primary.span(span))
+        let inner = match error.position() {
+            // The server counts from 1.
+            Some(ErrorPosition::Internal { position, query }) => {
+                let position = (*position as usize).saturating_sub(1);
+                spot::find(&Text::Here(query.clone()), position).ok().flatten()
             }
-            None => Snippet::source("").path(path),
+            Some(ErrorPosition::Original(_)) | None => None,
+        };
+        let place = spot.as_ref().map_or(path, |spot| spot.place(&script.file));
+        let mut group = Level::ERROR.primary_title(message.clone()).element(match &spot {
+            Some(spot) => snippet(spot).path(place.clone()),
+            None => Snippet::source("").path(place.clone()),
         });
+        if let Some(spot) = &inner {
+            group = group.element(snippet(spot).path("the function's own SQL"));
+        }
+        let within = |part: Option<&str>, whole: Option<&str>| {
+            part.map(|part| whole.map_or(part.to_owned(), |whole| format!("{whole}.{part}")))
+        };
+        let table = within(error.table(), error.schema());
         let facts = [
-            ("detail", error.detail()),
-            ("hint", error.hint()),
-            ("in", error.where_()),
-            ("constraint", error.constraint()),
+            ("detail", error.detail().map(str::to_owned)),
+            ("hint", error.hint().map(str::to_owned)),
+            ("in", error.where_().map(str::to_owned)),
+            ("constraint", error.constraint().map(str::to_owned)),
+            ("column", within(error.column(), table.as_deref())),
+            ("table", table.filter(|_| error.column().is_none())),
+            ("data type", within(error.datatype(), error.schema())),
         ];
         for (name, fact) in facts {
             if let Some(fact) = fact {
-                group = group.element(Level::NOTE.with_name(name).message(fact.to_owned()));
+                group = group.element(Level::NOTE.with_name(name).message(fact));
             }
         }
         let drawing = Renderer::plain().render(&[group]);
         // The title stands in our own first line already.
-        let drawing = drawing.split_once('\n').map_or(String::new(), |(_, rest)| rest.to_owned());
+        let drawing = drawing.split_once('\n').map_or("", |(_, rest)| rest);
+        // Of a line that was cut, the drawing does not know the column.
+        let drawing = drawing.lines().map(|line| match line.split_once("--> ") {
+            Some((indentation, rest))
+                if rest.starts_with(&place) && indentation.trim().is_empty() =>
+            {
+                format!("{indentation}--> {place}")
+            }
+            _ => line.to_owned(),
+        });
+        let drawing = drawing.collect::<Vec<_>>().join("\n");
         Diagnosis { place, message, code, drawing }
     }
+}
+
+fn snippet(spot: &spot::Spot) -> Snippet<'_, Annotation<'_>> {
+    let caret = AnnotationKind::Primary.span(spot.span.clone());
+    // Before it is drawn: a long line is cut, and what is left may no longer look like a secret.
+    Snippet::source(conceal::masked(spot.text.clone())).line_start(spot.line).annotation(caret)
 }
 
 impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.drawing)
-    }
-}
-
-/// The bytes of the word or sign at that character; `None` behind the end, where the mistake is not
-/// in this file.
-fn token_at(sql: &str, position: usize) -> Option<Range<usize>> {
-    let Some((start, _)) = sql.char_indices().nth(position) else {
-        // "at end of input": point at the last thing there is.
-        let end = sql.trim_end().len();
-        let (last, _) = sql[..end].char_indices().next_back()?;
-        return Some(last..end);
-    };
-    let word = |c: char| c.is_alphanumeric() || c == '_';
-    let rest = &sql[start..];
-    let length = match rest.chars().next()? {
-        '"' => rest[1..].find('"').map_or(1, |end| end + 2),
-        c if word(c) => rest.find(|c| !word(c)).unwrap_or(rest.len()),
-        c => c.len_utf8(),
-    };
-    Some(start..start + length)
-}
-
-/// Both from 1, the column in characters.
-fn line_and_column(sql: &str, offset: usize) -> (usize, usize) {
-    let before = &sql[..offset];
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn lines_and_columns_count_characters() {
-        let sql = "-- größer\r\nSELECT 'ä', nme FROM t";
-        let position = sql.chars().position(|c| c == 'n').unwrap();
-        let span = token_at(sql, position).unwrap();
-        assert_eq!(&sql[span.clone()], "nme");
-        assert_eq!(line_and_column(sql, span.start), (2, 13));
-    }
-
-    #[test]
-    fn the_end_of_input_points_at_the_last_sign() {
-        let sql = "CREATE TABLE t (\n  a int\n";
-        let span = token_at(sql, sql.chars().count()).unwrap();
-        assert_eq!(line_and_column(sql, span.start), (2, 7));
-        assert_eq!(token_at("", 0), None);
-    }
-
-    proptest! {
-        #[test]
-        fn any_position_in_any_text_is_a_token_or_none(sql in "\\PC*\n?\\PC*", position in 0..200_usize) {
-            if let Some(span) = token_at(&sql, position) {
-                prop_assert!(sql.get(span.clone()).is_some_and(|token| !token.is_empty()));
-                line_and_column(&sql, span.start);
-            }
-        }
     }
 }

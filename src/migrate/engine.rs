@@ -91,6 +91,10 @@ pub async fn run(
         progress.look(&plan);
         return Ok(Outcome::Done(progress.report(&plan)));
     }
+    // What no server can do is said before anything runs.
+    for migration in &plan.pending {
+        migration.up.runnable()?;
+    }
     let state = session
         .server_state()
         .await
@@ -153,7 +157,12 @@ async fn apply_all(
         let began = Instant::now();
         let mut entries = Vec::new();
         for migration in step {
-            entries.push(Entry { migration, record: ledger.record(migration)? });
+            entries.push(Entry {
+                migration,
+                script: &migration.up,
+                record: ledger.record(migration)?,
+                attempt: ledger.attempt(migration)?,
+            });
         }
         if let Err((migration, failure)) = applier.apply(&entries).await {
             if matches!(failure, Failure::Lost(_)) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::adoption::Inhabited;
 use super::apply::Failure;
+use super::diagnose::Diagnosis;
 use super::ledger::Malformed;
 use super::plan::Drift;
 use super::source::SourceError;
@@ -83,6 +84,7 @@ impl Error {
             Error::Source(SourceError::Unreadable { .. }) => Exit::Unreadable,
             Error::Source(
                 SourceError::Malformed { .. }
+                | SourceError::Unrunnable { .. }
                 | SourceError::Duplicate { .. }
                 | SourceError::Ambiguous(_)
                 | SourceError::Mixed { .. }
@@ -98,7 +100,10 @@ impl Error {
             }
             Error::Refused { error: QueryError::Server(error), .. } => of_code(error.code().code()),
             Error::Failed { failure, .. } => match failure {
-                Failure::Rejected { kept: true, .. } | Failure::Torn(_) => Exit::Migrations,
+                Failure::Rejected { kept: true, .. } | Failure::Halfway(_) | Failure::Torn(_) => {
+                    Exit::Migrations
+                }
+                Failure::Unreadable { .. } => Exit::Unreadable,
                 Failure::Rejected { diagnosis, kept: false } => of_code(&diagnosis.code),
                 Failure::Blocked { .. } | Failure::Lost(_) => Exit::TryAgain,
             },
@@ -167,12 +172,13 @@ impl fmt::Display for Error {
 fn failed(f: &mut fmt::Formatter<'_>, migration: &str, failure: &Failure) -> fmt::Result {
     match failure {
         Failure::Rejected { diagnosis, kept } => {
-            writeln!(
-                f,
-                "migration {migration} failed at {}: {}\n{diagnosis}",
-                diagnosis.place, diagnosis.message
-            )?;
+            rejected(f, migration, diagnosis)?;
             match kept {
+                false if wants_no_transaction(&diagnosis.code) => write!(
+                    f,
+                    "nothing of migration {migration} was kept; if it must run without a transaction, say so in the \
+                     first line of its file: -- premain: no-transaction"
+                ),
                 false => write!(
                     f,
                     "nothing of migration {migration} was kept; correct the file and deploy it again"
@@ -195,12 +201,49 @@ fn failed(f: &mut fmt::Formatter<'_>, migration: &str, failure: &Failure) -> fmt
              it ends its transaction itself: what stands before that may have been kept, and it may be recorded \
              or not ('premain status'); undo what was kept, or complete it, before you run again"
         ),
+        Failure::Halfway(halfway) => {
+            match &halfway.failure {
+                Failure::Rejected { diagnosis, .. } => rejected(f, migration, diagnosis)?,
+                Failure::Blocked { reason, attempts } => writeln!(
+                    f,
+                    "migration {migration} could not get its table locks in {attempts} attempts: {reason}"
+                )?,
+                Failure::Lost(reason) | Failure::Torn(reason) => writeln!(
+                    f,
+                    "migration {migration} was interrupted, the connection was lost ({reason})"
+                )?,
+                Failure::Unreadable { file, error } => {
+                    writeln!(f, "migration {migration}: {}: {error}", file.display())?;
+                }
+                Failure::Halfway(_) => {}
+            }
+            halfway.explain(f, migration)
+        }
+        Failure::Unreadable { file, error } => write!(
+            f,
+            "migration {migration}: {}: {error}\nnothing of it was kept; run again",
+            file.display()
+        ),
         Failure::Lost(reason) => write!(
             f,
             "migration {migration} was interrupted, the connection was lost ({reason})\n\
              whether it was applied stands in the history table; run again, which is safe"
         ),
     }
+}
+
+fn rejected(f: &mut fmt::Formatter<'_>, migration: &str, diagnosis: &Diagnosis) -> fmt::Result {
+    writeln!(
+        f,
+        "migration {migration} failed at {}: {}\n{diagnosis}",
+        diagnosis.place, diagnosis.message
+    )
+}
+
+/// `active_sql_transaction` and `invalid_transaction_termination`: a procedure that commits, most
+/// likely, or what only the server can tell.
+fn wants_no_transaction(code: &str) -> bool {
+    matches!(code, "25001" | "2D000")
 }
 
 impl From<SourceError> for Error {

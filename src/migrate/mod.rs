@@ -5,15 +5,18 @@
 //! one loop that applies. Signals are none of this module's business: its caller races it.
 
 pub mod adoption;
+mod apart;
 mod apply;
 mod diagnose;
 pub mod engine;
 mod error;
+mod index;
 mod key;
 pub mod ledger;
 mod lock;
 pub mod plan;
 pub mod source;
+mod sqlstate;
 mod statements;
 mod transaction;
 

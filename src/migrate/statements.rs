@@ -1,104 +1,266 @@
 //! SQL taken apart into statements, by the rules of psql: strings, dollar quotes, nested comments,
-//! parentheses and `BEGIN ATOMIC` bodies hide semicolons.
+//! parentheses and `BEGIN ATOMIC` bodies hide semicolons. And what can be told of a statement by its
+//! first words: whether it begins or ends a transaction, or takes none.
 
-/// The words that every statement of `sql` begins with, in capitals, at most two of each.
-pub(super) fn openings(sql: &str) -> Vec<Vec<String>> {
-    let mut scanner = Scanner { rest: sql, depth: 0, bodies: 0, words: Vec::new() };
-    let mut openings = Vec::new();
-    while let Some(token) = scanner.token() {
-        if let Token::End = token {
-            openings.push(scanner.finish());
-        }
+use std::ops::Range;
+
+/// One statement of a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Statement {
+    /// From its first word to before its semicolon, in bytes.
+    pub(super) range: Range<usize>,
+    /// What it means for transactions.
+    pub(super) kind: Kind,
+}
+
+/// What a statement means for transactions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Nothing.
+    Ordinary,
+    /// It begins one: `BEGIN`, `START TRANSACTION`.
+    Begins,
+    /// It ends the one it runs in: `COMMIT`, `ROLLBACK`, `PREPARE TRANSACTION`, …
+    Ends,
+    /// It runs in none: `VACUUM`, `ALTER SYSTEM`, …
+    Alone,
+    /// It runs in none and is in nobody's way: `CREATE INDEX CONCURRENTLY`, …
+    Concurrent,
+}
+
+impl Kind {
+    /// Whether the server refuses it within a transaction.
+    pub(super) fn takes_no_transaction(self) -> bool {
+        matches!(self, Kind::Alone | Kind::Concurrent)
     }
-    openings.push(scanner.finish());
-    openings.retain(|words| !words.is_empty());
-    openings
 }
 
-/// Whether a statement of `sql` ends the transaction that it runs in.
-pub(super) fn end_their_transaction(sql: &str) -> bool {
-    openings(sql).iter().any(|words| match words[0].as_str() {
-        "COMMIT" | "END" | "ABORT" => true,
-        "ROLLBACK" => words.get(1).is_none_or(|word| word != "TO"),
-        "PREPARE" => words.get(1).is_some_and(|word| word == "TRANSACTION"),
-        _ => false,
-    })
+/// Every statement of `sql`.
+pub(super) fn statements(sql: &str) -> impl Iterator<Item = Statement> {
+    let mut splitter = Splitter::default();
+    std::iter::from_fn(move || splitter.next(sql, true))
 }
 
-/// What matters of SQL's tokens here.
-enum Token {
-    /// The semicolon that ends a statement.
-    End,
-    Other,
-}
-
-struct Scanner<'a> {
-    rest: &'a str,
+/// Takes a text apart that may come in pieces.
+#[derive(Debug, Default)]
+pub(super) struct Splitter {
+    /// How far the text is read.
+    at: usize,
+    /// Where the statement begins.
+    start: Option<usize>,
     /// Open parentheses.
     depth: usize,
     /// Open `BEGIN` and `CASE` of a function's body.
     bodies: usize,
-    /// The first words of the statement, four at most: `CREATE OR REPLACE FUNCTION`.
+    /// The first words of the statement, in capitals, as many as may tell something.
     words: Vec<String>,
+    /// The first thing that only psql can do.
+    pub(super) unrunnable: Option<(usize, String)>,
 }
 
-impl Scanner<'_> {
-    fn finish(&mut self) -> Vec<String> {
+/// What there is in SQL, as far as it matters here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Token {
+    /// White space, or a comment.
+    Blank,
+    /// A key word, or a name.
+    Word,
+    /// `"a name"`
+    Name,
+    /// `'a text'`, `$$a text$$`
+    Text,
+    Sign(char),
+}
+
+impl Splitter {
+    /// The next statement of `text`, which goes on where it stopped at the last call. `None`: there
+    /// is no other, or more of the text is needed, unless it is `complete`.
+    pub(super) fn next(&mut self, text: &str, complete: bool) -> Option<Statement> {
+        while self.at < text.len() {
+            let (token, length) = token(&text[self.at..]);
+            let (begin, end) = (self.at, self.at + length);
+            if end == text.len() && !complete {
+                // It may be the beginning of something longer.
+                return None;
+            }
+            self.at = end;
+            match token {
+                Token::Blank => continue,
+                Token::Sign(';') if self.depth == 0 && self.bodies == 0 => {
+                    match self.finish(begin) {
+                        None => continue,
+                        found => return found,
+                    }
+                }
+                Token::Sign('(') => self.depth += 1,
+                Token::Sign(')') => self.depth = self.depth.saturating_sub(1),
+                Token::Sign('\\') if self.unrunnable.is_none() => {
+                    let rest = &text[begin..];
+                    let command = rest.split(char::is_whitespace).next().unwrap_or(rest);
+                    let command: String = command.chars().take(20).collect();
+                    self.unrunnable =
+                        Some((begin, format!("{command} is a command of psql's, not SQL")));
+                }
+                Token::Word => self.word(&text[begin..end]),
+                Token::Name if self.words.len() < self.telling() => {
+                    self.words.push("\"".to_owned());
+                }
+                Token::Name | Token::Text | Token::Sign(_) => {}
+            }
+            self.start.get_or_insert(begin);
+        }
+        if complete { self.finish(text.len()) } else { None }
+    }
+
+    /// For a text that begins there.
+    pub(super) fn from(at: usize) -> Splitter {
+        Splitter { at, ..Splitter::default() }
+    }
+
+    /// The first `length` bytes of the text are there no more; they were read.
+    pub(super) fn forget(&mut self, length: usize) {
+        self.at -= length;
+        self.start = self.start.map(|start| start.saturating_sub(length));
+    }
+
+    /// Up to where the text is needed no more.
+    pub(super) fn needed(&self) -> usize {
+        self.start.unwrap_or(self.at)
+    }
+
+    fn finish(&mut self, end: usize) -> Option<Statement> {
         (self.depth, self.bodies) = (0, 0);
-        let mut words = std::mem::take(&mut self.words);
-        words.truncate(2);
-        words
+        let words = std::mem::take(&mut self.words);
+        let start = self.start.take()?;
+        if self.unrunnable.is_none() && copies_by_psql(&words) {
+            let why = "COPY from stdin or to stdout needs psql, which has the data in the file; \
+                       write INSERT … VALUES, as 'pg_dump --inserts' does";
+            self.unrunnable = Some((start, why.to_owned()));
+        }
+        Some(Statement { range: start..end, kind: kind(&words) })
     }
 
-    fn token(&mut self) -> Option<Token> {
-        let first = self.rest.chars().next()?;
-        let length = match first {
-            '-' if self.rest.starts_with("--") => self.rest.find('\n').unwrap_or(self.rest.len()),
-            '/' if self.rest.starts_with("/*") => comment(self.rest),
-            '\'' => string(self.rest, '\'', false),
-            '"' => string(self.rest, '"', false),
-            '$' => dollar_quoted(self.rest),
-            c if is_word(c) => return Some(self.word()),
-            c => c.len_utf8(),
-        };
-        match first {
-            '(' => self.depth += 1,
-            ')' => self.depth = self.depth.saturating_sub(1),
-            _ => {}
-        }
-        self.rest = &self.rest[length..];
-        let ends = first == ';' && self.depth == 0 && self.bodies == 0;
-        Some(if ends { Token::End } else { Token::Other })
-    }
-
-    fn word(&mut self) -> Token {
-        let within = |c: char| is_word(c) || c == '$' || c.is_ascii_digit();
-        let end = self.rest.find(|c| !within(c)).unwrap_or(self.rest.len());
-        let (word, rest) = self.rest.split_at(end);
-        self.rest = rest;
-        let word = word.to_ascii_uppercase();
-        if word == "E" && rest.starts_with('\'') {
-            self.rest = &rest[string(rest, '\'', true)..];
-        }
-        if self.defines_a_function() {
-            match word.as_str() {
-                "BEGIN" => self.bodies += 1,
-                "CASE" if self.bodies > 0 => self.bodies += 1,
-                "END" => self.bodies = self.bodies.saturating_sub(1),
-                _ => {}
+    fn word(&mut self, word: &str) {
+        if self.depth == 0 && self.defines_a_function() {
+            if word.eq_ignore_ascii_case("BEGIN") {
+                self.bodies += 1;
+            } else if word.eq_ignore_ascii_case("CASE") && self.bodies > 0 {
+                self.bodies += 1;
+            } else if word.eq_ignore_ascii_case("END") {
+                self.bodies = self.bodies.saturating_sub(1);
             }
         }
-        if self.words.len() < 4 {
-            self.words.push(word);
+        if self.words.len() < self.telling() {
+            self.words.push(word.to_ascii_uppercase());
         }
-        Token::Other
     }
 
+    /// How many of the statement's words may tell something.
+    fn telling(&self) -> usize {
+        match self.words.first().map(String::as_str) {
+            // The words of a query in parentheses tell nothing.
+            Some("COPY") if self.depth > 0 => 0,
+            Some("COPY" | "CREATE" | "ALTER" | "REINDEX" | "CLUSTER") => 64,
+            _ => 4,
+        }
+    }
+
+    /// `CREATE [OR REPLACE] FUNCTION`
     fn defines_a_function(&self) -> bool {
-        let mut words = self.words.iter().map(String::as_str);
+        let mut words = self.words.iter().take(4).map(String::as_str);
         words.next() == Some("CREATE")
             && words.any(|word| word == "FUNCTION" || word == "PROCEDURE")
     }
+}
+
+/// `COPY t FROM stdin`, `COPY (SELECT …) TO stdout`.
+fn copies_by_psql(words: &[String]) -> bool {
+    let terminal = |pair: &[String]| {
+        matches!(pair[0].as_str(), "FROM" | "TO") && matches!(pair[1].as_str(), "STDIN" | "STDOUT")
+    };
+    words.first().is_some_and(|word| word == "COPY") && words.windows(2).any(terminal)
+}
+
+/// By PostgreSQL's `PreventInTransactionBlock` and its callers, up to version 18. What hides in a
+/// procedure, or depends on what a table is, nobody can tell from here.
+fn kind(words: &[String]) -> Kind {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let has = |word| words.contains(&word);
+    // `connect = false` among the options.
+    let off = |option| {
+        words.windows(2).any(|pair| pair[0] == option && matches!(pair[1], "FALSE" | "OFF"))
+    };
+    let alone = match words.as_slice() {
+        ["BEGIN", ..] | ["START", "TRANSACTION", ..] => return Kind::Begins,
+        ["COMMIT" | "ROLLBACK", "PREPARED", ..] => true,
+        ["ROLLBACK", ..] if !has("TO") => return Kind::Ends,
+        ["COMMIT" | "END" | "ABORT", ..] | ["PREPARE", "TRANSACTION", ..] => return Kind::Ends,
+        ["CREATE" | "DROP", "INDEX", "CONCURRENTLY", ..]
+        | ["CREATE", "UNIQUE", "INDEX", "CONCURRENTLY", ..]
+        | ["CREATE" | "DROP", "DATABASE" | "TABLESPACE", ..]
+        | ["DROP", "SUBSCRIPTION", ..]
+        | ["ALTER", "SYSTEM", ..]
+        | ["DISCARD", "ALL", ..]
+        | ["VACUUM", ..] => true,
+        ["ALTER", "DATABASE", _, "SET", "TABLESPACE", ..] => true,
+        ["ALTER", "TABLE", ..] => has("DETACH") && has("CONCURRENTLY"),
+        ["REINDEX", ..] => {
+            has("CONCURRENTLY") && !off("CONCURRENTLY")
+                || words.iter().any(|word| matches!(*word, "DATABASE" | "SYSTEM" | "SCHEMA"))
+        }
+        ["CLUSTER", rest @ ..] => rest.iter().all(|word| *word == "VERBOSE"),
+        ["CREATE", "SUBSCRIPTION", ..] => !off("CONNECT") && !off("CREATE_SLOT"),
+        ["ALTER", "SUBSCRIPTION", _, "REFRESH", ..] => true,
+        ["ALTER", "SUBSCRIPTION", _, "SET" | "ADD" | "DROP", "PUBLICATION", ..] => !off("REFRESH"),
+        _ => false,
+    };
+    match alone {
+        true if has("CONCURRENTLY") && !off("CONCURRENTLY") => Kind::Concurrent,
+        true => Kind::Alone,
+        false => Kind::Ordinary,
+    }
+}
+
+/// The tokens of `sql` that are not blank, and where they stand.
+pub(super) fn tokens(sql: &str) -> impl Iterator<Item = (Token, Range<usize>)> {
+    let mut at = 0;
+    let all = std::iter::from_fn(move || {
+        let (token, length) = (at < sql.len()).then(|| token(&sql[at..]))?;
+        at += length;
+        Some((token, at - length..at))
+    });
+    all.filter(|(token, _)| *token != Token::Blank)
+}
+
+/// What `text` begins with, and how long it is.
+fn token(text: &str) -> (Token, usize) {
+    let Some(first) = text.chars().next() else { return (Token::Blank, 0) };
+    match first {
+        c if is_blank(c) => (Token::Blank, text.find(|c| !is_blank(c)).unwrap_or(text.len())),
+        '-' if text.starts_with("--") => {
+            (Token::Blank, text.find('\n').map_or(text.len(), |end| end + 1))
+        }
+        '/' if text.starts_with("/*") => (Token::Blank, comment(text)),
+        '\'' => (Token::Text, string(text, '\'', false)),
+        '"' => (Token::Name, string(text, '"', false)),
+        '$' => dollar_quoted(text),
+        c if is_word(c) => {
+            let within = |c: char| is_word(c) || c == '$' || c.is_ascii_digit();
+            let end = text.find(|c| !within(c)).unwrap_or(text.len());
+            match (&text[..end], &text[end..]) {
+                ("E" | "e", rest) if rest.starts_with('\'') => {
+                    (Token::Text, end + escaped_string(rest))
+                }
+                // The quote after it may still be to come.
+                _ => (Token::Word, end),
+            }
+        }
+        c => (Token::Sign(c), c.len_utf8()),
+    }
+}
+
+fn is_blank(c: char) -> bool {
+    c.is_ascii_whitespace() || c == '\u{b}'
 }
 
 fn is_word(c: char) -> bool {
@@ -127,33 +289,52 @@ fn comment(text: &str) -> usize {
     text.len()
 }
 
-/// The length of a quoted text that begins with its quote. A doubled quote reads as two such texts,
-/// which is as good.
+/// The length of a quoted text that begins with its quote, doubled quotes within it included.
 fn string(text: &str, quote: char, backslashes: bool) -> usize {
-    let mut characters = text.char_indices().skip(1);
-    while let Some((at, character)) = characters.next() {
-        if character == '\\' && backslashes {
-            characters.next();
-        } else if character == quote {
-            return at + 1;
+    let mut at = 1;
+    while let Some(found) = text[at..].find([quote, '\\']) {
+        at += found + 1;
+        let escapes = text.as_bytes()[at - 1] == b'\\';
+        if escapes && backslashes {
+            at += text[at..].chars().next().map_or(0, char::len_utf8);
+        } else if !escapes && text[at..].starts_with(quote) {
+            at += 1;
+        } else if !escapes {
+            return at;
         }
     }
     text.len()
 }
 
-/// The length of `$tag$ … $tag$`, or of a dollar that is none.
-fn dollar_quoted(text: &str) -> usize {
-    let tag = match text[1..].find('$') {
-        Some(end) => &text[..end + 2],
-        None => return 1,
-    };
-    let name = &tag[1..tag.len() - 1];
-    let is_tag = name.chars().all(|c| is_word(c) || c.is_ascii_digit())
-        && !name.starts_with(|c: char| c.is_ascii_digit());
-    if !is_tag {
-        return 1;
+/// The length of `'…'` behind an `E`; it goes on in the next line, where that begins with a quote.
+fn escaped_string(text: &str) -> usize {
+    let mut end = string(text, '\'', true);
+    loop {
+        let rest = &text[end..];
+        let blank = rest.find(|c| !is_blank(c)).unwrap_or(rest.len());
+        match rest[..blank].contains('\n') && rest[blank..].starts_with('\'') {
+            true => end += blank + string(&rest[blank..], '\'', true),
+            // The next line may still be to come.
+            false if blank == rest.len() => return text.len(),
+            false => return end,
+        }
     }
-    text[tag.len()..].find(tag).map_or(text.len(), |end| end + 2 * tag.len())
+}
+
+/// `$tag$ … $tag$`, or a dollar that is none.
+fn dollar_quoted(text: &str) -> (Token, usize) {
+    let sign = (Token::Sign('$'), 1);
+    let within = |c: char| is_word(c) || c.is_ascii_digit();
+    let Some(end) = text[1..].find(|c| !within(c)) else {
+        return (Token::Sign('$'), text.len());
+    };
+    let is_tag =
+        text[1 + end..].starts_with('$') && !text[1..].starts_with(|c: char| c.is_ascii_digit());
+    if !is_tag {
+        return sign;
+    }
+    let tag = &text[..end + 2];
+    (Token::Text, text[tag.len()..].find(tag).map_or(text.len(), |end| end + 2 * tag.len()))
 }
 
 #[cfg(test)]
@@ -162,51 +343,182 @@ mod tests {
 
     use super::*;
 
-    fn first_words(sql: &str) -> String {
-        let words = openings(sql).into_iter().map(|words| words[0].clone());
-        words.collect::<Vec<_>>().join(" ")
+    fn texts(sql: &str) -> Vec<&str> {
+        statements(sql).map(|statement| &sql[statement.range]).collect()
+    }
+
+    fn end_their_transaction(sql: &str) -> bool {
+        statements(sql).any(|statement| statement.kind == Kind::Ends)
+    }
+
+    fn unrunnable(sql: &str) -> Option<(usize, String)> {
+        let mut splitter = Splitter::default();
+        while splitter.next(sql, true).is_some() {}
+        splitter.unrunnable
     }
 
     #[test]
     fn semicolons_end_statements_unless_they_are_hidden() {
-        for (sql, words) in [
+        for (sql, expected) in [
             (
                 "SELECT 1; insert into t values (';'); -- a; b\nDELETE FROM t",
-                "SELECT INSERT DELETE",
+                &["SELECT 1", "insert into t values (';')", "DELETE FROM t"][..],
             ),
-            ("/* a; /* b; */ c; */ COMMIT;;", "COMMIT"),
-            ("SELECT 'it''s; fine', \"odd;\"\"name\"; END", "SELECT END"),
-            ("SELECT E'a\\';'; SELECT 'b\\'; COMMIT", "SELECT SELECT COMMIT"),
-            ("DO $$ BEGIN COMMIT; END $$; DO $a$ $b$; $a$; SELECT $1; END", "DO DO SELECT END"),
-            ("CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2); END", "CREATE END"),
+            ("/* a; /* b; */ c; */ COMMIT;;", &["COMMIT"]),
             (
-                "CREATE OR REPLACE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END; COMMIT",
-                "CREATE COMMIT",
+                "SELECT 'it''s; fine', \"odd;\"\"name\"; END",
+                &["SELECT 'it''s; fine', \"odd;\"\"name\"", "END"],
             ),
-            ("  -- nothing", ""),
-            ("SELECT größe; COMMIT", "SELECT COMMIT"),
+            (
+                "SELECT E'a\\';'; SELECT 'b\\'; COMMIT",
+                &["SELECT E'a\\';'", "SELECT 'b\\'", "COMMIT"],
+            ),
+            ("SELECT e'a' \n '\\';'; END", &["SELECT e'a' \n '\\';'", "END"]),
+            (
+                "DO $$ BEGIN COMMIT; END $$; DO $a$ $b$; $a$; SELECT $1; SELECT 1$; END",
+                &["DO $$ BEGIN COMMIT; END $$", "DO $a$ $b$; $a$", "SELECT $1", "SELECT 1$", "END"],
+            ),
+            (
+                "CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2); END",
+                &["CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2)", "END"],
+            ),
+            (
+                "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; END; COMMIT",
+                &[
+                    "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; END",
+                    "COMMIT",
+                ],
+            ),
+            ("  -- nothing", &[]),
+            ("SELECT größe; COMMIT -- x", &["SELECT größe", "COMMIT -- x"]),
         ] {
-            assert_eq!(first_words(sql), words, "{sql}");
+            assert_eq!(texts(sql), expected, "{sql}");
         }
     }
 
     #[test]
     fn what_ends_a_transaction() {
-        for sql in
-            ["COMMIT;", "select 1; end", "ROLLBACK", "-- x\nAbort;", "PREPARE TRANSACTION 'x'"]
-        {
+        for sql in [
+            "COMMIT;",
+            "select 1; end",
+            "ROLLBACK",
+            "-- x\nAbort;",
+            "PREPARE TRANSACTION 'x'",
+            "commit and chain",
+        ] {
             assert!(end_their_transaction(sql), "{sql}");
         }
-        for sql in ["SELECT 'COMMIT;'", "ROLLBACK TO s", "SAVEPOINT s", "PREPARE p AS SELECT 1", ""]
-        {
+        for sql in [
+            "SELECT 'COMMIT;'",
+            "ROLLBACK TO s",
+            "ROLLBACK WORK TO SAVEPOINT s",
+            "SAVEPOINT s",
+            "PREPARE p AS SELECT 1",
+            "COMMIT PREPARED 'x'",
+            "",
+        ] {
             assert!(!end_their_transaction(sql), "{sql}");
         }
     }
 
+    #[test]
+    fn what_runs_in_no_transaction() {
+        let kind = |sql| statements(sql).next().unwrap().kind;
+        for sql in ALONE {
+            let expected = sql.to_uppercase().contains("CONCURRENTLY");
+            let expected = if expected { Kind::Concurrent } else { Kind::Alone };
+            assert_eq!(kind(sql), expected, "{sql}");
+        }
+        for sql in [
+            "CREATE INDEX concurrently_built ON t (a)",
+            "REFRESH MATERIALIZED VIEW CONCURRENTLY v",
+            "REINDEX (CONCURRENTLY off, VERBOSE) TABLE t",
+            "CLUSTER \"t\"",
+            "CLUSTER VERBOSE t USING i",
+            "ALTER TABLE p DETACH PARTITION q",
+            "ALTER TYPE mood ADD VALUE 'x'",
+            "CREATE SUBSCRIPTION s CONNECTION '' PUBLICATION p WITH (connect = false)",
+            "ALTER DATABASE d SET work_mem = 1",
+        ] {
+            assert_eq!(kind(sql), Kind::Ordinary, "{sql}");
+        }
+    }
+
+    /// `tests/database/apart.rs` asks a server about these.
+    const ALONE: [&str; 21] = [
+        "CREATE INDEX CONCURRENTLY i ON t (a)",
+        "create unique index /* , */ concurrently if not exists i on t (a)",
+        "DROP INDEX CONCURRENTLY i",
+        "REINDEX TABLE CONCURRENTLY t",
+        "REINDEX (VERBOSE, CONCURRENTLY) TABLE t",
+        "REINDEX SCHEMA public",
+        "ALTER TABLE IF EXISTS ONLY \"a b\".c DETACH PARTITION d.e CONCURRENTLY",
+        "VACUUM",
+        "VACUUM (ANALYZE) t",
+        "CLUSTER",
+        "CLUSTER (VERBOSE)",
+        "ALTER SYSTEM SET work_mem = '8MB'",
+        "CREATE DATABASE d",
+        "DROP DATABASE IF EXISTS d",
+        "CREATE TABLESPACE s LOCATION '/s'",
+        "DROP TABLESPACE s",
+        "ALTER DATABASE \"d\" SET TABLESPACE s",
+        "CREATE SUBSCRIPTION s CONNECTION '' PUBLICATION p",
+        "DROP SUBSCRIPTION s",
+        "DISCARD ALL",
+        "ROLLBACK PREPARED 'x'",
+    ];
+
+    #[test]
+    fn what_only_psql_can_do() {
+        for (sql, offset, why) in [
+            ("SELECT 1;\n\\connect other\n", 10, "\\connect is a command"),
+            ("SELECT 1 \\gset\n", 9, "\\gset is"),
+            ("-- \\x\nCOPY t (a) FROM stdin;\n1\n\\N\n\\.\n", 6, "COPY from stdin"),
+            ("COPY (SELECT a FROM t) TO STDOUT", 0, "COPY from stdin or to stdout"),
+        ] {
+            let (found, text) = unrunnable(sql).unwrap();
+            assert_eq!(found, offset, "{sql}");
+            assert!(text.starts_with(why), "{text}");
+        }
+        for sql in [
+            "SELECT E'\\n', '\\', $$\\d$$, \"\\\" -- \\x",
+            "COPY t FROM '/tmp/stdin'",
+            "COPY (SELECT a FROM stdin) TO '/x'",
+            "INSERT INTO t SELECT * FROM stdin",
+        ] {
+            assert_eq!(unrunnable(sql), None, "{sql}");
+        }
+    }
+
+    const ODD: &str =
+        "([-/*'\"$;()aEe\\\\\n é]|BEGIN|END|CREATE FUNCTION|\\$a\\$|E'|COPY t FROM stdin;){0,40}";
+
     proptest! {
         #[test]
-        fn no_text_is_too_odd(sql in "([-/*'\"$;()aE\\\\\n é]|BEGIN|END|CREATE FUNCTION|\\$a\\$){0,40}") {
-            end_their_transaction(&sql);
+        fn no_text_is_too_odd(sql in ODD) {
+            for text in texts(&sql) {
+                prop_assert!(!text.is_empty());
+            }
+            unrunnable(&sql);
+        }
+
+        /// However it comes in pieces, the statements are those of the whole.
+        #[test]
+        fn pieces_make_the_whole(sql in ODD, cuts in prop::collection::vec(0..200_usize, 0..6)) {
+            let mut cuts: Vec<_> = cuts.into_iter().filter(|cut| sql.is_char_boundary(*cut) && *cut < sql.len()).collect();
+            cuts.sort_unstable();
+            cuts.push(sql.len());
+            let (mut splitter, mut found, mut gone) = (Splitter::default(), Vec::new(), 0);
+            for cut in cuts {
+                while let Some(Statement { range, kind }) = splitter.next(&sql[gone..cut], cut == sql.len()) {
+                    found.push(Statement { range: range.start + gone..range.end + gone, kind });
+                }
+                let needed = splitter.needed();
+                splitter.forget(needed);
+                gone += needed;
+            }
+            prop_assert_eq!(found, statements(&sql).collect::<Vec<_>>());
         }
     }
 }

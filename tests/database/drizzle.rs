@@ -209,7 +209,7 @@ fn a_mistake_is_shown_where_it_is_in_the_file_and_nothing_is_kept() {
     let folder = journal(&[(1, "0000_good", "CREATE TABLE good ()"), (2, "0001_bad", sql)]);
     run(&database, folder.path())
         .code(76)
-        .says("0001_bad.sql:4:10: column \"nme\" does not exist (42703)")
+        .says("0001_bad.sql:4:10: column \"nme\" does not exist (42703 undefined_column)")
         .says("nothing of migration 0001_bad was kept")
         .says("1 of 2 migrations were applied before it: 0000_good");
     assert!(!database.has_table("b"));

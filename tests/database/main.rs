@@ -12,13 +12,16 @@
 mod support;
 
 mod adopting;
+mod apart;
 mod config;
 mod drizzle;
 mod drizzle1;
 mod hostile;
+mod large;
 mod logs;
 mod losing;
 mod migrating;
+mod mistakes;
 mod prisma;
 mod refinery;
 mod secrets;

@@ -53,7 +53,7 @@ fn a_failing_migration_keeps_nothing_of_itself_and_the_application_is_not_starte
     assert_eq!(ended.output, "", "the application ran");
     let ended = ended
         .says("migration 2 bad failed at ")
-        .says("V2__bad.sql:3:21: type \"intt\" does not exist (42704)")
+        .says("V2__bad.sql:3:21: type \"intt\" does not exist (42704 undefined_object)")
         .says("^^^^")
         .says("nothing of migration 2 bad was kept")
         .says("1 of 3 migrations were applied before it: 1 good");

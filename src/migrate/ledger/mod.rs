@@ -13,15 +13,13 @@ pub use prisma::Prisma;
 pub use refinery::Refinery;
 pub use sql::Sql;
 
-use std::fmt::{self, Write as _};
-
-use sha2::{Digest as _, Sha256};
+use std::fmt;
 
 use crate::config::{self, Format, LedgerName};
 use crate::database::Rows;
 use crate::migrate::Key;
 use crate::migrate::plan::Rules;
-use crate::migrate::source::Migration;
+use crate::migrate::source::{Migration, Text};
 
 /// One migration as a history table records it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +51,19 @@ pub struct Malformed {
     pub table: String,
     /// What is wrong, and what to do.
     pub why: String,
+}
+
+/// What is recorded of a migration that runs without a transaction, a statement for each turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// It begins.
+    pub begin: String,
+    /// All of it is done.
+    pub finish: String,
+    /// Nothing of it was kept: as if it had never begun.
+    pub withdraw: String,
+    /// It stopped halfway, for the reason that the setting `premain.failure` holds.
+    pub fail: String,
 }
 
 /// A native tool's history table.
@@ -93,6 +104,15 @@ pub trait Ledger {
     /// As [`Ledger::record`].
     fn baseline(&self, migration: &Migration) -> Result<String, Malformed> {
         self.record(migration)
+    }
+
+    /// How the table tells of `migration` while it runs without a transaction; `None` where it knows
+    /// only what is done.
+    ///
+    /// # Errors
+    /// As [`Ledger::record`].
+    fn attempt(&self, _migration: &Migration) -> Result<Option<Attempt>, Malformed> {
+        Ok(None)
     }
 
     /// Whether the migration is still what was applied.
@@ -174,21 +194,15 @@ pub fn of(format: Format, config: &config::Migrate) -> Box<dyn Ledger> {
 }
 
 /// Lower-case hexadecimal SHA-256, as most tools record it.
-fn sha256(text: &str) -> String {
-    let mut hexadecimal = String::new();
-    for byte in Sha256::digest(text.as_bytes()) {
-        let _ = write!(hexadecimal, "{byte:02x}");
-    }
-    hexadecimal
+fn sha256(text: &Text) -> String {
+    text.sha256()
 }
 
 /// Whether this is the text of which `recorded` is the checksum. git may have changed every line end
 /// since, which is no edit.
-fn same_but_line_ends(sql: &str, recorded: &str) -> bool {
-    let unix = || sql.replace("\r\n", "\n");
-    recorded == sha256(sql)
-        || recorded == sha256(&unix())
-        || recorded == sha256(&unix().replace('\n', "\r\n"))
+fn same_but_line_ends(sql: &Text, recorded: &str) -> bool {
+    let with = |line_end| sql.sha256_with(line_end).is_ok_and(|sha256| sha256 == recorded);
+    recorded == sql.sha256() || with("\n") || with("\r\n")
 }
 
 /// Unlike `CREATE SCHEMA IF NOT EXISTS`, this asks for no privilege where the schema is there.

@@ -1,6 +1,6 @@
 //! Prisma's `_prisma_migrations`, byte for byte.
 
-use super::{Applied, Ledger, Malformed, Names, literal, same_but_line_ends, sha256};
+use super::{Applied, Attempt, Ledger, Malformed, Names, literal, same_but_line_ends, sha256};
 use crate::config::LedgerName;
 use crate::database::Rows;
 use crate::migrate::plan::{OutOfOrder, Policy, Rules};
@@ -104,6 +104,32 @@ impl Ledger for Prisma {
         ))
     }
 
+    /// Prisma's own four turns. The row that is under way is the only one of its name that is neither
+    /// finished nor rolled back: another would have stopped us.
+    fn attempt(&self, migration: &Migration) -> Result<Option<Attempt>, Malformed> {
+        let table = &self.names.qualified;
+        let row = format!(
+            "WHERE migration_name = {} AND finished_at IS NULL AND rolled_back_at IS NULL",
+            literal(&migration.name)
+        );
+        Ok(Some(Attempt {
+            begin: format!(
+                "INSERT INTO {table} (id, checksum, started_at, migration_name) \
+                 VALUES ({}, {}, pg_catalog.now(), {})",
+                literal(&self.id()?),
+                literal(&sha256(&migration.up.sql)),
+                literal(&migration.name)
+            ),
+            finish: format!(
+                "UPDATE {table} SET finished_at = pg_catalog.now(), applied_steps_count = 1 {row}"
+            ),
+            withdraw: format!("DELETE FROM {table} {row}"),
+            fail: format!(
+                "UPDATE {table} SET logs = pg_catalog.current_setting('premain.failure') {row}"
+            ),
+        }))
+    }
+
     fn unchanged(&self, migration: &Migration, applied: &Applied) -> bool {
         same_but_line_ends(&migration.up.sql, &applied.checksum)
     }
@@ -170,7 +196,7 @@ mod tests {
                 let row = [&columns[..], &[None]].concat();
                 let applied = ledger.applied(&row).unwrap();
                 prop_assert!(ledger.unchanged(now, &applied));
-                let edited = migration(now.up.sql.clone() + " ");
+                let edited = migration(now.up.sql.here().unwrap().to_owned() + " ");
                 prop_assert!(!ledger.unchanged(&edited, &applied));
             }
         }

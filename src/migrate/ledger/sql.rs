@@ -1,6 +1,6 @@
 //! The history table of plain SQL folders, which is premain's own.
 
-use super::{Applied, Ledger, Malformed, Names, literal, same_but_line_ends, sha256};
+use super::{Applied, Attempt, Ledger, Malformed, Names, literal, same_but_line_ends, sha256};
 use crate::config::LedgerName;
 use crate::database::Rows;
 use crate::migrate::Key;
@@ -84,6 +84,28 @@ impl Ledger for Sql {
         ))
     }
 
+    fn attempt(&self, migration: &Migration) -> Result<Option<Attempt>, Malformed> {
+        let (table, version) = (&self.names.qualified, &migration.key);
+        Ok(Some(Attempt {
+            begin: format!(
+                "INSERT INTO {table} (version, name, sha256, duration, applied_by, success) \
+                 VALUES ({version}, {}, {}, '0', {}, false)",
+                literal(&migration.name),
+                literal(&sha256(&migration.up.sql)),
+                literal(concat!("premain ", env!("CARGO_PKG_VERSION")))
+            ),
+            finish: format!(
+                "UPDATE {table} SET success = true, applied_at = pg_catalog.now(), \
+                 duration = pg_catalog.now() - applied_at WHERE version = {version}"
+            ),
+            withdraw: format!("DELETE FROM {table} WHERE version = {version} AND NOT success"),
+            fail: format!(
+                "UPDATE {table} SET duration = pg_catalog.now() - applied_at \
+                 WHERE version = {version} AND NOT success"
+            ),
+        }))
+    }
+
     /// A new name is no edit.
     fn unchanged(&self, migration: &Migration, applied: &Applied) -> bool {
         same_but_line_ends(&migration.up.sql, &applied.checksum)
@@ -106,7 +128,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::migrate::source::{Order, Script};
+    use crate::migrate::source::{Order, Script, Text};
 
     proptest! {
         #[test]
@@ -120,7 +142,7 @@ mod tests {
                 down: None,
             };
             let success_column = if success { "t" } else { "f" };
-            let row = [&number.to_string(), "x", &sha256(&sql), "2026", success_column].map(|text| Some(text.to_owned()));
+            let row = [&number.to_string(), "x", &sha256(&Text::Here(sql.clone())), "2026", success_column].map(|text| Some(text.to_owned()));
             let applied = ledger.parse(&[Vec::new(), vec![row.to_vec()]], &[]).unwrap();
             prop_assert_eq!(applied[0].failure.is_none(), success);
             prop_assert_eq!(&applied[0].key, &Key::Number(number));

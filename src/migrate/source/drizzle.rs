@@ -64,7 +64,7 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
             key: Key::When(when),
             name: tag,
             order: Order::Strict,
-            up: Script::split(file.clone(), read_sql_as_javascript(&file)?, BREAKPOINT),
+            up: Script::split(file.clone(), read_sql_as_javascript(&file)?, BREAKPOINT)?,
             down: None,
         });
     }
@@ -88,7 +88,7 @@ pub(super) fn read_folders(folder: &Path) -> Result<Vec<Migration>, SourceError>
                 key: Key::Name(Name(name.clone())),
                 name,
                 order: Order::Strict,
-                up: Script::split(file.clone(), read_sql_as_javascript(&file)?, BREAKPOINT),
+                up: Script::split(file.clone(), read_sql_as_javascript(&file)?, BREAKPOINT)?,
                 down: None,
             });
         }

@@ -6,9 +6,13 @@ mod embedded;
 mod prisma;
 mod refinery;
 mod script;
+pub(crate) mod spot;
 mod sql;
+mod text;
 
 pub use script::Script;
+pub(crate) use script::{Reader, Summary};
+pub use text::Text;
 
 use std::fmt;
 use std::io;
@@ -88,6 +92,14 @@ pub enum SourceError {
         /// Which.
         path: PathBuf,
         /// What is wrong, and what would be right.
+        why: String,
+    },
+    /// A file holds what only psql can do.
+    #[error("{place}: {why}")]
+    Unrunnable {
+        /// Which, and where in it.
+        place: String,
+        /// What it is, and what would be right.
         why: String,
     },
     /// Two files claim one version.
@@ -207,8 +219,11 @@ fn subfolders(folder: &Path) -> Result<Vec<(String, PathBuf)>, SourceError> {
 }
 
 /// Reads one migration's text: UTF-8 without NUL, because the server takes nothing else.
-fn read_sql(path: &Path) -> Result<String, SourceError> {
-    String::from_utf8(read_bytes(path)?).map_err(|error| {
+fn read_sql(path: &Path) -> Result<Text, SourceError> {
+    if let Some(large) = Text::large(path)? {
+        return Ok(large);
+    }
+    String::from_utf8(read_bytes(path)?).map(Text::Here).map_err(|error| {
         let offset = error.utf8_error().valid_up_to();
         let line = line_of(error.as_bytes(), offset);
         let why = format!("line {line} is not UTF-8 (byte {}); save the file as UTF-8", offset + 1);
@@ -217,7 +232,10 @@ fn read_sql(path: &Path) -> Result<String, SourceError> {
 }
 
 /// Reads one migration's text as JavaScript does, with U+FFFD for what is not UTF-8.
-fn read_sql_as_javascript(path: &Path) -> Result<String, SourceError> {
+fn read_sql_as_javascript(path: &Path) -> Result<Text, SourceError> {
+    if let Some(large) = Text::large(path)? {
+        return Ok(large);
+    }
     let bytes = read_bytes(path)?;
     let text = String::from_utf8_lossy(&bytes);
     if let Err(error) = std::str::from_utf8(&bytes) {
@@ -227,7 +245,7 @@ fn read_sql_as_javascript(path: &Path) -> Result<String, SourceError> {
             line_of(&bytes, error.valid_up_to())
         );
     }
-    Ok(text.into_owned())
+    Ok(Text::Here(text.into_owned()))
 }
 
 fn read_bytes(path: &Path) -> Result<Vec<u8>, SourceError> {

@@ -1,7 +1,12 @@
 //! One SQL file, and which stretches of it run.
 
+use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
+
+use super::text::{Pieces, Text};
+use super::{SourceError, spot};
+use crate::migrate::statements::{Kind, Splitter, Statement};
 
 /// A way up, or a way down.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,7 +14,7 @@ pub struct Script {
     /// Where it stands, for messages.
     pub file: PathBuf,
     /// Its text, as it is on the disk: history tables keep checksums of that.
-    pub sql: String,
+    pub sql: Text,
     /// The stretches of `sql` that run, in bytes and in order. One, unless the format has a marker
     /// between statements; without what another tool's markers set aside, and without a byte order
     /// mark, which the server takes for a syntax error.
@@ -18,32 +23,204 @@ pub struct Script {
     pub transactional: bool,
 }
 
+/// The first line of a file that must not run in a transaction.
+const NO_TRANSACTION: &str = "-- premain: no-transaction";
+
 impl Script {
     /// All of the file.
-    pub fn whole(file: PathBuf, sql: String) -> Script {
+    pub fn whole(file: PathBuf, sql: impl Into<Text>) -> Script {
+        let sql = sql.into();
         let everything = text_begins(&sql)..sql.len();
-        Script { file, sql, parts: vec![everything], transactional: true }
+        Script::of(file, sql, vec![everything])
     }
 
     /// What stands between `marker`s.
-    pub fn split(file: PathBuf, sql: String, marker: &str) -> Script {
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn split(file: PathBuf, sql: impl Into<Text>, marker: &str) -> Result<Script, SourceError> {
+        let sql = sql.into();
+        let unreadable = |source| SourceError::Unreadable { path: file.clone(), source };
         let mut start = text_begins(&sql);
         let mut parts = Vec::new();
-        while let Some(length) = sql[start..].find(marker) {
-            parts.push(start..start + length);
-            start += length + marker.len();
+        for at in sql.find_all(marker).map_err(unreadable)? {
+            parts.push(start..at);
+            start = at + marker.len();
         }
         parts.push(start..sql.len());
-        Script { file, sql, parts, transactional: true }
+        Ok(Script::of(file, sql, parts))
     }
 
-    /// The text of each part.
-    pub fn parts(&self) -> impl Iterator<Item = &str> {
-        self.parts.iter().map(|part| &self.sql[part.clone()])
+    fn of(file: PathBuf, sql: Text, parts: Vec<Range<usize>>) -> Script {
+        let first = sql.beginning().trim_start_matches('\u{feff}').lines().next();
+        let transactional = first.is_none_or(|line| line.trim_end() != NO_TRANSACTION);
+        Script { file, sql, parts, transactional }
+    }
+
+    /// Fails if there is something in it that only psql can do.
+    ///
+    /// # Errors
+    /// [`SourceError::Unrunnable`], with the place.
+    pub fn runnable(&self) -> Result<(), SourceError> {
+        let unreadable = |source| SourceError::Unreadable { path: self.file.clone(), source };
+        let mut reader = Reader::new(self).map_err(unreadable)?;
+        while reader.unrunnable.is_none() && reader.next().map_err(unreadable)?.is_some() {}
+        let Some((offset, why)) = reader.unrunnable else { return Ok(()) };
+        let spot = spot::find(&self.sql, self.characters_before(offset).map_err(unreadable)?);
+        let place = match spot.map_err(unreadable)? {
+            Some(spot) => spot.place(&self.file),
+            None => self.file.display().to_string(),
+        };
+        Err(SourceError::Unrunnable { place, why })
+    }
+
+    fn characters_before(&self, offset: usize) -> io::Result<usize> {
+        let (mut bytes, mut characters) = (0, 0);
+        self.sql.pieces(|piece| {
+            let end = piece.len().min(offset.saturating_sub(bytes));
+            characters += piece[..end].chars().count();
+            bytes += piece.len();
+        })?;
+        Ok(characters)
+    }
+
+    /// What its statements are, taken together.
+    ///
+    /// # Errors
+    /// The file's.
+    pub(crate) fn summary(&self) -> io::Result<Summary> {
+        let mut summary = Summary { apart: !self.transactional, ..Summary::default() };
+        let mut reader = Reader::new(self)?;
+        while let Some((kind, _, _)) = reader.next()? {
+            summary.statements += 1;
+            summary.ends |= kind == Kind::Ends;
+            summary.apart |= kind.takes_no_transaction();
+        }
+        Ok(summary)
     }
 }
 
 /// Behind the byte order mark that editors on Windows begin a file with.
-fn text_begins(sql: &str) -> usize {
-    if sql.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 }
+fn text_begins(sql: &Text) -> usize {
+    if sql.beginning().starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 }
+}
+
+/// Reads a script statement by statement, and keeps no more of it than one needs.
+pub(crate) struct Reader<'a> {
+    script: &'a Script,
+    pieces: Pieces<'a>,
+    /// The text from `offset` on, as far as it was read.
+    buffer: String,
+    /// How many bytes of the file were before the buffer.
+    offset: usize,
+    /// How far the buffer's characters are counted, in bytes.
+    counted: usize,
+    /// How many characters of the file were before that.
+    characters: usize,
+    /// The part that is read now, and how it comes apart.
+    part: usize,
+    splitter: Option<Splitter>,
+    /// The first thing that only psql can do, and where, in bytes.
+    unrunnable: Option<(usize, String)>,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(script: &'a Script) -> io::Result<Reader<'a>> {
+        Ok(Reader {
+            script,
+            pieces: Pieces::of(&script.sql)?,
+            buffer: String::new(),
+            offset: 0,
+            counted: 0,
+            characters: 0,
+            part: 0,
+            splitter: None,
+            unrunnable: None,
+        })
+    }
+
+    /// The next statement: what it means, its text, and where that begins in the file, in characters.
+    pub(crate) fn next(&mut self) -> io::Result<Option<(Kind, &str, usize)>> {
+        while let Some(part) = self.script.parts.get(self.part) {
+            let read = self.offset + self.buffer.len();
+            let splitter = match &mut self.splitter {
+                Some(splitter) => splitter,
+                None if read < part.start => {
+                    self.forget(self.buffer.len());
+                    if !self.fill()? {
+                        break;
+                    }
+                    continue;
+                }
+                none => none.insert(Splitter::from(part.start - self.offset)),
+            };
+            let complete = read >= part.end;
+            let end = self.buffer.len().min(part.end - self.offset);
+            let found = splitter.next(&self.buffer[..end], complete);
+            if let Some((at, why)) = splitter.unrunnable.take() {
+                self.unrunnable.get_or_insert((self.offset + at, why));
+            }
+            if let Some(Statement { range, kind }) = found {
+                self.count(range.start);
+                return Ok(Some((kind, &self.buffer[range], self.characters)));
+            }
+            if complete {
+                self.splitter = None;
+                self.part += 1;
+                continue;
+            }
+            let needless = splitter.needed();
+            splitter.forget(needless);
+            self.forget(needless);
+            if !self.fill()? {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    fn count(&mut self, end: usize) {
+        self.characters += self.buffer[self.counted..end].chars().count();
+        self.counted = end;
+    }
+
+    fn forget(&mut self, length: usize) {
+        self.count(length);
+        self.buffer.drain(..length);
+        self.offset += length;
+        self.counted = 0;
+    }
+
+    /// Reads on, as much as there is already, so that a long statement is not gone over too often.
+    fn fill(&mut self) -> io::Result<bool> {
+        let before = self.buffer.len();
+        while let Some(piece) = self.pieces.next()? {
+            self.buffer.push_str(piece);
+            if self.buffer.len() >= before * 2 {
+                break;
+            }
+        }
+        Ok(self.buffer.len() > before)
+    }
+
+    /// Fails unless the file is, to its end, what it was when it was read first.
+    pub(crate) fn expect_unchanged(mut self) -> io::Result<()> {
+        while self.pieces.next()?.is_some() {}
+        let (_, sha256) = self.pieces.end();
+        match self.script.sql.is_still(&sha256) {
+            true => Ok(()),
+            false => Err(io::Error::other("it was written to while it was applied")),
+        }
+    }
+}
+
+/// What a script's statements are, taken together.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Summary {
+    /// How many there are.
+    pub(crate) statements: usize,
+    /// Whether one ends the transaction that it runs in.
+    pub(crate) ends: bool,
+    /// Whether the file, or one of them, takes no transaction.
+    pub(crate) apart: bool,
 }

@@ -1,9 +1,10 @@
 //! A folder of plain SQL: `001_create_users.sql`, `0002-orders.sql`, `20240101120000_items.up.sql`.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Key, Migration, Order, Script, SourceError, read_sql};
+use super::{Key, Migration, Order, Script, SourceError, Text, read_sql};
 
 /// Every migration of `folder`, in no particular order.
 pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
@@ -21,7 +22,9 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
             }
             Name::Migration { number, title } => {
                 let sql = read_sql(&file)?;
-                if let Some((line, tool)) = foreign(&sql) {
+                if let Some((line, tool)) = foreign(&sql)
+                    .map_err(|source| SourceError::Unreadable { path: file.clone(), source })?
+                {
                     return Err(malformed(format!(
                         "line {line} is a marker of {tool}'s, whose files premain does not read; \
                          as plain SQL all of the file would run, the way down included"
@@ -91,12 +94,14 @@ impl Name<'_> {
 }
 
 /// The line with which another tool parts the way up from the way down in one file.
-fn foreign(sql: &str) -> Option<(usize, &'static str)> {
-    sql.lines().enumerate().find_map(|(at, line)| {
+fn foreign(sql: &Text) -> io::Result<Option<(usize, &'static str)>> {
+    let mut number = 0;
+    sql.lines(|_, line| {
+        number += 1;
         let comment = line.trim_start().strip_prefix("--")?.trim_start();
         let markers = [("migrate:up", "dbmate"), ("migrate:down", "dbmate"), ("+goose", "goose")];
         let (_, tool) = markers.iter().find(|(marker, _)| comment.starts_with(marker))?;
-        Some((at + 1, *tool))
+        Some((number, *tool))
     })
 }
 
@@ -123,8 +128,9 @@ mod tests {
 
     #[test]
     fn markers_of_other_tools() {
-        assert_eq!(foreign("-- up\n  -- migrate:down transaction:false"), Some((2, "dbmate")));
-        assert_eq!(foreign("--+goose Up"), Some((1, "goose")));
-        assert_eq!(foreign("-- we migrate:up to you\nSELECT '+goose'"), None);
+        let markers = |sql: &str| foreign(&Text::Here(sql.to_owned())).unwrap();
+        assert_eq!(markers("-- up\n  -- migrate:down transaction:false"), Some((2, "dbmate")));
+        assert_eq!(markers("--+goose Up"), Some((1, "goose")));
+        assert_eq!(markers("-- we migrate:up to you\nSELECT '+goose'"), None);
     }
 }
