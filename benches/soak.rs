@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     println!("soak: {seconds} seconds, seed {seed}");
 
     // A crash must not lose what a client was told is committed.
-    let mut server = Server::start(&["synchronous_commit=on"]);
+    let mut server = Server::start(&["synchronous_commit=on", "max_wal_size=64MB"]);
     let name = server.database().name;
     let world = World {
         proxy: Proxy::to(&server),

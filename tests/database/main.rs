@@ -16,6 +16,7 @@ mod apart;
 mod config;
 mod drizzle;
 mod drizzle1;
+mod faults;
 mod hostile;
 mod large;
 mod logs;

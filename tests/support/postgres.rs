@@ -6,9 +6,9 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
+use std::sync::{Once, OnceLock};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -69,7 +69,7 @@ impl Server {
     }
 
     fn of(fill: impl FnOnce(&Path), settings: &[&str]) -> Server {
-        let folder = tempfile::Builder::new().prefix("premain-pg-").tempdir().unwrap();
+        let folder = temporary_folder();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let data = folder.path().join("data");
         fill(&data);
@@ -222,6 +222,11 @@ impl Server {
         let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         self.psql("postgres", &format!("CREATE DATABASE {name}"));
         Database { server: self, name }
+    }
+
+    /// One that is there already.
+    pub fn existing(&self, name: &str) -> Database<'_> {
+        Database { server: self, name: name.to_owned() }
     }
 
     /// Runs SQL over the unix socket; rows in lines, columns parted by `|`.
@@ -384,6 +389,24 @@ fn spawn(command: &mut Command) -> Child {
     child.recv().unwrap()
 }
 
+/// Goes with whoever drops it. What all tests of a process share nobody drops: that, and what a
+/// killed one left behind, goes when the next process comes here.
+fn temporary_folder() -> TempDir {
+    const PREFIX: &str = "premain-pg-of-";
+    static SWEPT: Once = Once::new();
+    SWEPT.call_once(|| {
+        for entry in fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let pid = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
+            if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+    });
+    let prefix = format!("{PREFIX}{}-", std::process::id());
+    tempfile::Builder::new().prefix(&prefix).tempdir().unwrap()
+}
+
 fn own(path: &Path) {
     if !is_root() {
         return;
@@ -402,7 +425,7 @@ fn own(path: &Path) {
 fn copy_template(data: &Path) {
     static TEMPLATE: OnceLock<TempDir> = OnceLock::new();
     let template = TEMPLATE.get_or_init(|| {
-        let folder = tempfile::Builder::new().prefix("premain-pg-template-").tempdir().unwrap();
+        let folder = temporary_folder();
         own(folder.path());
         let password = folder.path().join("password");
         fs::write(&password, PASSWORD).unwrap();
