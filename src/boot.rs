@@ -1,4 +1,4 @@
-//! The boot: wait → migrate → launch, every step raced with shutdown.
+//! The boot: wait → migrate → hooks → launch, every step raced with shutdown.
 //!
 //! It runs in the init's child, which then becomes the application, or in place for `--exec` and
 //! for the commands that launch nothing.
@@ -10,7 +10,9 @@ use crate::config::{Config, Database};
 use crate::database::{Demand, Session};
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::hooks::{self, Hooks, Moment};
 use crate::migrate::{self, Outcome, Progress, Report, Source};
+use crate::phase::Phase;
 use crate::shutdown::Shutdown;
 use crate::sys::Inherited;
 use crate::wait::{self, Deadline};
@@ -25,18 +27,14 @@ const LOSSES: u32 = 3;
 /// Boots and becomes the application; returns only if that could not be.
 pub fn run(config: &Config, application: &[OsString], inherited: &Inherited) -> Exit {
     let prepared = match config.boots() {
-        true => {
-            in_runtime(inherited, async |shutdown| prepare(config, Goal::Migrated, shutdown).await)
-        }
+        true => in_runtime(inherited, async |shutdown| {
+            everything(&Hooks { config, inherited, shutdown }).await
+        }),
         // A runtime would be a fifth of what such a start takes.
-        false => Ok(Story::WITHOUT_DATABASE),
+        false => Ok(without_database(config)),
     };
     let story = match prepared {
         Ok(story) => story,
-        Err(Error::Wait(error)) if config.wait.db_optional && error.exit() == Exit::NotReady => {
-            tracing::warn!("{error}; going on without it (--db-optional): no migration is applied");
-            Story { waited: None, migrations: Migrations::Skipped("not everything was ready") }
-        }
         Err(error) => return report(&error),
     };
     let program = application.first().map(|program| program.to_string_lossy()).unwrap_or_default();
@@ -44,6 +42,29 @@ pub fn run(config: &Config, application: &[OsString], inherited: &Inherited) -> 
     let error = launch::exec(&config.launch, application, inherited);
     tracing::error!("{error}");
     error.exit()
+}
+
+/// What `run` does before the application: as [`prepare`], which may be optional, and then the
+/// container's own hooks.
+async fn everything(hooks: &Hooks<'_>) -> Result<Story, Error> {
+    let optional = hooks.config.wait.db_optional;
+    let story = match prepare(hooks, Goal::Migrated).await {
+        Err(Error::Wait(error)) if optional && error.exit() == Exit::NotReady => {
+            tracing::warn!("{error}; going on without it (--db-optional): no migration is applied");
+            hooks::skip(&hooks.config.hooks, false, "not everything was ready");
+            Story { waited: None, migrations: Migrations::Skipped("not everything was ready") }
+        }
+        prepared => prepared?,
+    };
+    Phase::Starting.publish();
+    hooks.run(Moment::Entrypoint).await?;
+    Ok(story)
+}
+
+/// There is nothing to migrate, which is no news to anybody but those who have hooks for it.
+fn without_database(config: &Config) -> Story {
+    hooks::skip(&config.hooks, true, "no database is configured");
+    Story { waited: None, migrations: Migrations::Skipped("no database is configured") }
 }
 
 /// Says why, and returns what it is worth.
@@ -90,11 +111,6 @@ pub struct Story {
     migrations: Migrations,
 }
 
-impl Story {
-    const WITHOUT_DATABASE: Story =
-        Story { waited: None, migrations: Migrations::Skipped("no database is configured") };
-}
-
 /// What became of the migrations.
 #[derive(Debug)]
 enum Migrations {
@@ -137,22 +153,31 @@ pub enum Goal {
 ///
 /// # Errors
 /// Whatever came first: [`Error::Stopped`] when it was a signal.
-pub async fn prepare(config: &Config, goal: Goal, shutdown: &Shutdown) -> Result<Story, Error> {
-    let deadline = Deadline::start(config.wait.timeout);
+pub async fn prepare(hooks: &Hooks<'_>, goal: Goal) -> Result<Story, Error> {
+    let Hooks { config, shutdown, .. } = hooks;
+    Phase::Starting.publish();
     let Some(database) = &config.database else {
+        let story = without_database(config);
+        Phase::Waiting.publish();
+        let deadline = Deadline::start(config.wait.timeout);
         let ready = wait::for_targets(&config.wait.targets, deadline);
         let attempts = race(shutdown, "waiting", ready).await??;
         return Ok(Story {
             waited: (attempts > 0).then(|| (deadline.elapsed(), attempts)),
-            ..Story::WITHOUT_DATABASE
+            ..story
         });
     };
     // What is wrong with the folder is said before anybody waits.
     let source = match goal {
         Goal::Ready => None,
-        Goal::Migrated => Source::find(&config.migrate).map_err(migrate::Error::from)?,
+        Goal::Migrated => {
+            hooks.run(Moment::Generate).await?;
+            Source::find(&config.migrate).map_err(migrate::Error::from)?
+        }
     };
 
+    Phase::Waiting.publish();
+    let deadline = Deadline::start(config.wait.timeout);
     let everything = async {
         let targets = wait::for_targets(&config.wait.targets, deadline);
         let ready = wait::for_database(database, Demand::Login, deadline);
@@ -161,44 +186,73 @@ pub async fn prepare(config: &Config, goal: Goal, shutdown: &Shutdown) -> Result
     let (ready, attempts) = race(shutdown, "waiting", everything).await??;
     let waited = Some((deadline.elapsed(), ready.attempts.max(attempts)));
     let story = Story { waited, migrations: Migrations::None };
-    match source {
-        None => {
+    match goal {
+        Goal::Ready => {
             ready.value.close().await;
             Ok(story)
         }
-        Some(source) => {
-            migrate(config, database, &source, ready.value, deadline, shutdown, story).await
+        Goal::Migrated => {
+            let place = Place { database, source: source.as_ref(), deadline };
+            Phase::Migrating.publish();
+            migrate(hooks, &place, ready.value, story).await
         }
     }
 }
 
-/// Applies what is pending; goes back to waiting where that takes a server that takes writes, and
-/// where the connection was lost, to look what became of what was under way.
+/// What migrating is about.
+struct Place<'a> {
+    database: &'a Database,
+    /// Where migrations come from, if there are any.
+    source: Option<&'a Source>,
+    deadline: Deadline,
+}
+
+/// Applies what is pending, with the hooks around it; goes back to waiting where that takes a server
+/// that takes writes, and where the connection was lost, to look what became of what was under way.
 async fn migrate(
-    config: &Config,
-    database: &Database,
-    source: &Source,
+    hooks: &Hooks<'_>,
+    place: &Place<'_>,
     mut session: Session,
-    mut deadline: Deadline,
-    shutdown: &Shutdown,
     mut story: Story,
 ) -> Result<Story, Error> {
+    let Hooks { config, shutdown, .. } = hooks;
+    let Some(source) = place.source else {
+        let ended = with_lock(hooks, &session, Moment::AfterMigrate(0)).await;
+        session.close().await;
+        return ended.map(|()| story);
+    };
+    let mut deadline = place.deadline;
     let mut progress = Progress::default();
-    let mut losses = 0;
+    let (mut losses, mut prepared) = (0, false);
     loop {
-        let before = progress.applied;
+        let applied = progress.applied;
+        // Once, however many sessions it takes.
+        let before = async |pending| {
+            if !prepared {
+                with_hook(hooks, &session, Moment::BeforeMigrate(pending)).await?;
+                prepared = true;
+            }
+            Ok(())
+        };
         let outcome = tokio::select! {
             biased;
+            // A signal that comes while a hook runs is the hook's, which is why it is asked first.
+            outcome = migrate::run(&session, source, &config.migrate, &mut progress, before) => outcome,
             signal = shutdown.signal() => {
                 stop(session, shutdown).await;
                 return Err(Error::Stopped { signal, during: "migrating" });
             }
-            outcome = migrate::run(&session, source, &config.migrate, &mut progress) => outcome,
+        };
+        let ended = match &outcome {
+            Ok(Outcome::Done(report)) => {
+                with_lock(hooks, &session, Moment::AfterMigrate(report.applied)).await
+            }
+            _ => Ok(()),
         };
         session.close().await;
         let (lost, demand) = match outcome {
             Ok(Outcome::Done(report)) => {
-                return Ok(Story { migrations: Migrations::Applied(report), ..story });
+                return ended.map(|()| Story { migrations: Migrations::Applied(report), ..story });
             }
             Ok(Outcome::NeedsWrites(pending)) => {
                 let pending = text::count(pending, "migration");
@@ -207,8 +261,8 @@ async fn migrate(
                 );
                 (None, Demand::Writes)
             }
-            Err(error) if error.is_lost() => {
-                losses = if progress.applied > before { 1 } else { losses + 1 };
+            Err(Error::Migrate(error)) if error.is_lost() => {
+                losses = if progress.applied > applied { 1 } else { losses + 1 };
                 if losses == LOSSES {
                     return Err(error.into());
                 }
@@ -218,10 +272,11 @@ async fn migrate(
                 deadline = Deadline::start(config.wait.timeout);
                 (Some(error), Demand::Login)
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         };
-        let ready = race(shutdown, "waiting", wait::for_database(database, demand, deadline));
-        let ready = match (ready.await?, lost) {
+        Phase::Waiting.publish();
+        let ready = wait::for_database(place.database, demand, deadline);
+        let ready = match (race(shutdown, "waiting", ready).await?, lost) {
             // Migrating had begun: that the server is gone is no reason to start without it.
             (Err(gone), Some(lost)) => {
                 tracing::warn!("{gone}");
@@ -232,7 +287,33 @@ async fn migrate(
         let attempts = story.waited.map_or(0, |(_, attempts)| attempts);
         story.waited = Some((deadline.elapsed(), attempts + ready.attempts));
         session = ready.value;
+        Phase::Migrating.publish();
     }
+}
+
+/// Runs the hooks of a moment at which the lock need not be held yet.
+async fn with_lock(hooks: &Hooks<'_>, session: &Session, moment: Moment) -> Result<(), Error> {
+    if !hooks.has(moment) {
+        return Ok(());
+    }
+    let lock = migrate::hold_lock(session, &hooks.config.migrate);
+    race(hooks.shutdown, "waiting for the migration lock", lock).await??;
+    with_hook(hooks, session, moment).await
+}
+
+/// Runs the hooks of a moment while the session, which has nothing to do, holds the lock.
+async fn with_hook(hooks: &Hooks<'_>, session: &Session, moment: Moment) -> Result<(), Error> {
+    if !hooks.has(moment) {
+        return Ok(());
+    }
+    // PostgreSQL 14 and later may end sessions that do nothing, and with it free their locks.
+    let stay = "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings \
+                WHERE name = 'idle_session_timeout'";
+    let stay = session.execute(stay);
+    race(hooks.shutdown, "migrating", stay)
+        .await?
+        .map_err(migrate::Error::refused("keep the session"))?;
+    Ok(hooks.run(moment).await?)
 }
 
 /// Cancels what runs and waits for its rollback; a second signal waits for nothing.

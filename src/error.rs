@@ -5,7 +5,7 @@ use std::io;
 
 use crate::config::{Problems, Signal};
 use crate::exit::Exit;
-use crate::{migrate, wait};
+use crate::{hooks, migrate, wait};
 
 /// Why premain stopped before the application ran.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub enum Error {
     Wait(wait::Error),
     /// Migrating stopped.
     Migrate(migrate::Error),
+    /// A hook stopped the start.
+    Hook(hooks::Error),
     /// A signal came first.
     Stopped {
         /// Which.
@@ -42,7 +44,11 @@ impl Error {
             Error::NoDatabase(_) => Exit::Config,
             Error::Wait(error) => error.exit(),
             Error::Migrate(error) => error.exit(),
-            Error::Stopped { signal, .. } => Exit::Stopped(signal.number()),
+            Error::Hook(hooks::Error::Failed { .. }) => Exit::Hook,
+            Error::Hook(hooks::Error::System(_)) => Exit::System,
+            Error::Hook(hooks::Error::Stopped(signal)) | Error::Stopped { signal, .. } => {
+                Exit::Stopped(signal.number())
+            }
             Error::System { .. } => Exit::System,
         }
     }
@@ -60,6 +66,7 @@ impl fmt::Display for Error {
             ),
             Error::Wait(error) => error.fmt(f),
             Error::Migrate(error) => error.fmt(f),
+            Error::Hook(error) => error.fmt(f),
             Error::Stopped { signal, during } => {
                 write!(f, "stopped by {signal} while {during}; the application was not started")
             }
@@ -77,5 +84,14 @@ impl From<wait::Error> for Error {
 impl From<migrate::Error> for Error {
     fn from(error: migrate::Error) -> Self {
         Error::Migrate(error)
+    }
+}
+
+impl From<hooks::Error> for Error {
+    fn from(error: hooks::Error) -> Self {
+        match error {
+            hooks::Error::Stopped(signal) => Error::Stopped { signal, during: "running a hook" },
+            error => Error::Hook(error),
+        }
     }
 }

@@ -10,6 +10,12 @@ pub enum Exit {
     Success,
     /// 1: `status --exit-code`: something is pending.
     Pending,
+    /// 1: `health`: the application runs, and it or its database does not answer.
+    Unhealthy,
+    /// 3: `health`: the application has not started yet.
+    Booting,
+    /// 4: `health`: migrations are being applied.
+    Migrating,
     /// 64: wrong usage: an unknown option, a malformed value, no command.
     Usage,
     /// 65: bad migrations: a malformed folder, drift, one that failed halfway.
@@ -22,6 +28,8 @@ pub enum Exit {
     Bug,
     /// 71: the operating system refused something.
     System,
+    /// 74: a hook failed.
+    Hook,
     /// 75: the lock was not free in time, DDL stayed blocked, or the connection was lost.
     TryAgain,
     /// 76: the server rejected a migration.
@@ -45,13 +53,16 @@ impl Exit {
     pub fn code(self) -> u8 {
         match self {
             Exit::Success => 0,
-            Exit::Pending => 1,
+            Exit::Pending | Exit::Unhealthy => 1,
+            Exit::Booting => 3,
+            Exit::Migrating => 4,
             Exit::Usage => 64,
             Exit::Migrations => 65,
             Exit::Unreadable => 66,
             Exit::NotReady => 69,
             Exit::Bug => 70,
             Exit::System => 71,
+            Exit::Hook => 74,
             Exit::TryAgain => 75,
             Exit::Rejected => 76,
             Exit::Refused => 77,

@@ -5,9 +5,9 @@
 //! │  blocks signals first, reads its configuration, forks once,
 //! │  then only: forward · reap · grace · exit
 //! ▼
-//! child: boot ── wait ─ lock ─ migrate ─ launch ──exec──► the application
-//!            │      │      │       │
-//! SIGTERM ───┴──────┴──────┴───────┴──► 128+15   (cancel, roll back, release, leave)
+//! child: boot ── wait ─ lock ─ migrate ─ hooks ─ launch ──exec──► the application
+//!            │      │      │       │        │
+//! SIGTERM ───┴──────┴──────┴───────┴────────┴──► 128+15   (cancel, roll back, release, leave)
 //! ```
 //!
 //! The init forks before anything is waited for, and its child *becomes* the application: one signal
@@ -18,10 +18,12 @@
 //! |---|---|
 //! | what premain was told | [`config`]: command line over environment, judged in one go |
 //! | PID 1 | [`init`]: knows nothing of databases |
-//! | the boot | [`boot`]: wait → migrate → launch, each raced with [`shutdown`] |
+//! | the boot | [`boot`]: wait → migrate → hooks → launch, each raced with [`shutdown`] |
 //! | is it ready? | [`wait`]: the loop; what is transient and what is final |
 //! | one session | [`database`]: addresses, login, statements, cancel; `tls`: what `sslmode` means |
 //! | what is pending, and applying it | [`migrate`]: source, ledger, plan, lock, engine |
+//! | other people's programs before the application | [`hooks`] |
+//! | how far the start has come, for `premain health` | [`phase`] |
 //! | becoming the application | [`launch`]: user, environment, exec |
 //! | what is said, and what is hidden | [`log`], [`text`]; [`conceal`] |
 //! | everything else one can ask for | [`commands`]: one file per subcommand |
@@ -38,10 +40,12 @@ pub mod config;
 pub mod database;
 pub mod error;
 pub mod exit;
+pub mod hooks;
 pub mod init;
 pub mod launch;
 pub mod log;
 pub mod migrate;
+pub mod phase;
 pub mod shutdown;
 pub mod sys;
 pub mod text;

@@ -24,9 +24,27 @@ use crate::{conceal, config, sys};
 pub fn start(config: config::Log) {
     let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let colour = wanted && !config.json && std::io::stderr().is_terminal();
+    JSON.store(config.json, Ordering::Relaxed);
     // An error says that somebody has started before.
     let _ = tracing::subscriber::set_global_default(Logger { config, colour });
 }
+
+/// Writes a line that `speaker`, a hook, has printed, at every level: it is not ours to judge. In
+/// text it stays as it is, byte by byte. Whether there was room for it; `hurried`, it does not wait.
+pub fn pass_on(speaker: &str, line: &[u8], hurried: bool) -> bool {
+    let patience = if hurried { 0 } else { PATIENCE.load(Ordering::Relaxed) };
+    if JSON.load(Ordering::Relaxed) {
+        let message = String::from_utf8_lossy(line).into_owned();
+        let rest = format!(",\"hook\":{}", json_string(speaker));
+        let fields = Fields { json: true, message, rest };
+        write(json_line(Level::INFO, &fields, OffsetDateTime::now_utc()).as_bytes(), patience)
+    } else {
+        write(&[speaker.as_bytes(), b": ", line, b"\n"].concat(), patience)
+    }
+}
+
+/// The format, for lines that are not events.
+static JSON: AtomicBool = AtomicBool::new(false);
 
 /// From here on a line that cannot be written at once is dropped: an init has other things to do.
 pub fn never_wait() {
@@ -58,7 +76,7 @@ impl Subscriber for Logger {
             true => json_line(level, &fields, OffsetDateTime::now_utc()),
             false => text_lines(level, &fields, self.colour),
         };
-        write(line.as_bytes());
+        write(line.as_bytes(), PATIENCE.load(Ordering::Relaxed));
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -171,25 +189,27 @@ fn harmless(character: char) -> impl Iterator<Item = char> {
 /// Whether the line before was cut in its middle.
 static CUT: AtomicBool = AtomicBool::new(false);
 
-fn write(line: &[u8]) {
-    if CUT.swap(false, Ordering::Relaxed) && write_part(b"\n").is_err() {
+/// Whether there was room for all of it within so many milliseconds a part.
+fn write(line: &[u8], patience: u16) -> bool {
+    if CUT.swap(false, Ordering::Relaxed) && write_part(b"\n", patience).is_err() {
         CUT.store(true, Ordering::Relaxed);
-        return;
+        return false;
     }
     let mut rest = line;
     while !rest.is_empty() {
-        match write_part(rest) {
+        match write_part(rest, patience) {
             Ok(written) => rest = &rest[written.min(rest.len())..],
             Err(_) => {
                 CUT.store(rest.len() < line.len(), Ordering::Relaxed);
-                return;
+                return false;
             }
         }
     }
+    true
 }
 
 /// As much as goes at once: at most what a pipe takes whole.
-fn write_part(bytes: &[u8]) -> nix::Result<usize> {
+fn write_part(bytes: &[u8], patience: u16) -> nix::Result<usize> {
     let stderr = std::io::stderr();
     let stderr = stderr.as_fd();
     let bytes = &bytes[..bytes.len().min(libc::PIPE_BUF)];
@@ -198,8 +218,7 @@ fn write_part(bytes: &[u8]) -> nix::Result<usize> {
         Err(Errno::EAGAIN | Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL | Errno::EPERM) => {}
         done => return done,
     }
-    let patience = PollTimeout::from(PATIENCE.load(Ordering::Relaxed));
-    match poll(&mut [PollFd::new(stderr, PollFlags::POLLOUT)], patience) {
+    match poll(&mut [PollFd::new(stderr, PollFlags::POLLOUT)], PollTimeout::from(patience)) {
         Ok(0) => Err(Errno::EAGAIN),
         // Room for PIPE_BUF at least, says POLLOUT.
         Ok(_) => nix::unistd::write(stderr, bytes),

@@ -311,9 +311,10 @@ pub fn fork_and_wait_for_exec(child: impl FnOnce() -> u8) -> nix::Result<Pid> {
     let mut child = Some(child);
     let run = Box::new(|| child.take().map_or(0, |child| isize::from(child()))) as CloneCb<'_>;
     let flags = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK;
-    // SAFETY: the only thread of this process sleeps until the child is done with its memory, so
-    // that nothing is accessed by two, and everything borrowed outlives its use. The child has a
-    // stack of its own, 512 kB, of which launching a program takes a tenth.
+    // SAFETY: the thread that called this sleeps until the child is done with its memory, so that
+    // nothing is accessed by two, and everything borrowed outlives its use. If there are others (a
+    // boot's look-ups of names), the child is for them what this thread was: the C library's locks
+    // hold. The child has a stack of its own, 512 kB, of which launching a program takes a tenth.
     unsafe { nix::sched::clone(run, &mut stack, flags, Some(libc::SIGCHLD)) }
 }
 

@@ -1,16 +1,15 @@
 //! `premain migrate`: wait, apply what is pending, exit. For CI, Jobs and init containers.
 
 use crate::boot::{self, Goal};
-use crate::config::Config;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::shutdown::Shutdown;
+use crate::hooks::Hooks;
 
-pub(super) async fn run(config: &Config, shutdown: &Shutdown) -> Result<Exit, Error> {
-    if config.database.is_none() {
+pub(super) async fn run(hooks: &Hooks<'_>) -> Result<Exit, Error> {
+    if hooks.config.database.is_none() {
         return Err(Error::NoDatabase("migrate"));
     }
-    let story = boot::prepare(config, Goal::Migrated, shutdown).await?;
+    let story = boot::prepare(hooks, Goal::Migrated).await?;
     tracing::info!("{story}");
     Ok(Exit::Success)
 }

@@ -1,6 +1,7 @@
 //! One file per subcommand.
 
 mod baseline;
+mod health;
 mod migrate;
 mod status;
 mod wait;
@@ -8,6 +9,7 @@ mod wait;
 use crate::boot;
 use crate::config::{Command, Config, cli};
 use crate::exit::Exit;
+use crate::hooks::Hooks;
 use crate::sys::Inherited;
 
 /// Runs `config.command` in this process: `run` becomes the application, the others end.
@@ -16,18 +18,19 @@ pub fn run(config: &Config, inherited: &Inherited) -> Exit {
         Command::Run(application) => return boot::run(config, application, inherited),
         Command::Help => return print(&cli::help()),
         Command::Version => return print(concat!("premain ", env!("CARGO_PKG_VERSION"), "\n")),
-        Command::Wait => {
-            boot::in_runtime(inherited, async |shutdown| wait::run(config, shutdown).await)
-        }
-        Command::Migrate => {
-            boot::in_runtime(inherited, async |shutdown| migrate::run(config, shutdown).await)
-        }
+        Command::Wait => boot::in_runtime(inherited, async |shutdown| {
+            wait::run(&Hooks { config, inherited, shutdown }).await
+        }),
+        Command::Migrate => boot::in_runtime(inherited, async |shutdown| {
+            migrate::run(&Hooks { config, inherited, shutdown }).await
+        }),
         Command::Baseline(until) => boot::in_runtime(inherited, async |shutdown| {
             baseline::run(config, until.as_deref(), shutdown).await
         }),
         Command::Status => {
             boot::in_runtime(inherited, async |shutdown| status::run(config, shutdown).await)
         }
+        Command::Health => health::run(config, inherited),
     };
     outcome.unwrap_or_else(|error| boot::report(&error))
 }

@@ -22,6 +22,8 @@ pub enum Command {
     Baseline(Option<String>),
     /// Tell what is applied, pending, edited and missing.
     Status,
+    /// Tell whether the application is up.
+    Health,
     /// Print the help.
     Help,
     /// Print the version.
@@ -146,6 +148,7 @@ fn named(word: &OsString) -> Option<(&'static str, Command)> {
         "migrate" => ("migrate", Command::Migrate),
         "baseline" => ("baseline", Command::Baseline(None)),
         "status" => ("status", Command::Status),
+        "health" => ("health", Command::Health),
         "help" => ("help", Command::Help),
         _ => return None,
     })
@@ -228,6 +231,7 @@ Usage:
   premain wait    [OPTIONS]                     wait only
   premain migrate [OPTIONS]                     wait, apply what is pending, exit
   premain status  [OPTIONS]                     what is applied, pending, edited, missing
+  premain health  [OPTIONS]                     is the application up? For HEALTHCHECK and probes
   premain baseline [VERSION] [OPTIONS]          adopt a database: record all migrations, or those up
                                                 to VERSION, as applied, and run nothing
 

@@ -53,6 +53,26 @@ impl Database {
             origin: String::new(),
         }
     }
+
+    /// `options` as given, and Prisma's `schema` as the search path.
+    pub fn session_options(&self) -> Option<String> {
+        let path = self.schema.as_ref().map(|schema| {
+            let quoted = format!("\"{}\"", schema.replace('"', "\"\""));
+            // In `options` a backslash keeps the next character from ending the word.
+            let escaped: String = quoted
+                .chars()
+                .flat_map(|c| {
+                    (c == '\\' || c.is_whitespace()).then_some('\\').into_iter().chain([c])
+                })
+                .collect();
+            format!("-c search_path={escaped}")
+        });
+        match (&self.options, path) {
+            (None, path) => path,
+            (Some(options), None) => Some(options.clone()),
+            (Some(options), Some(path)) => Some(format!("{options} {path}")),
+        }
+    }
 }
 
 impl fmt::Display for Database {

@@ -2,12 +2,13 @@
 //!
 //! `arguments + environment → CommandLine + Raw → Config | Problems`. Nothing here connects or
 //! looks at migrations; all that it reads from the disk are the files that `…_FILE` variables and
-//! TLS parameters name, and `/etc/passwd` and `/etc/group` for users.
+//! TLS parameters name, `/etc/passwd` and `/etc/group` for users, and which hooks there are.
 
 pub mod cli;
 pub mod database;
 pub mod env;
 mod family;
+pub mod hook;
 pub mod option;
 mod parameters;
 mod read;
@@ -29,6 +30,7 @@ pub use cli::Command;
 pub use database::{ChannelBinding, Database, Host, RootCertificates, SessionTarget, SslMode, Tls};
 pub use env::Environment;
 pub use family::Found;
+pub use hook::{Hook, Hooks};
 pub use secret::Secret;
 pub use user::User;
 pub use value::Signal;
@@ -48,12 +50,16 @@ pub struct Config {
     pub database: Option<Database>,
     /// Migrating.
     pub migrate: Migrate,
+    /// What else runs before the application.
+    pub hooks: Hooks,
     /// PID 1.
     pub init: Init,
     /// The application's start.
     pub launch: Launch,
     /// `premain status`.
     pub status: Status,
+    /// `premain health`.
+    pub health: Health,
     /// What looks wrong but need not be, a sentence each.
     pub warnings: Vec<String>,
 }
@@ -61,7 +67,9 @@ pub struct Config {
 impl Config {
     /// Whether there is anything to do before the application is launched.
     pub fn boots(&self) -> bool {
-        self.database.is_some() || !self.wait.targets.is_empty()
+        self.database.is_some()
+            || !self.wait.targets.is_empty()
+            || !self.hooks.entrypoint.is_empty()
     }
 }
 
@@ -256,6 +264,17 @@ pub struct Status {
     pub json: bool,
     /// Let the exit status tell.
     pub exit_code: bool,
+}
+
+/// `premain health`.
+#[derive(Debug, Clone)]
+pub struct Health {
+    /// What to ask instead of the database.
+    pub targets: Vec<Target>,
+    /// How long everything together may take.
+    pub timeout: Duration,
+    /// An application that has not started yet is no reason to complain.
+    pub boot_ok: bool,
 }
 
 /// One thing that cannot work.

@@ -24,14 +24,16 @@ pub enum Section {
     Migrating,
     /// The application and its init.
     Init,
+    /// `premain health`.
+    Health,
     /// What premain prints.
     Output,
 }
 
 impl Section {
     /// Every section, in the order of the help text.
-    pub const ALL: [Section; 4] =
-        [Section::Waiting, Section::Migrating, Section::Init, Section::Output];
+    pub const ALL: [Section; 5] =
+        [Section::Waiting, Section::Migrating, Section::Init, Section::Health, Section::Output];
 
     /// The heading.
     pub fn title(self) -> &'static str {
@@ -39,6 +41,7 @@ impl Section {
             Section::Waiting => "Waiting",
             Section::Migrating => "Migrating",
             Section::Init => "The application and its init",
+            Section::Health => "premain health",
             Section::Output => "Output",
         }
     }
@@ -100,6 +103,12 @@ options! {
             "How long one statement of a migration may queue for a table lock before it is rolled back and tried again; 0 = for ever. Default 5s.";
         ddl_retries "ddl-retries" = "COUNT":
             "How often a migration that ran into --ddl-lock-timeout is tried again. Default 10.";
+        generate "generate" = "CMD":
+            "Run this before the migrations folder is read. Example: npx drizzle-kit generate.";
+        before_migrate "before-migrate" = "CMD":
+            "Run this before the first pending migration, holding the lock, and only when something is pending: backups.";
+        after_migrate "after-migrate" = "CMD":
+            "Run this once nothing is pending any more, holding the lock, at every start: an idempotent seed.";
     }
     Init {
         exec "exec":
@@ -120,6 +129,18 @@ options! {
             "Run the application as this user; migrations run before the change.";
         drop_env "drop-env" = "NAME":
             "Keep this variable from the application, any number.";
+        entrypoint_d "entrypoint-d" = "FOLDER":
+            "Run the executables of this folder, in the order of their names, before the application; none = none. Default /docker-entrypoint.d, if it is there.";
+    }
+    Health {
+        http "http" = "URL":
+            "Ask this page, which must answer 2xx or 3xx, instead of the database.";
+        tcp "tcp" = "HOST:PORT":
+            "Ask this port, which must accept a connection, instead of the database.";
+        health_timeout "health-timeout" = "DURATION":
+            "How long an answer may take. Default 3s.";
+        boot_ok "boot-ok":
+            "An application that has not started yet is healthy, too: for liveness probes, which must not kill a long migration.";
     }
     Output {
         log "log" = "LEVEL":
@@ -127,7 +148,7 @@ options! {
         log_format "log-format" = "text|json":
             "How a log line looks. Default text.";
         output "output" = "table|json":
-            "How 'premain status' prints. Default table.";
+            "How 'premain status' and 'premain health' print. Default table.";
         exit_code "exit-code":
             "'premain status' ends with 1 when something is pending, 65 on drift.";
     }

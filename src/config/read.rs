@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io;
 use std::time::Duration;
 
 use super::option::{OPTIONS, OptionInfo, PREFIX, Raw};
 use super::{
-    Config, Environment, Format, Init, Launch, LedgerName, Log, Migrate, Problem, Problems, Signal,
-    SignalTarget, SourceChoice, Status, Target, User, Wait, cli, target, url, value,
+    Config, Environment, Format, Health, Hook, Hooks, Init, Launch, LedgerName, Log, Migrate,
+    Problem, Problems, Signal, SignalTarget, SourceChoice, Status, Target, User, Wait, cli, hook,
+    target, url, value,
 };
 
 impl Config {
@@ -29,6 +31,8 @@ impl Config {
         let init = reader.init(&raw);
         let migrate = reader.migrate(&raw);
         let status = reader.status(&raw);
+        let health = reader.health(&raw);
+        let hooks = reader.hooks(&raw);
         let mut wait = reader.wait(&raw);
         let user = reader.read("user", raw.user.as_deref(), User::parse);
         let dropped: Vec<String> =
@@ -47,9 +51,11 @@ impl Config {
             wait,
             database: found.database,
             migrate,
+            hooks,
             init,
             launch: Launch { user, environment: environment.for_application(&dropped) },
             status,
+            health,
             warnings,
         })
     }
@@ -157,6 +163,66 @@ impl Reader<'_> {
         }
     }
 
+    fn hooks(&mut self, raw: &Raw) -> Hooks {
+        Hooks {
+            generate: self.hook("generate", raw.generate.as_deref()),
+            before_migrate: self.hook("before-migrate", raw.before_migrate.as_deref()),
+            after_migrate: self.hook("after-migrate", raw.after_migrate.as_deref()),
+            entrypoint: match self.line.command {
+                cli::Command::Run(_) => self.entrypoint(raw.entrypoint_d.as_deref()),
+                _ => Vec::new(),
+            },
+        }
+    }
+
+    /// A command may hold a password: a complaint never shows it. A variable may have several lines.
+    fn hook(&mut self, option: &str, raw: Option<&str>) -> Option<Hook> {
+        let text = match self.line.options.contains_key(option) {
+            true => raw?.lines().last()?,
+            false => raw?,
+        };
+        let text = text.trim();
+        let hook = Hook::parse(option, text);
+        hook.map_err(|what| self.problems.push(Problem { name: self.name(option), what })).ok()
+    }
+
+    fn entrypoint(&mut self, raw: Option<&str>) -> Vec<Hook> {
+        let folder = match raw.and_then(|text| text.lines().last()).map(str::trim) {
+            Some("none") => return Vec::new(),
+            Some(folder) => folder,
+            None => hook::ENTRYPOINT,
+        };
+        match hook::executables(folder.as_ref(), &mut self.warnings) {
+            Ok(hooks) => hooks,
+            // Most images have none.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && raw.is_none() => Vec::new(),
+            Err(error) => {
+                let what = format!("is '{folder}', which cannot be read: {error}");
+                self.problems.push(Problem { name: self.name("entrypoint-d"), what });
+                Vec::new()
+            }
+        }
+    }
+
+    fn health(&mut self, raw: &Raw) -> Health {
+        // Neither has a form that could come with a doubt.
+        let parse = |text: &str| target::target(text, "", &mut Vec::new());
+        let page = self.read("http", raw.http.as_deref(), |text| match text.split_once("://") {
+            Some(("http" | "https", _)) => parse(text),
+            _ => Err("http(s)://HOST[:PORT][/PATH]".to_owned()),
+        });
+        let port = self.read("tcp", raw.tcp.as_deref(), |text| {
+            parse(&format!("tcp://{text}")).map_err(|_| "HOST:PORT".to_owned())
+        });
+        Health {
+            targets: page.into_iter().chain(port).collect(),
+            timeout: self
+                .read("health-timeout", raw.health_timeout.as_deref(), value::duration)
+                .unwrap_or(Duration::from_secs(3)),
+            boot_ok: self.flag("boot-ok", raw.boot_ok.as_deref()),
+        }
+    }
+
     fn status(&mut self, raw: &Raw) -> Status {
         let json =
             self.choice("output", raw.output.as_deref(), &[("table", false), ("json", true)]);
@@ -175,7 +241,7 @@ impl<'a> Reader<'a> {
         for (name, value) in environment.with_prefix(PREFIX) {
             if OPTIONS.iter().any(|option| option.variable() == name) {
                 merged.insert(name.to_owned(), value.to_owned());
-            } else if name != AT_BUILD_TIME {
+            } else if !SAID_ELSEWHERE.contains(&name) {
                 warnings.push(unknown_variable(name));
             }
         }
@@ -257,8 +323,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The folder to embed when premain is built; an image may carry it on.
-const AT_BUILD_TIME: &str = "PREMAIN_EMBED";
+/// The folder to embed when premain is built, which an image may carry on; and what premain tells
+/// its hooks, which may call it.
+const SAID_ELSEWHERE: [&str; 3] = ["PREMAIN_EMBED", "PREMAIN_PENDING", "PREMAIN_APPLIED"];
 
 fn unknown_variable(name: &str) -> String {
     let option = name.trim_start_matches(PREFIX).to_lowercase().replace('_', "-");
@@ -322,6 +389,16 @@ mod tests {
         assert!(config.log.json && config.wait.db_optional);
         let config = read("true", &variables).unwrap();
         assert_eq!(config.migrate.source, SourceChoice::Folder(PathBuf::from("db/migrations")));
+    }
+
+    #[test]
+    fn an_empty_folder_of_hooks_is_nothing_to_boot_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let line = format!("--entrypoint-d {} true", folder.path().display());
+        assert!(!read(&line, &[]).unwrap().boots());
+        std::fs::copy("/bin/true", folder.path().join("1")).unwrap();
+        assert!(read(&line, &[]).unwrap().boots());
+        assert!(read(&line.replace("true", "").replace("--", "wait --"), &[]).is_ok());
     }
 
     #[test]

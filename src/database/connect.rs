@@ -279,7 +279,7 @@ async fn log_in(
     if let Some(password) = &database.password {
         config.password(password.expose());
     }
-    if let Some(options) = session_options(database) {
+    if let Some(options) = database.session_options() {
         config.options(options);
     }
     let allowance = Allowance::for_login();
@@ -305,24 +305,6 @@ async fn log_in(
         }
     }
     .map_err(|error| refused(at, error))
-}
-
-/// `options` as given, and Prisma's `schema` as the search path.
-fn session_options(database: &Database) -> Option<String> {
-    let path = database.schema.as_ref().map(|schema| {
-        let quoted = format!("\"{}\"", schema.replace('"', "\"\""));
-        // In `options` a backslash keeps the next character from ending the word.
-        let escaped: String = quoted
-            .chars()
-            .flat_map(|c| (c == '\\' || c.is_whitespace()).then_some('\\').into_iter().chain([c]))
-            .collect();
-        format!("-c search_path={escaped}")
-    });
-    match (&database.options, path) {
-        (None, path) => path,
-        (Some(options), None) => Some(options.clone()),
-        (Some(options), Some(path)) => Some(format!("{options} {path}")),
-    }
 }
 
 /// Sorts what the crate reports into our own kinds.

@@ -19,6 +19,7 @@ use nix::unistd::{Pid, setpgid};
 use crate::config::{self, Config, Signal, SignalTarget};
 use crate::exit::Exit;
 use crate::log;
+use crate::phase;
 use crate::sys::{self, Change, Forked, Inherited, Reaped, Received, Recipient};
 use supervisor::{Action, Event, Supervisor};
 use terminal::Terminal;
@@ -30,6 +31,7 @@ pub fn run(
     inherited: &Inherited,
     boot: impl Fn(&Config, &Inherited) -> Exit,
 ) -> Exit {
+    phase::publish_init();
     adopt_orphans();
     if let Some(signal) = config.init.pdeathsig {
         sys::set_parent_death_signal(signal);

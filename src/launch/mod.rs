@@ -82,14 +82,14 @@ pub fn check(launch: &Launch) -> Result<(), Error> {
 
 /// Becomes the application; returns only if that could not be.
 pub fn exec(launch: &Launch, application: &[OsString], inherited: &Inherited) -> Error {
-    match prepare(launch, application) {
+    match Call::prepare(launch, application) {
         Ok(call) => inherited.restored(|| call.execute()),
         Err(error) => error,
     }
 }
 
 /// Everything that `execve` needs, so that nothing is left to be done once signals can kill us.
-struct Call<'a> {
+pub struct Call<'a> {
     program: &'a OsStr,
     search: &'a OsStr,
     arguments: Vec<CString>,
@@ -99,26 +99,32 @@ struct Call<'a> {
 /// Where programs are looked for if there is no PATH: as Docker does.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-fn prepare<'a>(launch: &'a Launch, application: &'a [OsString]) -> Result<Call<'a>, Error> {
-    let user = other_user(launch);
-    if let Some(user) = user {
-        become_user(user).map_err(|source| refused(user, source))?;
+impl<'a> Call<'a> {
+    /// Becomes the user of `launch`, if it names one, and prepares what executes these words with
+    /// its environment.
+    ///
+    /// # Errors
+    /// [`Error::User`], [`Error::Nul`].
+    pub fn prepare(launch: &'a Launch, words: &'a [OsString]) -> Result<Call<'a>, Error> {
+        let user = other_user(launch);
+        if let Some(user) = user {
+            become_user(user).map_err(|source| refused(user, source))?;
+        }
+        let variable =
+            |wanted: &str| launch.environment.iter().find(|(n, _)| n == wanted).map(|(_, v)| v);
+        Ok(Call {
+            program: words.first().map(OsString::as_os_str).unwrap_or_default(),
+            search: variable("PATH").map_or(OsStr::new(DEFAULT_PATH), OsString::as_os_str),
+            arguments: words.iter().map(|word| c_string(word)).collect::<Result<_, _>>()?,
+            environment: environment(launch, user)?,
+        })
     }
-    let variable =
-        |wanted: &str| launch.environment.iter().find(|(n, _)| n == wanted).map(|(_, v)| v);
-    let program = application.first().map(OsString::as_os_str).unwrap_or_default();
-    Ok(Call {
-        program,
-        search: variable("PATH").map_or(OsStr::new(DEFAULT_PATH), OsString::as_os_str),
-        arguments: application.iter().map(|word| c_string(word)).collect::<Result<_, _>>()?,
-        environment: environment(launch, user)?,
-    })
-}
 
-impl Call<'_> {
+    /// Executes it, and returns only if that could not be.
+    ///
     /// As a shell does: a name with a slash is a path, any other is looked for in PATH, and a
     /// candidate that may not be executed is remembered in case there is no other.
-    fn execute(&self) -> Error {
+    pub fn execute(&self) -> Error {
         if self.program.as_bytes().contains(&b'/') {
             let program = Path::new(self.program);
             return match self.try_execute(program) {

@@ -70,15 +70,19 @@ impl Progress {
 /// With nothing pending this is one round trip: no lock, no DDL, and a role that may only read the
 /// history table will do. With n pending it is n + 4 at most.
 ///
+/// `before` runs once this process is the one that applies: it holds the lock, and so many are
+/// pending.
+///
 /// # Errors
-/// [`Error`]; a migration that failed has left nothing behind. With the same `progress`, another
-/// session can go on where this one was lost.
-pub async fn run(
+/// [`Error`]; a migration that failed has left nothing behind. Or that of `before`. With the same
+/// `progress`, another session can go on where this one was lost.
+pub async fn run<E: From<Error>>(
     session: &Session,
     source: &Source,
     config: &config::Migrate,
     progress: &mut Progress,
-) -> Result<Outcome, Error> {
+    before: impl AsyncFnOnce(usize) -> Result<(), E>,
+) -> Result<Outcome, E> {
     let mut ledger = ledger::of(source.format, config);
     tracing::info!("migrations: {source}, history table {}", ledger.table());
 
@@ -93,7 +97,7 @@ pub async fn run(
     }
     // What no server can do is said before anything runs.
     for migration in &plan.pending {
-        migration.up.runnable()?;
+        migration.up.runnable().map_err(Error::from)?;
     }
     let state = session
         .server_state()
@@ -115,6 +119,9 @@ pub async fn run(
     let plan = judge(source, &recorded, ledger.as_ref(), Say::OnlyErrors)?;
     // Not sooner: what a lost session sent is still under way as long as that session has the lock.
     progress.look(&plan);
+    if !plan.pending.is_empty() {
+        before(plan.pending.len()).await?;
+    }
     if !plan.pending.is_empty() && !ledger.upgrade().is_empty() {
         let what = format!("upgrade the history table {}", ledger.table());
         session.execute(&ledger.upgrade().join("; ")).await.map_err(Error::refused(&what))?;
@@ -126,6 +133,14 @@ pub async fn run(
     progress.elapsed += began.elapsed();
     outcome?;
     Ok(Outcome::Done(Report { before, ..progress.report(&plan) }))
+}
+
+/// Holds the lock, for what is to be done by one replica at a time; as long as the session lives.
+///
+/// # Errors
+/// [`Error::Locked`], or what the server says.
+pub async fn hold_lock(session: &Session, config: &config::Migrate) -> Result<(), Error> {
+    lock::acquire(session, None, config.lock_timeout).await
 }
 
 /// What `premain status` shows: the files, the rows, and what they make of each other.

@@ -61,7 +61,7 @@ pub enum Error {
 
 impl Error {
     /// For `map_err`: what a statement of premain's own was for.
-    pub(super) fn refused(what: impl Into<String>) -> impl FnOnce(QueryError) -> Error {
+    pub fn refused(what: impl Into<String>) -> impl FnOnce(QueryError) -> Error {
         move |error| Error::Refused { what: what.into(), error }
     }
 

@@ -20,7 +20,7 @@ mod sqlstate;
 mod statements;
 mod transaction;
 
-pub use engine::{Outcome, Progress, Report, run};
+pub use engine::{Outcome, Progress, Report, hold_lock, run};
 pub use error::Error;
 pub use key::{Key, Name};
 pub use ledger::Applied;

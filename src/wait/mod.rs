@@ -17,6 +17,7 @@ use crate::database::{Demand, Session, connect};
 use crate::exit::Exit;
 use crate::text;
 use pace::Pacer;
+pub use target::{ask as ask_once, name};
 pub use verdict::{Pace, Refusal, Verdict};
 
 /// How long a login may be refused before that is final: a fresh container may still be creating
@@ -123,7 +124,7 @@ pub async fn for_database(
 pub async fn for_targets(targets: &[config::Target], deadline: Deadline) -> Result<u32, Error> {
     let all = try_join_all(targets.iter().map(async |target| {
         let silence = Refusal::silence("no answer");
-        until(&target::name(target), silence, deadline, async || target::ask(target).await).await
+        until(&name(target), silence, deadline, async || target::ask(target).await).await
     }));
     Ok(all.await?.iter().map(|ready| ready.attempts).max().unwrap_or_default())
 }

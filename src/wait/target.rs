@@ -15,7 +15,7 @@ use crate::tls;
 const ATTEMPT: Duration = Duration::from_secs(5);
 
 /// How the target is called in messages.
-pub(super) fn name(target: &Target) -> String {
+pub fn name(target: &Target) -> String {
     match target {
         Target::Tcp { host, port } => {
             format!("tcp://{}", Host::Tcp { host: host.clone(), port: *port })
@@ -31,7 +31,10 @@ pub(super) fn name(target: &Target) -> String {
 }
 
 /// Asks once.
-pub(super) async fn ask(target: &Target) -> Result<(), Refusal> {
+///
+/// # Errors
+/// Why it is not ready.
+pub async fn ask(target: &Target) -> Result<(), Refusal> {
     let asked = async {
         match target {
             Target::Tcp { host, port } => tcp(host, *port).await.map(drop),

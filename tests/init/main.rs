@@ -24,6 +24,7 @@ mod children;
 mod cost;
 mod ending;
 mod harness;
+mod hooks;
 mod peers;
 mod places;
 mod privilege;

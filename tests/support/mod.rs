@@ -40,6 +40,17 @@ pub fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     folder
 }
 
+/// A folder with these executables.
+pub fn executables(files: &[(&str, &str)]) -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = folder(files);
+    for (name, _) in files {
+        let path = folder.path().join(name);
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    folder
+}
+
 /// A program's path, or how to install it.
 pub fn program(name: &str, package: &str) -> std::path::PathBuf {
     let mut folders: Vec<_> = std::env::split_paths(&std::env::var_os("PATH").unwrap()).collect();
