@@ -64,10 +64,19 @@ fn main() -> ExitCode {
             let (world, dice) = (&world, Dice(seed ^ (replica + 1) << 32));
             scope.spawn(move || world.replica(dice));
         }
+        // Also when it panics: nobody else would end the replicas.
+        let _over = Over(&world.over);
         world.torment(&mut server, Dice(seed), Duration::from_secs(seconds));
-        world.over.store(true, Ordering::SeqCst);
     });
     world.check(&server)
+}
+
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 /// What everybody shares.

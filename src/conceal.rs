@@ -76,6 +76,11 @@ fn mask_value(text: &mut [u8]) {
     match text {
         // E'…', and what may stand in it.
         [b'e' | b'E', b'\'', string @ ..] => mask_string(string, true),
+        // A string within a string, of a statement that a function puts together.
+        [b'\'', b'\'', nested @ ..] => {
+            let end = position(nested, b"''").unwrap_or(nested.len());
+            until(&mut nested[..end], b"\n").fill(b'*');
+        }
         [b'\'', string @ ..] => mask_string(string, equals),
         [b'$', rest @ ..] => {
             let Some(tag) = rest.iter().position(|&byte| byte == b'$') else { return };
@@ -111,8 +116,18 @@ fn until<'a>(text: &'a mut [u8], ends: &[u8]) -> &'a mut [u8] {
     &mut text[..end]
 }
 
+/// `needle` is in small letters.
 fn position(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window.eq_ignore_ascii_case(needle))
+    let mut from = 0;
+    loop {
+        // Most of a text is ruled out by one byte.
+        from += haystack[from..].iter().position(|byte| byte.to_ascii_lowercase() == needle[0])?;
+        let here = haystack.get(from..from + needle.len())?;
+        if here.eq_ignore_ascii_case(needle) {
+            return Some(from);
+        }
+        from += 1;
+    }
 }
 
 #[cfg(test)]
@@ -164,6 +179,10 @@ mod tests {
             ("CONNECTION 'host=h password=abc'", "CONNECTION 'host=h password=***'"),
             ("OPTIONS (user 'a', password 'abc')", "OPTIONS (user 'a', password '***')"),
             ("PASSWORD 'größe'", "PASSWORD '*******'"),
+            (
+                "EXECUTE 'ALTER ROLE a PASSWORD ''abc'' LOGIN'",
+                "EXECUTE 'ALTER ROLE a PASSWORD ''***'' LOGIN'",
+            ),
             ("PASSWORD 'no end", "PASSWORD '******"),
             (
                 "PASSWORD NULL, password text, passwords 'x'",

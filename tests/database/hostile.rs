@@ -45,7 +45,7 @@ fn turned(
     let mut running = told(premain).start();
     meanwhile(&mut running);
     let (began, mut peak) = (Instant::now(), 0);
-    wait_for("it ends", || {
+    wait_for(&format!("it ends, whatever answers {trigger:?}"), || {
         peak = peak.max(running.peak_memory());
         running.has_ended().then_some(())
     });
