@@ -1,5 +1,8 @@
 //! The cells of docs/faults.md that no other group has: the server or premain dies, phase by phase.
 
+use std::fs;
+use std::path::Path;
+
 use nix::sys::signal::Signal;
 
 use crate::support::postgres::{Database, Server};
@@ -145,4 +148,38 @@ fn a_server_that_dies_while_the_application_runs_is_no_business_of_premain_s() {
     assert!(!running.has_ended());
     running.signal(Signal::SIGTERM);
     running.end().code(143);
+}
+
+#[test]
+fn a_session_that_is_ended_while_a_hook_runs_does_not_run_it_again() {
+    let database = Server::shared().database();
+    let place = folder(&SLOW);
+    let end = "select pg_terminate_backend(pid) from pg_stat_activity \
+               where datname = current_database() and pid <> pg_backend_pid()";
+    let hook = serde_json::json!(["sh", "-c", format!("echo backup; psql -Atc \"{end}\"")]);
+    let ended = migrate(place.path())
+        .words(["--before-migrate", &hook.to_string()])
+        .database(database.url())
+        .run()
+        .code(0)
+        .says("connecting again");
+    assert_eq!(ended.lines_with("before-migrate: backup"), 1, "{}", ended.log);
+    is_whole(&database);
+}
+
+/// What docs/faults.md claims, somebody does.
+#[test]
+fn every_cell_is_a_test() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/faults.md")).unwrap();
+    let mut cells = 0;
+    for (module, test) in page.split('`').filter_map(|word| word.split_once("::")) {
+        let found = ["database", "init"].iter().any(|group| {
+            let file = root.join("tests").join(group).join(module).with_extension("rs");
+            fs::read_to_string(file).is_ok_and(|code| code.contains(&format!("\nfn {test}() {{")))
+        });
+        assert!(found, "docs/faults.md names {module}::{test}, which is nowhere");
+        cells += 1;
+    }
+    assert!(cells > 50, "{cells} cells");
 }
