@@ -73,20 +73,22 @@ impl Applier<'_> {
     ///
     /// # Errors
     /// [`Failure::Halfway`] where something of it was kept.
-    pub(super) async fn apply_apart(&self, entry: &Entry<'_>, total: usize) -> Result<(), Failure> {
+    pub(super) async fn apply_apart(&self, entry: &Entry<'_>) -> Result<(), Failure> {
+        let total = entry.survey.statements;
         // One statement is done or not done, and may be tried again: there is no halfway to record.
         let attempt = entry.attempt.as_ref().filter(|_| total > 1);
         let begin = attempt.map(|attempt| format!("; {}", attempt.begin)).unwrap_or_default();
         self.own(entry, &format!("{}{begin}", settings(self.lock_timeout))).await?;
 
-        let mut done = Vec::new();
-        let outcome = self.run_all(entry, total, &mut done).await;
+        let mut guard = Guard { entry, recorded: attempt.is_some(), done: Vec::new(), over: false };
+        let outcome = self.run_all(entry, &mut guard.done).await;
+        guard.over = true;
+        let done = &guard.done;
         let failure = match outcome {
-            Ok(open) => {
+            Ok(()) => {
                 let record = attempt.map_or(&entry.record, |attempt| &attempt.finish);
-                // Into a transaction that the file left open.
-                let commit = if open { "; COMMIT" } else { "" };
-                match self.own(entry, &format!("{record}{commit}")).await {
+                // COMMIT, for what the file has left open.
+                match self.own(entry, &format!("{record}; COMMIT")).await {
                     Ok(()) => return Ok(()),
                     Err(failure) => failure,
                 }
@@ -96,12 +98,12 @@ impl Applier<'_> {
         if done.is_empty() {
             if let Some(attempt) = attempt {
                 // Where this cannot be said either, the row stays and stops the next start.
-                let _ = self.own(entry, &attempt.withdraw).await;
+                let _ = self.own(entry, &format!("ROLLBACK; {}", attempt.withdraw)).await;
             }
             return Err(failure);
         }
-        if total == 1 {
-            // Done and not recorded, because the connection broke: the next try finds it done.
+        if total == 1 && matches!(failure, Failure::Lost(_)) {
+            // Done and not recorded: the next try finds it done.
             return Err(failure);
         }
         if let Some(attempt) = attempt {
@@ -117,27 +119,23 @@ impl Applier<'_> {
             };
             let reason = literal(&reason);
             let set = format!("SELECT pg_catalog.set_config('premain.failure', {reason}, false)");
-            let _ = self.own(entry, &format!("{set}; {}", attempt.fail)).await;
+            let _ = self.own(entry, &format!("ROLLBACK; {set}; {}", attempt.fail)).await;
         }
-        let key = match entry.migration.key.number() {
-            Some(number) => number.to_string(),
-            None => entry.migration.name.clone(),
-        };
+        let key = key(entry);
         let (kept, recorded) = (done.len(), attempt.is_some());
         let numbered = done.iter().enumerate().skip(kept.saturating_sub(LISTED));
         let last = numbered.map(|(at, (text, place))| title(entry, at + 1, text, *place)).collect();
         Err(Failure::Halfway(Box::new(Halfway { failure, kept, last, total, recorded, key })))
     }
 
-    /// Whether a transaction is open at the end; `done` has what is kept.
+    /// Runs them, and tells in `done` what is kept, where it begins included.
     async fn run_all(
         &self,
         entry: &Entry<'_>,
-        total: usize,
         done: &mut Vec<(String, usize)>,
-    ) -> Result<bool, Failure> {
+    ) -> Result<(), Failure> {
         let file = |error| unreadable(entry, error);
-        let mut reader = Reader::new(entry.script).map_err(file)?;
+        let mut reader = Reader::hashed(entry.script).map_err(file)?;
         let mut unit = Unit::default();
         loop {
             let more = match reader.next().map_err(file)? {
@@ -153,28 +151,27 @@ impl Applier<'_> {
                 }
                 break;
             }
-            self.run_unit(entry, &unit, total).await?;
+            self.run_unit(entry, &unit).await?;
             if unit.open {
                 // Whether it is kept, the record decides.
-                return Ok(true);
+                break;
             }
             done.extend(
                 std::mem::take(&mut unit).statements.iter().map(|(text, at)| (cut(text), *at)),
             );
         }
-        reader.expect_unchanged().map_err(file)?;
-        Ok(false)
+        reader.expect_unchanged().map_err(file)
     }
 
     /// Runs statements that are kept together, again where they could not get their locks.
-    async fn run_unit(&self, entry: &Entry<'_>, unit: &Unit, total: usize) -> Result<(), Failure> {
+    async fn run_unit(&self, entry: &Entry<'_>, unit: &Unit) -> Result<(), Failure> {
         let mut attempts = Attempts::default();
         loop {
             attempts.count += 1;
             let index = unit.index();
             if let Some(index) = &index
                 && self.drop_invalid(entry, index, "an earlier run").await? == State::Valid
-                && total == 1
+                && entry.survey.statements == 1
                 && index.is_the_same(self.session).await
             {
                 tracing::info!(
@@ -273,6 +270,46 @@ fn refused(entry: &Entry<'_>, error: QueryError) -> Failure {
             let diagnosis = Box::new(Diagnosis::new(entry.script, None, &error));
             Failure::Rejected { diagnosis, kept: false }
         }
+    }
+}
+
+/// Says what was kept, should a signal be the end of it: nobody waits for the outcome then.
+struct Guard<'a> {
+    entry: &'a Entry<'a>,
+    /// Whether the history table says that it began.
+    recorded: bool,
+    done: Vec<(String, usize)>,
+    over: bool,
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        let Guard { entry, recorded, done, over } = self;
+        if *over || (done.is_empty() && !*recorded) {
+            return;
+        }
+        let then = match recorded {
+            true => format!(
+                "; see what of it is there, then 'premain resolve --rolled-back {0}' has it applied again, and \
+                 'premain resolve --applied {0}' never",
+                key(entry)
+            ),
+            false => "; the next start begins with statement 1 again".to_owned(),
+        };
+        tracing::warn!(
+            "migration {} is stopped halfway: it runs without a transaction, and {} of its {} statements were kept{then}",
+            entry.migration,
+            done.len(),
+            entry.survey.statements
+        );
+    }
+}
+
+/// What `premain resolve` knows a migration by.
+fn key(entry: &Entry<'_>) -> String {
+    match entry.migration.key.number() {
+        Some(number) => number.to_string(),
+        None => entry.migration.name.clone(),
     }
 }
 

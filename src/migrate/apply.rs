@@ -8,7 +8,7 @@ use tokio_postgres::error::{DbError, ErrorPosition};
 
 use super::apart::Halfway;
 use super::diagnose::{Diagnosis, Position};
-use super::source::{Migration, Summary};
+use super::source::Migration;
 use super::transaction::{Entry, Message, Transaction};
 use crate::config;
 use crate::database::{QueryError, Session};
@@ -95,15 +95,12 @@ impl<'a> Applier<'a> {
         &self,
         entries: &'m [Entry<'m>],
     ) -> Result<(), (&'m Migration, Failure)> {
-        let mut summaries = Vec::new();
-        for entry in entries {
-            let summary = entry.script.summary();
-            summaries.push(summary.map_err(|error| (entry.migration, unreadable(entry, error)))?);
-        }
-        let outcome = self.apply_as_they_are(entries, &summaries).await;
-        let parts = |summary: &Summary| summary.ends || (summary.apart && summary.statements > 1);
+        let outcome = self.apply_as_they_are(entries).await;
+        let parts = |entry: &Entry<'_>| {
+            entry.survey.ends || (entry.survey.apart && entry.survey.statements > 1)
+        };
         outcome.map_err(|(migration, failure)| match failure {
-            Failure::Lost(reason) if summaries.iter().any(parts) => {
+            Failure::Lost(reason) if entries.iter().any(parts) => {
                 (migration, Failure::Torn(reason))
             }
             failure => (migration, failure),
@@ -113,17 +110,16 @@ impl<'a> Applier<'a> {
     async fn apply_as_they_are<'m>(
         &self,
         entries: &'m [Entry<'m>],
-        summaries: &[Summary],
     ) -> Result<(), (&'m Migration, Failure)> {
-        if !summaries.iter().any(|summary| summary.apart) {
+        if !entries.iter().any(|entry| entry.survey.apart) {
             return self.apply_together(entries).await;
         }
-        for (entry, summary) in entries.iter().zip(summaries) {
-            match summary.apart {
-                true => self
-                    .apply_apart(entry, summary.statements)
-                    .await
-                    .map_err(|failure| (entry.migration, failure))?,
+        for entry in entries {
+            match entry.survey.apart {
+                true => {
+                    let outcome = self.apply_apart(entry).await;
+                    outcome.map_err(|failure| (entry.migration, failure))?;
+                }
                 false => self.apply_together(std::slice::from_ref(entry)).await?,
             }
         }
@@ -241,9 +237,10 @@ pub(super) fn diagnose<'m>(
         Some(ErrorPosition::Internal { .. }) | None => None,
     };
     let word = word.map(|(entry, position)| (entry, Position::Word(position)));
-    let statement =
-        || message.statement(done).map(|(entry, position)| (entry, Position::Statement(position)));
-    let (entry, position) = match word.or_else(statement) {
+    // Of `column "nme" does not exist` the server does not always know where.
+    let is_name = error.code().code().starts_with("42") && error.position().is_none();
+    let name = error.message().split('"').nth(1).filter(|_| is_name);
+    let (entry, position) = match word.or_else(|| message.statement(done, name)) {
         Some((entry, position)) => (entry, Some(position)),
         None => (first, None),
     };

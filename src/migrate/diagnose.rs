@@ -45,9 +45,7 @@ impl Diagnosis {
         let spot = match position {
             None => None,
             Some(Position::Word(position)) => find(position),
-            Some(Position::Statement(position)) => {
-                find(position).map(spot::Spot::to_the_end_of_the_line)
-            }
+            Some(Position::Statement(position)) => find(position).map(spot::Spot::with_its_line),
         };
         let inner = match error.position() {
             // The server counts from 1.

@@ -8,7 +8,7 @@ use super::error::Error;
 use super::ledger::{self, Applied, Ledger};
 use super::lock;
 use super::plan::{Drift, Plan, Policy, plan};
-use super::source::Source;
+use super::source::{Migration, Source, Survey};
 use super::transaction::Entry;
 use crate::config;
 use crate::database::{QueryError, Session};
@@ -89,22 +89,27 @@ pub async fn run<E: From<Error>>(
     // Another replica's locks may be in the way of any of these statements.
     session.wait_for_answers(config.lock_timeout);
     let recorded = read(session, source, ledger.as_mut()).await?;
-    let plan =
-        judge(source, recorded.as_deref().unwrap_or_default(), ledger.as_ref(), Say::Everything)?;
-    if plan.pending.is_empty() {
-        progress.look(&plan);
-        return Ok(Outcome::Done(progress.report(&plan)));
-    }
-    // What no server can do is said before anything runs.
-    for migration in &plan.pending {
-        migration.up.runnable().map_err(Error::from)?;
-    }
-    let state = session
-        .server_state()
-        .await
-        .map_err(Error::refused("ask whether the server takes writes"))?;
-    if state.standby || state.read_only {
-        return Ok(Outcome::NeedsWrites(plan.pending.len()));
+    let rows = recorded.as_deref().unwrap_or_default();
+    let plan = match judge(source, rows, ledger.as_ref(), Say::Everything) {
+        // Somebody may be in the midst of it: then he holds the lock, and has finished when we get it.
+        Err(Error::Drift(drift)) if drift.iter().any(Drift::may_pass) => None,
+        plan => Some(plan?),
+    };
+    let mut surveys = Surveys::new();
+    if let Some(plan) = plan {
+        if plan.pending.is_empty() {
+            progress.look(&plan);
+            return Ok(Outcome::Done(progress.report(&plan)));
+        }
+        // What no server can do is said before anything runs.
+        survey(&plan.pending, &mut surveys)?;
+        let state = session
+            .server_state()
+            .await
+            .map_err(Error::refused("ask whether the server takes writes"))?;
+        if state.standby || state.read_only {
+            return Ok(Outcome::NeedsWrites(plan.pending.len()));
+        }
     }
 
     lock::acquire(session, ledger.native_lock(), config.lock_timeout).await?;
@@ -127,9 +132,10 @@ pub async fn run<E: From<Error>>(
         session.execute(&ledger.upgrade().join("; ")).await.map_err(Error::refused(&what))?;
         tracing::info!("migrations: history table {} upgraded, as its tool does", ledger.table());
     }
+    survey(&plan.pending, &mut surveys)?;
     let Report { before, .. } = progress.report(&plan);
     let began = Instant::now();
-    let outcome = apply_all(session, &plan, ledger.as_ref(), config, progress).await;
+    let outcome = apply_all(session, &plan, &surveys, ledger.as_ref(), config, progress).await;
     progress.elapsed += began.elapsed();
     outcome?;
     Ok(Outcome::Done(Report { before, ..progress.report(&plan) }))
@@ -155,9 +161,23 @@ pub async fn recorded(
     Ok(read(session, source, ledger).await?.unwrap_or_default())
 }
 
+/// What the files of migrations hold.
+type Surveys<'a> = Vec<(&'a Migration, Survey)>;
+
+/// Goes over the files of these migrations, each once: it may be large.
+fn survey<'a>(migrations: &[&'a Migration], surveys: &mut Surveys<'a>) -> Result<(), Error> {
+    for migration in migrations {
+        if surveys.iter().all(|(file, _)| !std::ptr::eq(*file, *migration)) {
+            surveys.push((migration, migration.up.survey()?));
+        }
+    }
+    Ok(())
+}
+
 async fn apply_all(
     session: &Session,
     plan: &Plan<'_>,
+    surveys: &Surveys<'_>,
     ledger: &dyn Ledger,
     config: &config::Migrate,
     progress: &mut Progress,
@@ -172,9 +192,11 @@ async fn apply_all(
         let began = Instant::now();
         let mut entries = Vec::new();
         for migration in step {
+            let known = surveys.iter().find(|(file, _)| std::ptr::eq(*file, *migration));
             entries.push(Entry {
                 migration,
                 script: &migration.up,
+                survey: known.map_or_else(|| migration.up.survey(), |(_, survey)| Ok(*survey))?,
                 record: ledger.record(migration)?,
                 attempt: ledger.attempt(migration)?,
             });

@@ -4,15 +4,17 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
-use super::ledger::{Attempt, literal};
-use super::source::{Migration, Reader, Script};
-use super::statements;
+use super::diagnose::Position;
+use super::ledger::{Attempt, literal, quote};
+use super::source::{Migration, Reader, Script, Survey};
+use super::statements::{self, Statement};
 
 /// A script that is to run, and what records that it did.
 pub(super) struct Entry<'a> {
     pub(super) migration: &'a Migration,
     /// Its way up, or its way down.
     pub(super) script: &'a Script,
+    pub(super) survey: Survey,
     /// The statement that records it, or takes the record back.
     pub(super) record: String,
     /// What is recorded meanwhile, where it runs without a transaction.
@@ -88,7 +90,7 @@ impl<'a> Transaction<'a> {
     }
 }
 
-/// RESET, because what an earlier migration has SET (a search_path out of pg_dump, most likely) would
+/// RESET, because what an earlier migration has SET (a search path out of a dump, most likely) would
 /// otherwise leak into this one, when both are pending and only then. A role may inherit timeouts
 /// made for web requests: they end here.
 pub(super) fn settings(lock_timeout: Duration) -> String {
@@ -110,9 +112,9 @@ impl<'a> Messages<'a> {
                 self.read_on()?;
             } else if let Some(entry) = self.entries.next() {
                 match entry.script.sql.here() {
-                    None => self.reading = Some((entry, Reader::new(entry.script)?)),
+                    None => self.reading = Some((entry, Reader::hashed(entry.script)?)),
                     Some(sql) => {
-                        self.add(entry, sql)?;
+                        self.add(entry, sql);
                         self.message.push(&format!("{};\n", entry.record));
                     }
                 }
@@ -143,11 +145,11 @@ impl<'a> Messages<'a> {
         Ok(())
     }
 
-    fn add(&mut self, entry: &'a Entry<'a>, sql: &str) -> io::Result<()> {
+    fn add(&mut self, entry: &'a Entry<'a>, sql: &str) {
         let script = entry.script;
         // Behind its own COMMIT a migration may do what no message of several statements allows.
         // Then, and only then, its parts are sent as its own tool sends them.
-        let apart = script.parts.len() > 1 && script.summary()?.ends;
+        let apart = script.parts.len() > 1 && entry.survey.ends;
         let (mut bytes, mut in_file) = (0, 0);
         for part in &script.parts {
             in_file += sql[bytes..part.start].chars().count();
@@ -159,7 +161,6 @@ impl<'a> Messages<'a> {
                 self.flush();
             }
         }
-        Ok(())
     }
 
     fn flush(&mut self) {
@@ -189,10 +190,26 @@ impl<'a> Message<'a> {
         (within < piece.length + END.len()).then_some((piece.entry, piece.in_file + within))
     }
 
-    /// The same of the statement that stands behind that many others.
-    pub(super) fn statement(&self, number: usize) -> Option<(&'a Entry<'a>, usize)> {
-        let statement = statements::statements(&self.text).nth(number)?;
-        self.place(self.text[..statement.range.start].chars().count())
+    /// The same of the statement that stands behind that many others; or of the `name` in it, if that
+    /// is there once.
+    pub(super) fn statement(
+        &self,
+        number: usize,
+        name: Option<&str>,
+    ) -> Option<(&'a Entry<'a>, Position)> {
+        let Statement { range, .. } = statements::statements(&self.text).nth(number)?;
+        let text = &self.text[range.clone()];
+        let place = |at: usize| self.place(self.text[..range.start + at].chars().count());
+        let is_it = |word: &str| {
+            name.is_some_and(|name| word.eq_ignore_ascii_case(name) || word == quote(name))
+        };
+        let mut named = statements::tokens(text).filter(|(_, at)| is_it(&text[at.clone()]));
+        match (named.next(), named.next()) {
+            (Some((_, at)), None) => {
+                place(at.start).map(|(entry, place)| (entry, Position::Word(place)))
+            }
+            _ => place(0).map(|(entry, place)| (entry, Position::Statement(place))),
+        }
     }
 }
 
@@ -222,8 +239,9 @@ mod tests {
     }
 
     fn entry(migration: &Migration) -> Entry<'_> {
-        let record = "INSERT".to_owned();
-        Entry { migration, script: &migration.up, record, attempt: None }
+        let script = &migration.up;
+        let survey = script.survey().unwrap();
+        Entry { migration, script, survey, record: "INSERT".to_owned(), attempt: None }
     }
 
     fn messages<'a>(entry: &'a Entry<'a>) -> Vec<Message<'a>> {

@@ -141,7 +141,7 @@ fn where_nothing_was_kept_no_row_says_failed() {
         .database(database.url())
         .run()
         .code(76)
-        .says("2_x.sql:1:1: relation \"nope\" does not exist")
+        .says("2_x.sql:1:8: relation \"nope\" does not exist")
         .says("nothing of migration 2 x was kept");
     assert_eq!(database.psql("SELECT version FROM premain_migrations"), "1");
 }
@@ -258,6 +258,43 @@ fn stopped_in_the_middle_of_an_index() {
 }
 
 #[test]
+fn stopped_in_the_middle_of_several_statements() {
+    let database = Server::shared().database();
+    let only = folder(&[("1_t.sql", TABLE.1)]);
+    migrate(only.path()).database(database.url()).run().code(0);
+    let place = folder(&[
+        ("1_t.sql", TABLE.1),
+        ("2_i.sql", "VACUUM t;\nCREATE INDEX CONCURRENTLY i ON t (a);"),
+    ]);
+    let _blocker = database.open("BEGIN; INSERT INTO t VALUES (5, 'z');");
+    let stopped = migrate(place.path()).database(database.url()).start();
+    waits_in(&database, "CREATE INDEX CONCURRENTLY");
+    stopped.signal(Signal::SIGTERM);
+    stopped
+        .end()
+        .code(143)
+        .says("migration 2 i is stopped halfway")
+        .says("1 of its 2 statements were kept")
+        .says("premain resolve --rolled-back 2");
+    migrate(place.path()).database(database.url()).run().code(65).says("failed halfway");
+}
+
+#[test]
+fn what_a_file_leaves_open_is_committed_with_its_record() {
+    let database = Server::shared().database();
+    let sql =
+        "VACUUM t; BEGIN; INSERT INTO t VALUES (3); COMMIT AND CHAIN; INSERT INTO t VALUES (4);";
+    let place = folder(&[
+        TABLE,
+        ("V2__x.sql", sql),
+        ("V3__y.sql", "VACUUM t;\nBEGIN;\nINSERT INTO t VALUES (5)"),
+    ]);
+    migrate(place.path()).database(database.url()).run().code(0).says_nothing_of("warns");
+    assert_eq!(database.psql("SELECT count(*) FROM t"), "5");
+    assert_eq!(database.psql("SELECT count(*) FROM refinery_schema_history"), "3");
+}
+
+#[test]
 fn the_server_ends_the_session_in_the_middle_of_several_statements() {
     let database = Server::shared().database();
     let place = folder(&[
@@ -291,6 +328,26 @@ fn four_at_once_build_one_index() {
     }
     assert!(is_valid(&database, "i"));
     assert_eq!(database.psql("SELECT count(*) FROM refinery_schema_history"), "3");
+}
+
+#[test]
+fn a_replica_that_comes_in_the_middle_of_several_statements_waits_for_the_end() {
+    let database = Server::shared().database();
+    let only = folder(&[("1_t.sql", TABLE.1)]);
+    migrate(only.path()).database(database.url()).run().code(0);
+    let place = folder(&[
+        ("1_t.sql", TABLE.1),
+        ("2_i.sql", "VACUUM t;\nCREATE INDEX CONCURRENTLY i ON t (a);"),
+    ]);
+    let mut blocker = database.open("BEGIN; INSERT INTO t VALUES (5, 'z');");
+    let first = migrate(place.path()).database(database.url()).start();
+    waits_in(&database, "CREATE INDEX CONCURRENTLY");
+    assert_eq!(database.psql("SELECT success FROM premain_migrations WHERE version = 2"), "f");
+    let mut second = migrate(place.path()).database(database.url()).start();
+    second.wait_for("waiting for the migration lock");
+    blocker.send("COMMIT;");
+    first.end().code(0).says("migrations 1 applied");
+    second.end().code(0).says("none pending (2 applied before)");
 }
 
 #[test]

@@ -80,7 +80,7 @@ fn grep_migration_tells_the_story_of_a_failure() {
             "premain: migrations: N of N pending",
             "premain: migration N a applied in Nms",
             "premain: error: migration N wrong failed at FOLDER/VN__wrong.sql:N:N: \
-             column \"nonsense\" does not exist (N)",
+             column \"nonsense\" does not exist (N undefined_column)",
             "premain: nothing of migration N wrong was kept; correct the file and deploy it again",
             "premain: N of N migrations were applied before it: N a",
         ]

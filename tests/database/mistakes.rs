@@ -30,6 +30,20 @@ fn an_error_without_a_position_is_that_of_its_statement() {
 }
 
 #[test]
+fn a_name_that_the_server_does_not_place_is_found_in_its_statement() {
+    let database = Server::shared().database();
+    let table = "CREATE TABLE t (a int);\n";
+    for (sql, place) in [
+        ("CREATE INDEX i ON t\n (a, Nme) -- nme", ":3:6: column \"nme\" does not exist"),
+        ("ALTER TABLE t ADD UNIQUE (\"Ä b\")", ":2:27: column \"Ä b\" named in key"),
+        ("CREATE INDEX nme ON t (nme)", ":2:1: column \"nme\""),
+    ] {
+        let place = format!("V1__t.sql{place}");
+        run(&database, &[("V1__t.sql", &format!("{table}{sql}"))]).code(76).says(&place);
+    }
+}
+
+#[test]
 fn a_mistake_within_a_function_is_shown_with_its_statement() {
     let database = Server::shared().database();
     let sql = "SELECT 1;\nDO $$\nBEGIN\n  PERFORM nme FROM pg_class;\nEND $$;";

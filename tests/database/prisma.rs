@@ -196,7 +196,7 @@ fn a_failing_migration_leaves_no_row() {
     )]);
     run(&database, bad.path())
         .code(76)
-        .says("1_init/migration.sql:2:13: relation \"nope\" does not exist (42P01)")
+        .says("1_init/migration.sql:2:13: relation \"nope\" does not exist (42P01 undefined_table)")
         .says("nothing of migration 1_init was kept");
     assert_eq!(database.psql("SELECT count(*) FROM _prisma_migrations"), "0");
     assert!(!database.has_table("a"));

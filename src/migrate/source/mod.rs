@@ -10,8 +10,8 @@ pub(crate) mod spot;
 mod sql;
 mod text;
 
-pub use script::Script;
-pub(crate) use script::{Reader, Summary};
+pub(crate) use script::Reader;
+pub use script::{Script, Survey};
 pub use text::Text;
 
 use std::fmt;

@@ -57,15 +57,23 @@ impl Script {
         Script { file, sql, parts, transactional }
     }
 
-    /// Fails if there is something in it that only psql can do.
+    /// Goes over it before anything runs.
     ///
     /// # Errors
-    /// [`SourceError::Unrunnable`], with the place.
-    pub fn runnable(&self) -> Result<(), SourceError> {
+    /// [`SourceError::Unrunnable`], where there is something in it that only psql can do.
+    pub fn survey(&self) -> Result<Survey, SourceError> {
         let unreadable = |source| SourceError::Unreadable { path: self.file.clone(), source };
+        let mut survey = Survey { apart: !self.transactional, ..Survey::default() };
         let mut reader = Reader::new(self).map_err(unreadable)?;
-        while reader.unrunnable.is_none() && reader.next().map_err(unreadable)?.is_some() {}
-        let Some((offset, why)) = reader.unrunnable else { return Ok(()) };
+        while let Some((kind, _, _)) = reader.next().map_err(unreadable)? {
+            survey.statements += 1;
+            survey.ends |= kind == Kind::Ends;
+            survey.apart |= kind.takes_no_transaction();
+            if reader.unrunnable.is_some() {
+                break;
+            }
+        }
+        let Some((offset, why)) = reader.unrunnable else { return Ok(survey) };
         let spot = spot::find(&self.sql, self.characters_before(offset).map_err(unreadable)?);
         let place = match spot.map_err(unreadable)? {
             Some(spot) => spot.place(&self.file),
@@ -82,21 +90,6 @@ impl Script {
             bytes += piece.len();
         })?;
         Ok(characters)
-    }
-
-    /// What its statements are, taken together.
-    ///
-    /// # Errors
-    /// The file's.
-    pub(crate) fn summary(&self) -> io::Result<Summary> {
-        let mut summary = Summary { apart: !self.transactional, ..Summary::default() };
-        let mut reader = Reader::new(self)?;
-        while let Some((kind, _, _)) = reader.next()? {
-            summary.statements += 1;
-            summary.ends |= kind == Kind::Ends;
-            summary.apart |= kind.takes_no_transaction();
-        }
-        Ok(summary)
     }
 }
 
@@ -125,7 +118,13 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(script: &'a Script) -> io::Result<Reader<'a>> {
+    /// For what is to be sent: [`Reader::expect_unchanged`] can tell then.
+    pub(crate) fn hashed(script: &'a Script) -> io::Result<Reader<'a>> {
+        let reader = Reader::new(script)?;
+        Ok(Reader { pieces: reader.pieces.hashed(), ..reader })
+    }
+
+    fn new(script: &'a Script) -> io::Result<Reader<'a>> {
         Ok(Reader {
             script,
             pieces: Pieces::of(&script.sql)?,
@@ -215,12 +214,12 @@ impl<'a> Reader<'a> {
 }
 
 /// What a script's statements are, taken together.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Summary {
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Survey {
     /// How many there are.
-    pub(crate) statements: usize,
+    pub statements: usize,
     /// Whether one ends the transaction that it runs in.
-    pub(crate) ends: bool,
+    pub ends: bool,
     /// Whether the file, or one of them, takes no transaction.
-    pub(crate) apart: bool,
+    pub apart: bool,
 }

@@ -32,7 +32,7 @@ impl Spot {
     }
 
     /// The same, with all of the line behind the place, where that is as much as one word.
-    pub(crate) fn to_the_end_of_the_line(mut self) -> Spot {
+    pub(crate) fn with_its_line(mut self) -> Spot {
         self.span.end = self.text.trim_end_matches('…').trim_end().len().max(self.span.end);
         self
     }

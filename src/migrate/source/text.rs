@@ -59,7 +59,7 @@ impl Text {
             sha256: String::new(),
             begins: String::new(),
         };
-        let mut pieces = Pieces::open(&large).map_err(unreadable)?;
+        let mut pieces = Pieces::open(&large).map_err(unreadable)?.hashed();
         let mut line = 1;
         loop {
             let piece = match pieces.next() {
@@ -268,7 +268,8 @@ pub(crate) struct Pieces<'a> {
     buffer: Vec<u8>,
     /// How much of the buffer was handed out.
     sound: usize,
-    hasher: Sha256,
+    /// Of all that was read, where somebody will ask.
+    hasher: Option<Sha256>,
     read: usize,
 }
 
@@ -284,8 +285,13 @@ impl<'a> Pieces<'a> {
         Ok(Pieces::new(Some(File::open(&large.path)?)))
     }
 
+    /// From here on the SHA-256 is taken.
+    pub(crate) fn hashed(self) -> Pieces<'a> {
+        Pieces { hasher: Some(Sha256::new()), ..self }
+    }
+
     fn new(file: Option<File>) -> Pieces<'a> {
-        Pieces { here: None, file, buffer: Vec::new(), sound: 0, hasher: Sha256::new(), read: 0 }
+        Pieces { here: None, file, buffer: Vec::new(), sound: 0, hasher: None, read: 0 }
     }
 
     pub(crate) fn next(&mut self) -> io::Result<Option<&str>> {
@@ -294,7 +300,9 @@ impl<'a> Pieces<'a> {
         self.sound = 0;
         let begin = self.buffer.len();
         file.take((PIECE - begin) as u64).read_to_end(&mut self.buffer)?;
-        self.hasher.update(&self.buffer[begin..]);
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&self.buffer[begin..]);
+        }
         self.read += self.buffer.len() - begin;
         if self.buffer.is_empty() {
             return Ok(None);
@@ -319,9 +327,10 @@ impl<'a> Pieces<'a> {
         self.buffer[..self.sound].iter().filter(|byte| **byte == b'\n').count()
     }
 
-    /// How much there was, and its SHA-256.
+    /// How much there was, and its SHA-256 if that was taken.
     pub(crate) fn end(self) -> (usize, String) {
-        (self.read, hexadecimal(&self.hasher.finalize()))
+        let sha256 = self.hasher.map(|hasher| hexadecimal(&hasher.finalize()));
+        (self.read, sha256.unwrap_or_default())
     }
 }
 
