@@ -11,7 +11,7 @@ use crate::database::{Demand, Session};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::hooks::{self, Hooks, Moment};
-use crate::migrate::{self, Outcome, Report, Source};
+use crate::migrate::{self, Outcome, Progress, Report, Source};
 use crate::phase::Phase;
 use crate::shutdown::Shutdown;
 use crate::sys::Inherited;
@@ -20,6 +20,9 @@ use crate::{launch, text};
 
 /// How long a stopped migration may take to roll back; below the grace of every supervisor.
 const ROLLBACK: Duration = Duration::from_secs(5);
+
+/// How often in a row the connection may be lost without anything being applied in between.
+const LOSSES: u32 = 3;
 
 /// Boots and becomes the application; returns only if that could not be.
 pub fn run(config: &Config, application: &[OsString], inherited: &Inherited) -> Exit {
@@ -205,7 +208,7 @@ struct Place<'a> {
 }
 
 /// Applies what is pending, with the hooks around it; goes back to waiting where that takes a server
-/// that takes writes.
+/// that takes writes, and where the connection was lost, to look what became of what was under way.
 async fn migrate(
     hooks: &Hooks<'_>,
     place: &Place<'_>,
@@ -218,13 +221,23 @@ async fn migrate(
         session.close().await;
         return ended.map(|()| story);
     };
+    let mut deadline = place.deadline;
+    let mut progress = Progress::default();
+    let (mut losses, mut prepared) = (0, false);
     loop {
-        let before =
-            async |pending| with_hook(hooks, &session, Moment::BeforeMigrate(pending)).await;
+        let applied = progress.applied;
+        // Once, however many sessions it takes.
+        let before = async |pending| {
+            if !prepared {
+                with_hook(hooks, &session, Moment::BeforeMigrate(pending)).await?;
+                prepared = true;
+            }
+            Ok(())
+        };
         let outcome = tokio::select! {
             biased;
             // A signal that comes while a hook runs is the hook's, which is why it is asked first.
-            outcome = migrate::run(&session, source, &config.migrate, before) => outcome,
+            outcome = migrate::run(&session, source, &config.migrate, &mut progress, before) => outcome,
             signal = shutdown.signal() => {
                 stop(session, shutdown).await;
                 return Err(Error::Stopped { signal, during: "migrating" });
@@ -237,24 +250,44 @@ async fn migrate(
             _ => Ok(()),
         };
         session.close().await;
-        match outcome? {
-            Outcome::Done(report) => {
+        let (lost, demand) = match outcome {
+            Ok(Outcome::Done(report)) => {
                 return ended.map(|()| Story { migrations: Migrations::Applied(report), ..story });
             }
-            Outcome::NeedsWrites(pending) => {
+            Ok(Outcome::NeedsWrites(pending)) => {
                 let pending = text::count(pending, "migration");
                 tracing::info!(
                     "{pending} pending, and the server takes no writes: waiting for one that does"
                 );
-                Phase::Waiting.publish();
-                let primary = wait::for_database(place.database, Demand::Writes, place.deadline);
-                let ready = race(shutdown, "waiting for the primary", primary).await??;
-                let before = story.waited.map_or(0, |(_, attempts)| attempts);
-                story.waited = Some((place.deadline.elapsed(), before + ready.attempts));
-                session = ready.value;
-                Phase::Migrating.publish();
+                (None, Demand::Writes)
             }
-        }
+            Err(Error::Migrate(error)) if error.is_lost() => {
+                losses = if progress.applied > applied { 1 } else { losses + 1 };
+                if losses == LOSSES {
+                    return Err(error.into());
+                }
+                let what = error.to_string();
+                let what = what.lines().next().unwrap_or_default();
+                tracing::warn!("{what}; connecting again, to look what became of it");
+                deadline = Deadline::start(config.wait.timeout);
+                (Some(error), Demand::Login)
+            }
+            Err(error) => return Err(error),
+        };
+        Phase::Waiting.publish();
+        let ready = wait::for_database(place.database, demand, deadline);
+        let ready = match (race(shutdown, "waiting", ready).await?, lost) {
+            // Migrating had begun: that the server is gone is no reason to start without it.
+            (Err(gone), Some(lost)) => {
+                tracing::warn!("{gone}");
+                return Err(lost.into());
+            }
+            (ready, _) => ready?,
+        };
+        let attempts = story.waited.map_or(0, |(_, attempts)| attempts);
+        story.waited = Some((deadline.elapsed(), attempts + ready.attempts));
+        session = ready.value;
+        Phase::Migrating.publish();
     }
 }
 

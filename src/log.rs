@@ -21,7 +21,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-use crate::{config, sys};
+use crate::{conceal, config, sys};
 
 /// Starts to log. Only the first call has an effect.
 pub fn start(config: config::Log) {
@@ -113,6 +113,8 @@ impl Fields {
     }
 
     fn text(&mut self, field: &Field, value: String) {
+        // What a server says, or a migration's own text, may hold a secret that we know nothing of.
+        let value = conceal::masked(value);
         if field.name() == "message" {
             self.message = value;
         } else if self.json {

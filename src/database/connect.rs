@@ -8,11 +8,11 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
-use tokio_postgres::Connection;
 use tokio_postgres::config::{self as pg, SslNegotiation};
 use tokio_postgres::error::DbError;
-use tokio_postgres::tls::{NoTls, TlsStream};
+use tokio_postgres::tls::NoTls;
 
+use super::bounded::{Allowance, Bounded, BoundedTls};
 use super::session::{Origin, Session};
 use crate::config::{ChannelBinding, Database, Host, SessionTarget, SslMode};
 use crate::tls::{Connector, TlsError};
@@ -26,6 +26,8 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_RETRIES: u32 = 3;
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
+
+const NOT_POSTGRES: &str = "what answers there does not speak PostgreSQL's protocol";
 
 /// What the caller needs the server for, on top of what the URL demands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -295,34 +297,29 @@ async fn log_in(
     if let Some(options) = database.session_options() {
         config.options(options);
     }
+    let allowance = Allowance::for_login();
     match (wire, &origin.connector) {
         (Wire::Encrypted(stream), Some(connector)) => {
             // The request for TLS has been answered (see `negotiate`): what is left is the
             // handshake itself, which is what the crate calls direct negotiation.
             config.ssl_mode(pg::SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
-            let connected = config.connect_raw(stream, connector.for_host(&origin.host)).await;
-            connected.map(|(client, connection)| session(client, connection, origin, database))
+            let connect = connector.for_host(&origin.host);
+            let tls = BoundedTls { connect, allowance: allowance.clone() };
+            let connected = config.connect_raw(stream, tls).await;
+            connected.map(|(client, connection)| {
+                Session::start(client, connection, origin, database, allowance)
+            })
         }
         (Wire::Encrypted(stream) | Wire::Clear(stream), _) => {
             config.ssl_mode(pg::SslMode::Disable);
+            let stream = Bounded::new(stream, allowance.clone());
             let connected = config.connect_raw(stream, NoTls).await;
-            connected.map(|(client, connection)| session(client, connection, origin, database))
+            connected.map(|(client, connection)| {
+                Session::start(client, connection, origin, database, allowance)
+            })
         }
     }
     .map_err(|error| refused(at, error))
-}
-
-fn session<S, T>(
-    client: tokio_postgres::Client,
-    connection: Connection<S, T>,
-    origin: &Origin,
-    database: &Database,
-) -> Session
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    T: TlsStream + Unpin + Send + 'static,
-{
-    Session::start(client, connection, origin.clone(), database.clone())
 }
 
 /// Sorts what the crate reports into our own kinds.
@@ -340,9 +337,13 @@ fn refused(at: String, error: tokio_postgres::Error) -> ConnectError {
         };
     };
     match source.downcast::<io::Error>() {
-        Ok(source) => match TlsError::from_io(&source) {
-            Some(tls) => ConnectError::Tls { at, source: tls },
-            None => ConnectError::Broken { at, source: *source },
+        Ok(source) => match (TlsError::from_io(&source), source.kind()) {
+            (Some(tls), _) => ConnectError::Tls { at, source: tls },
+            // Our own bounds on what is read, and the crate's on what is understood.
+            (None, io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => {
+                ConnectError::Impossible { at, what: format!("{NOT_POSTGRES} ({source})") }
+            }
+            (None, _) => ConnectError::Broken { at, source: *source },
         },
         Err(source) => {
             let what = match source.to_string().as_str() {
@@ -401,10 +402,7 @@ impl Origin {
             b'N' => Err(ConnectError::Tls { at, source: TlsError::NotOffered }),
             // An error of the days before protocol 3, which the server still sends if it cannot fork.
             b'E' => Err(broken(io::Error::other("the server could not start a process for it"))),
-            _ => Err(ConnectError::Impossible {
-                at,
-                what: "what answers there does not speak PostgreSQL's protocol".to_owned(),
-            }),
+            _ => Err(ConnectError::Impossible { at, what: NOT_POSTGRES.to_owned() }),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One PostgreSQL session: addresses, login, statements, cancel.
 
 mod backend;
+mod bounded;
 mod connect;
 mod session;
 

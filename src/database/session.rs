@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::io;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -11,8 +13,10 @@ use tokio_postgres::error::DbError;
 use tokio_postgres::tls::{NoTls, TlsStream};
 use tokio_postgres::{AsyncMessage, Client, Connection, SimpleQueryMessage};
 
-use super::connect::{Address, Wire};
+use super::bounded::Allowance;
+use super::connect::{Address, Wire, reason};
 use crate::config::{Database, Host};
+use crate::text;
 use crate::tls::Connector;
 
 /// One login on one server. Statements are simple queries only: they need no round trip to prepare,
@@ -20,6 +24,10 @@ use crate::tls::Connector;
 pub struct Session {
     pub(super) client: Client,
     driver: JoinHandle<()>,
+    /// Why the driver ended before its time.
+    broken: Arc<OnceLock<String>>,
+    allowance: Allowance,
+    patience: Cell<Option<Duration>>,
     pub(super) origin: Origin,
     /// As whom, to what.
     pub(super) login: Database,
@@ -29,6 +37,9 @@ pub struct Session {
     /// A pooler lent it, and gets it back tidy.
     pub(super) borrowed: Cell<bool>,
 }
+
+/// How long a goodbye may take; the server notices without one, too.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Where a session came from, which is where its cancel request must go.
 #[derive(Clone)]
@@ -71,25 +82,14 @@ impl QueryError {
     }
 }
 
-impl From<tokio_postgres::Error> for QueryError {
-    fn from(error: tokio_postgres::Error) -> Self {
-        match error.as_db_error() {
-            Some(db) => QueryError::Server(Box::new(db.clone())),
-            None => QueryError::Lost(match std::error::Error::source(&error) {
-                Some(source) => source.to_string(),
-                None => error.to_string(),
-            }),
-        }
-    }
-}
-
 impl Session {
     /// Takes over a connection that is logged in, and reads it from now on.
     pub(super) fn start<S, T>(
         client: Client,
         mut connection: Connection<S, T>,
-        origin: Origin,
-        login: Database,
+        origin: &Origin,
+        database: &Database,
+        allowance: Allowance,
     ) -> Session
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -100,16 +100,32 @@ impl Session {
         let reported = flag("in_hot_standby")
             .zip(flag("default_transaction_read_only"))
             .map(|(standby, read_only)| ServerState { standby, read_only });
+        let broken = Arc::new(OnceLock::new());
+        let reason = Arc::clone(&broken);
         let driver = tokio::spawn(async move {
-            while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await
-            {
-                if let AsyncMessage::Notice(notice) = message {
-                    log_notice(&notice);
+            while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
+                match message {
+                    Ok(AsyncMessage::Notice(notice)) => log_notice(&notice),
+                    Ok(_) => {}
+                    Err(error) => {
+                        let _ = reason.set(why(&error));
+                        return;
+                    }
                 }
             }
         });
-        let (backend, borrowed) = (Cell::new(None), Cell::new(false));
-        Session { client, driver, origin, login, reported, backend, borrowed }
+        Session {
+            client,
+            driver,
+            broken,
+            allowance,
+            patience: Cell::new(None),
+            origin: origin.clone(),
+            login: database.clone(),
+            reported,
+            backend: Cell::new(None),
+            borrowed: Cell::new(false),
+        }
     }
 
     /// `db:5432`
@@ -127,13 +143,30 @@ impl Session {
         self.login.schema.as_deref()
     }
 
-    /// Runs statements in one round trip and returns the rows of each.
+    /// From here on [`Session::query`] waits this long for its answer, and no longer.
+    pub fn wait_for_answers(&self, patience: Option<Duration>) {
+        self.patience.set(patience);
+    }
+
+    /// Runs statements of premain's own in one round trip and returns the rows of each.
     ///
     /// # Errors
     /// The first statement's error; the ones behind it did not run.
     pub async fn query(&self, sql: &str) -> Result<Vec<Rows>, QueryError> {
+        self.allowance.answer();
+        let answer = self.client.simple_query(sql);
+        let messages = match self.patience.get() {
+            None => answer.await,
+            Some(patience) => match tokio::time::timeout(patience, answer).await {
+                Ok(messages) => messages,
+                Err(_) => {
+                    let patience = text::duration(patience);
+                    return Err(QueryError::Lost(format!("no answer within {patience}")));
+                }
+            },
+        };
         let mut results: Vec<Rows> = vec![Vec::new()];
-        for message in self.client.simple_query(sql).await? {
+        for message in messages.map_err(|error| self.failed(&error))? {
             match message {
                 SimpleQueryMessage::Row(row) => {
                     let row = (0..row.len()).map(|i| row.get(i).map(str::to_owned)).collect();
@@ -149,12 +182,22 @@ impl Session {
         Ok(results)
     }
 
-    /// Runs statements in one round trip and drops whatever rows they return.
+    /// Runs statements in one round trip and drops whatever rows they return. They may take as long
+    /// as they like.
     ///
     /// # Errors
     /// As [`Session::query`].
     pub async fn execute(&self, sql: &str) -> Result<(), QueryError> {
-        Ok(self.client.batch_execute(sql).await?)
+        self.allowance.messages();
+        self.client.batch_execute(sql).await.map_err(|error| self.failed(&error))
+    }
+
+    /// The driver knows better than the client why there is no answer.
+    fn failed(&self, error: &tokio_postgres::Error) -> QueryError {
+        match error.as_db_error() {
+            Some(db) => QueryError::Server(Box::new(db.clone())),
+            None => QueryError::Lost(self.broken.get().cloned().unwrap_or_else(|| why(error))),
+        }
     }
 
     /// As [`Session::execute`], for what people wrote.
@@ -162,13 +205,13 @@ impl Session {
     /// # Errors
     /// As [`Session::query`], behind the number of statements that were done.
     pub async fn run(&self, sql: &str) -> Result<(), (usize, QueryError)> {
+        self.allowance.messages();
         let mut done = 0;
-        let messages =
-            self.client.simple_query_raw(sql).await.map_err(|error| (0, error.into()))?;
-        let mut messages = std::pin::pin!(messages);
+        let messages = self.client.simple_query_raw(sql).await;
+        let mut messages = std::pin::pin!(messages.map_err(|error| (0, self.failed(&error)))?);
         while let Some(message) = messages.next().await {
             if let SimpleQueryMessage::CommandComplete(_) =
-                message.map_err(|error| (done, error.into()))?
+                message.map_err(|error| (done, self.failed(&error)))?
             {
                 done += 1;
             }
@@ -194,12 +237,14 @@ impl Session {
     }
 
     /// Says goodbye; the server ends the session, and with it frees its locks.
-    pub async fn close(self) {
+    pub async fn close(mut self) {
         if self.borrowed.get() {
-            let _ = self.execute("DISCARD ALL").await;
+            let _ = tokio::time::timeout(GOODBYE, self.execute("DISCARD ALL")).await;
         }
         drop(self.client);
-        let _ = self.driver.await;
+        if tokio::time::timeout(GOODBYE, &mut self.driver).await.is_err() {
+            self.driver.abort();
+        }
     }
 
     /// Ends the session although a statement may be running: cancels it, waits until the server
@@ -240,6 +285,17 @@ impl Session {
             }
             (Err(_), _) => return,
         };
+    }
+}
+
+/// What broke the connection, without the crate's own words around it.
+fn why(error: &tokio_postgres::Error) -> String {
+    let source = std::error::Error::source(error);
+    match (error.as_db_error(), source.and_then(|source| source.downcast_ref())) {
+        (Some(error), _) => error.message().to_owned(),
+        (None, Some(error)) => reason(error),
+        (None, None) if error.is_closed() => reason(&io::ErrorKind::UnexpectedEof.into()),
+        (None, None) => error.to_string(),
     }
 }
 

@@ -111,7 +111,9 @@ impl Applier<'_> {
                 Failure::Rejected { diagnosis, .. } => {
                     format!("{}: {}\n{diagnosis}", diagnosis.place, diagnosis.message)
                 }
-                Failure::Blocked { reason, .. } | Failure::Lost(reason) => reason.clone(),
+                Failure::Blocked { reason, .. } | Failure::Lost(reason) | Failure::Torn(reason) => {
+                    reason.clone()
+                }
                 Failure::Unreadable { error, .. } => error.to_string(),
                 Failure::Halfway(_) => String::new(),
             };

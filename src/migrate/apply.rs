@@ -46,8 +46,10 @@ pub enum Failure {
         /// Who was in the way: ` behind pid 12 (…)`, or nothing where that is not known.
         behind: String,
     },
-    /// The connection broke.
+    /// The connection broke; the migration is applied and recorded, or neither.
     Lost(String),
+    /// The connection broke, and the migration commits parts of itself: nobody knows how many.
+    Torn(String),
     /// It runs without a transaction, and some of it was kept.
     Halfway(Box<Halfway>),
     /// Its file cannot be read any more, or is another one by now.
@@ -98,6 +100,22 @@ impl<'a> Applier<'a> {
         &self,
         entries: &'m [Entry<'m>],
     ) -> Result<(), (&'m Migration, Failure)> {
+        let outcome = self.apply_as_they_are(entries).await;
+        let parts = |entry: &Entry<'_>| {
+            entry.survey.ends || (entry.survey.apart && entry.survey.statements > 1)
+        };
+        outcome.map_err(|(migration, failure)| match failure {
+            Failure::Lost(reason) if entries.iter().any(parts) => {
+                (migration, Failure::Torn(reason))
+            }
+            failure => (migration, failure),
+        })
+    }
+
+    async fn apply_as_they_are<'m>(
+        &self,
+        entries: &'m [Entry<'m>],
+    ) -> Result<(), (&'m Migration, Failure)> {
         if !entries.iter().any(|entry| entry.survey.apart) {
             return self.apply_together(entries).await;
         }
@@ -128,11 +146,15 @@ impl<'a> Applier<'a> {
                 Err(Stop::Lost(reason)) => return Err(failed(Failure::Lost(reason))),
                 Err(stop) => stop,
             };
-            let kept = self.settle(&transaction).await.map_err(failed)?;
+            let kept = self.settle(&transaction).await;
             let (message, done, error) = match stop {
                 Stop::Lost(reason) => return Err(failed(Failure::Lost(reason))),
                 Stop::File(error) => return Err(failed(unreadable(first, error))),
                 Stop::Server { message, done, error } => (message, done, error),
+            };
+            // A server that ends a session says why, and then is gone.
+            let Ok(kept) = kept else {
+                return Err(failed(Failure::Lost(error.message().to_owned())));
             };
             if kept || !is_blocked(&error) {
                 let (entry, diagnosis) = diagnose(&message, done, first, &error);
@@ -160,9 +182,8 @@ impl<'a> Applier<'a> {
     }
 
     /// Rolls back what is left, and tells whether something was committed all the same.
-    async fn settle(&self, transaction: &Transaction<'_>) -> Result<bool, Failure> {
-        let results = self.session.query(&transaction.settle()).await;
-        let results = results.map_err(|error| Failure::Lost(error.to_string()))?;
+    async fn settle(&self, transaction: &Transaction<'_>) -> Result<bool, QueryError> {
+        let results = self.session.query(&transaction.settle()).await?;
         let row = results.last().and_then(|rows| rows.first());
         Ok(row.and_then(|row| row.first()?.as_deref()) == Some("t"))
     }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::adoption;
-use super::apply::Applier;
+use super::apply::{Applier, Failure};
 use super::error::Error;
 use super::ledger::{self, Applied, Ledger};
 use super::lock;
@@ -35,6 +35,37 @@ pub struct Report {
     pub elapsed: Duration,
 }
 
+/// How far one start has come, over all of its sessions: a connection that breaks is no end.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// How many were applied by us.
+    pub applied: usize,
+    /// How long that took.
+    elapsed: Duration,
+    /// Was sent to a server that was lost then; nobody heard what became of it.
+    unknown: Vec<String>,
+}
+
+impl Progress {
+    /// Says what became of what was under way, now that the history table has been read again.
+    fn look(&mut self, plan: &Plan<'_>) {
+        for title in self.unknown.drain(..) {
+            if plan.pending.iter().any(|file| file.to_string() == title) {
+                tracing::info!("migration {title} is not in the history table: it was rolled back");
+            } else {
+                tracing::info!("migration {title} is in the history table: it was committed");
+                self.applied += 1;
+            }
+        }
+    }
+
+    /// As `plan` has it, before anything in it was applied.
+    fn report(&self, plan: &Plan<'_>) -> Report {
+        let before = plan.applied.saturating_sub(self.applied);
+        Report { applied: self.applied, before, elapsed: self.elapsed }
+    }
+}
+
 /// Applies what is pending in `source`, exactly once whoever else tries.
 ///
 /// With nothing pending this is one round trip: no lock, no DDL, and a role that may only read the
@@ -44,16 +75,20 @@ pub struct Report {
 /// pending.
 ///
 /// # Errors
-/// [`Error`]; a migration that failed has left nothing behind. Or that of `before`.
+/// [`Error`]; a migration that failed has left nothing behind. Or that of `before`. With the same
+/// `progress`, another session can go on where this one was lost.
 pub async fn run<E: From<Error>>(
     session: &Session,
     source: &Source,
     config: &config::Migrate,
+    progress: &mut Progress,
     before: impl AsyncFnOnce(usize) -> Result<(), E>,
 ) -> Result<Outcome, E> {
     let mut ledger = ledger::of(source.format, config);
     tracing::info!("migrations: {source}, history table {}", ledger.table());
 
+    // Another replica's locks may be in the way of any of these statements.
+    session.wait_for_answers(config.lock_timeout);
     let recorded = read(session, source, ledger.as_mut()).await?;
     let rows = recorded.as_deref().unwrap_or_default();
     let plan = match judge(source, rows, ledger.as_ref(), config, Say::Everything) {
@@ -64,7 +99,8 @@ pub async fn run<E: From<Error>>(
     let mut surveys = Surveys::new();
     if let Some(plan) = plan {
         if plan.pending.is_empty() {
-            return Ok(Outcome::Done(Report { before: plan.applied, ..Report::default() }));
+            progress.look(&plan);
+            return Ok(Outcome::Done(progress.report(&plan)));
         }
         // What no server can do is said before anything runs.
         surveys = survey(plan.pending.iter().map(|migration| &migration.up))?;
@@ -92,6 +128,8 @@ pub async fn run<E: From<Error>>(
         }
     };
     let plan = judge(source, &recorded, ledger.as_ref(), config, Say::OnlyErrors)?;
+    // Not sooner: what a lost session sent is still under way as long as that session has the lock.
+    progress.look(&plan);
     let scripts = plan.pending.iter().map(|migration| &migration.up);
     let unknown: Vec<_> = scripts
         .filter(|script| surveys.iter().all(|(known, _)| !std::ptr::eq(*known, *script)))
@@ -105,8 +143,12 @@ pub async fn run<E: From<Error>>(
         session.execute(&ledger.upgrade().join("; ")).await.map_err(Error::refused(&what))?;
         tracing::info!("migrations: history table {} upgraded, as its tool does", ledger.table());
     }
-    let applied = apply_all(session, &plan, &surveys, ledger.as_ref(), config).await?;
-    Ok(Outcome::Done(applied))
+    let Report { before, .. } = progress.report(&plan);
+    let began = Instant::now();
+    let outcome = apply_all(session, &plan, &surveys, ledger.as_ref(), config, progress).await;
+    progress.elapsed += began.elapsed();
+    outcome?;
+    Ok(Outcome::Done(Report { before, ..progress.report(&plan) }))
 }
 
 /// Holds the lock, for what is to be done by one replica at a time; as long as the session lives.
@@ -137,8 +179,8 @@ async fn apply_all(
     surveys: &Surveys<'_>,
     ledger: &dyn Ledger,
     config: &config::Migrate,
-) -> Result<Report, Error> {
-    let started = Instant::now();
+    progress: &mut Progress,
+) -> Result<(), Error> {
     let applier = Applier::new(session, config);
     let total = plan.pending.len();
     if total > 0 {
@@ -161,18 +203,24 @@ async fn apply_all(
                 attempt: ledger.attempt(migration)?,
             });
         }
-        applier.apply(&entries).await.map_err(|(migration, failure)| Error::Failed {
-            migration: migration.to_string(),
-            failure,
-            before: plan.pending[..done].iter().map(ToString::to_string).collect(),
-            total,
-        })?;
+        if let Err((migration, failure)) = applier.apply(&entries).await {
+            if matches!(failure, Failure::Lost(_)) {
+                progress.unknown = step.iter().map(ToString::to_string).collect();
+            }
+            return Err(Error::Failed {
+                migration: migration.to_string(),
+                failure,
+                before: plan.pending[..done].iter().map(ToString::to_string).collect(),
+                total,
+            });
+        }
         done += step.len();
+        progress.applied += step.len();
         for migration in step {
             tracing::info!("migration {migration} applied in {}", text::duration(began.elapsed()));
         }
     }
-    Ok(Report { applied: total, before: plan.applied, elapsed: started.elapsed() })
+    Ok(())
 }
 
 /// Runs the way down of `migration`, if it has one, and takes its record back.

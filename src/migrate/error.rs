@@ -99,6 +99,19 @@ impl Error {
         move |error| Error::Refused { what: what.into(), error }
     }
 
+    /// Whether another session may go on: the connection broke, or the server went away, and what
+    /// was under way is wholly there or not at all.
+    pub fn is_lost(&self) -> bool {
+        match self {
+            Error::Refused { error: QueryError::Lost(_), .. } => true,
+            Error::Refused { error: QueryError::Server(error), .. } => {
+                of_code(error.code().code()) == Exit::TryAgain
+            }
+            Error::Failed { failure, .. } => matches!(failure, Failure::Lost(_)),
+            _ => false,
+        }
+    }
+
     /// What it is worth.
     pub fn exit(&self) -> Exit {
         match self {
@@ -123,7 +136,9 @@ impl Error {
             Error::Pooled { .. } => Exit::Config,
             Error::Refused { error: QueryError::Server(error), .. } => of_code(error.code().code()),
             Error::Failed { failure, .. } | Error::NotUndone { failure, .. } => match failure {
-                Failure::Rejected { kept: true, .. } | Failure::Halfway(_) => Exit::Migrations,
+                Failure::Rejected { kept: true, .. } | Failure::Halfway(_) | Failure::Torn(_) => {
+                    Exit::Migrations
+                }
                 Failure::Unreadable { .. } => Exit::Unreadable,
                 Failure::Rejected { diagnosis, kept: false } => of_code(&diagnosis.code),
                 Failure::Blocked { .. } | Failure::Lost(_) => Exit::TryAgain,
@@ -247,6 +262,12 @@ fn failed(f: &mut fmt::Formatter<'_>, migration: &str, failure: &Failure) -> fmt
             "migration {migration} could not get its table locks in {attempts} attempts{behind}: {reason}\n\
              nothing of it was kept; end the long transaction that is in the way (pg_terminate_backend), or raise --ddl-lock-timeout"
         ),
+        Failure::Torn(reason) => write!(
+            f,
+            "migration {migration} was interrupted, the connection was lost ({reason})\n\
+             it ends its transaction itself: what stands before that may have been kept, and it may be recorded \
+             or not ('premain status'); undo what was kept, or complete it, before you run again"
+        ),
         Failure::Halfway(halfway) => {
             match &halfway.failure {
                 Failure::Rejected { diagnosis, .. } => rejected(f, migration, diagnosis)?,
@@ -254,7 +275,7 @@ fn failed(f: &mut fmt::Formatter<'_>, migration: &str, failure: &Failure) -> fmt
                     f,
                     "migration {migration} could not get its table locks in {attempts} attempts{behind}: {reason}"
                 )?,
-                Failure::Lost(reason) => writeln!(
+                Failure::Lost(reason) | Failure::Torn(reason) => writeln!(
                     f,
                     "migration {migration} was interrupted, the connection was lost ({reason})"
                 )?,
@@ -318,7 +339,7 @@ fn not_undone(f: &mut fmt::Formatter<'_>, migration: &str, failure: &Failure) ->
         Failure::Unreadable { file, error } => {
             write!(f, "migration {migration} was not rolled back: {}: {error}", file.display())
         }
-        Failure::Lost(reason) => write!(
+        Failure::Lost(reason) | Failure::Torn(reason) => write!(
             f,
             "rolling back migration {migration} was interrupted, the connection was lost ({reason})\n\
              whether it is still applied stands in the history table: see 'premain status'"

@@ -31,7 +31,7 @@ mod transaction;
 pub mod validate;
 mod watch;
 
-pub use engine::{Outcome, Report, hold_lock, run};
+pub use engine::{Outcome, Progress, Report, hold_lock, run};
 pub use error::Error;
 pub use key::{Key, Name};
 pub use ledger::Applied;

@@ -17,7 +17,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_rustls::{Connect, TlsConnector};
 
 use crate::config::{Host, SslMode, Tls};
-use verify::{Proof, Verifier};
+use verify::{Proof, Refused, Verifier};
 
 /// Why a connection cannot be encrypted as demanded. None of these goes away by waiting.
 #[derive(Debug, thiserror::Error)]
@@ -72,46 +72,58 @@ fn explain(error: &rustls::Error) -> String {
         }
         _ => return format!("the TLS handshake failed: {error}"),
     };
-    match why {
+    let (certificate, why) = match refused(why) {
+        Some(Refused { certificate, why }) => {
+            (format!("the server's certificate ({certificate})"), why)
+        }
+        None => ("the server's certificate".to_owned(), why),
+    };
+    let what = match why {
         CertificateError::UnknownIssuer => {
-            "the server's certificate was not issued by a known authority; \
+            "was not issued by a known authority; name the right one in sslrootcert".to_owned()
+        }
+        CertificateError::BadSignature => {
+            "was not issued by a known authority, but by another one of the same name; \
              name the right one in sslrootcert"
                 .to_owned()
         }
-        CertificateError::BadSignature => {
-            "the server's certificate was not issued by a known authority, but by another one of \
-             the same name; name the right one in sslrootcert"
-                .to_owned()
-        }
         CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => {
-            "the server's certificate has no subjectAltName, and its common name does not count; \
+            "has no subjectAltName, and its common name does not count; \
              issue it with one, or use sslmode=verify-ca"
                 .to_owned()
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             format!(
-                "the server's certificate is for another host ({error}); use the name it was issued for, or sslmode=verify-ca"
+                "is for another host ({why}); use the name it was issued for, or sslmode=verify-ca"
             )
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            format!("the server's certificate has expired ({error}); renew it")
+            format!("has expired ({why}); renew it")
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            format!("the server's certificate is not valid yet ({error}); is this clock right?")
+            format!("is not valid yet ({why}); is this clock right?")
         }
         _ => match webpki_error(why) {
             Some(webpki::Error::CaUsedAsEndEntity) => {
-                "the server's certificate is an authority's own; \
-                 name that very certificate in sslrootcert to trust it"
+                "is an authority's own; name that very certificate in sslrootcert to trust it"
                     .to_owned()
             }
             Some(webpki::Error::UnsupportedCertVersion) => {
-                "the server's certificate is of X.509 version 1, without any extension; issue it \
-                 again with a subjectAltName (openssl x509 -req -extfile)"
+                "is of X.509 version 1, without any extension; issue it again with a \
+                 subjectAltName (openssl x509 -req -extfile)"
                     .to_owned()
             }
-            _ => format!("the server's certificate is not acceptable: {error}"),
+            _ => format!("is not acceptable: {why}"),
         },
+    };
+    format!("{certificate} {what}")
+}
+
+/// What our own verifier said of a certificate.
+fn refused(error: &CertificateError) -> Option<&Refused> {
+    match error {
+        CertificateError::Other(error) => error.0.downcast_ref(),
+        _ => None,
     }
 }
 

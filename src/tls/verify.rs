@@ -7,7 +7,9 @@ use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature_with_raw_key};
 use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
+};
 use x509_cert::der::{Decode, Encode};
 
 use super::{TlsError, certificates, webpki_error};
@@ -38,6 +40,33 @@ struct Trust {
     webpki: Arc<WebPkiServerVerifier>,
 }
 
+/// A certificate that proves too little, and which one that is.
+#[derive(Debug, thiserror::Error)]
+#[error("{certificate}: {why}")]
+pub(super) struct Refused {
+    /// `'CN=db', issued by 'CN=our authority'`
+    pub(super) certificate: String,
+    pub(super) why: CertificateError,
+}
+
+impl Refused {
+    fn of(certificate: &CertificateDer<'_>, why: CertificateError) -> Refused {
+        let certificate = match x509_cert::Certificate::from_der(certificate) {
+            Ok(x509_cert::Certificate { tbs_certificate: names, .. }) => {
+                format!("'{}', issued by '{}'", names.subject, names.issuer)
+            }
+            Err(error) => format!("unreadable: {error}"),
+        };
+        Refused { certificate, why }
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Error {
+        Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(refused))))
+    }
+}
+
 impl Verifier {
     /// Demands `proof` by the certificates of a file, or the operating system's.
     pub(super) fn new(
@@ -60,11 +89,11 @@ impl Trust {
         let roots = match named {
             Some(RootCertificates::File(path)) => {
                 let roots = certificates(path)?;
-                for root in roots.clone() {
-                    store.add(root).map_err(|error| TlsError::File {
+                for (index, root) in roots.iter().enumerate() {
+                    store.add(root.clone()).map_err(|error| TlsError::File {
                         path: path.clone(),
                         what: "root certificate",
-                        why: error.to_string(),
+                        why: format!("{error} (number {} of {} in it)", index + 1, roots.len()),
                     })?;
                 }
                 roots
@@ -108,11 +137,15 @@ impl ServerCertVerifier for Verifier {
                 if matches!(webpki_error(why), Some(webpki::Error::CaUsedAsEndEntity))
                     && roots.contains(end_entity) =>
             {
-                if !any_name {
-                    verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
+                if any_name {
+                    return Ok(ServerCertVerified::assertion());
                 }
-                Ok(ServerCertVerified::assertion())
+                match verify_server_name(&ParsedCertificate::try_from(end_entity)?, name) {
+                    Err(Error::InvalidCertificate(why)) => Err(Refused::of(end_entity, why).into()),
+                    verified => verified.map(|()| ServerCertVerified::assertion()),
+                }
             }
+            Err(Error::InvalidCertificate(why)) => Err(Refused::of(end_entity, why).into()),
             verified => verified,
         }
     }

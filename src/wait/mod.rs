@@ -27,6 +27,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How often to say that we are still waiting, at the least.
 const SUMMARY: Duration = Duration::from_secs(5);
 
+/// How many reasons to tell between two summaries, of a server that always finds another one.
+const REASONS: usize = 10;
+
 /// When waiting began, and how long it may last; one for everything that is waited for.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline {
@@ -193,7 +196,7 @@ impl<'a> Report<'a> {
     fn refused(&mut self, refusal: Refusal) {
         let what = self.what;
         let reason = &refusal.reason;
-        if !self.told.contains(reason) {
+        if !self.told.contains(reason) && self.told.len() < REASONS {
             tracing::info!("waiting for {what}: {reason}");
             self.told.push(reason.clone());
             self.spoken = Instant::now();

@@ -112,6 +112,7 @@ fn an_unknown_authority_satisfies_only_those_who_do_not_ask() {
     for mode in ["verify-ca", "verify-full"] {
         let said = complaint(&server, &other.root(), mode);
         assert!(said.contains("was not issued by a known authority"), "{said}");
+        assert!(said.contains("('CN=a server', issued by 'CN=the authority')"), "{said}");
         assert!(said.contains("name the right one in sslrootcert"), "{said}");
     }
     let own = authority.path("server.crt");
@@ -156,6 +157,57 @@ fn a_certificate_that_vouches_for_itself_is_trusted_where_it_is_named() {
     let own = authority.path("elsewhere.crt");
     check(&server, &own, &[("sslmode=verify-ca&ROOT", 0)]);
     assert!(complaint(&server, &own, "verify-full").contains("for another host"));
+}
+
+/// As Amazon's for RDS: an authority for every region, with remarks in between.
+#[test]
+fn a_bundle_of_many_authorities_is_searched_for_the_right_one() {
+    let authority = Authority::new();
+    authority.issue("server", "a server", LOCAL, NOW);
+    let server = encrypted(&authority, "server");
+    let others: Vec<_> = (0..40)
+        .map(|number| {
+            let name = format!("region-{number}");
+            authority.self_signed(&name, &name, "basicConstraints=critical,CA:TRUE");
+            let certificate = std::fs::read_to_string(authority.path(&format!("{name}.crt")));
+            format!("# {name}\r\n{}\n", certificate.unwrap())
+        })
+        .collect();
+    let own = std::fs::read_to_string(authority.root()).unwrap();
+    let place = folder(&[
+        ("with.pem", &format!("{}{own}{}", others[..20].concat(), others[20..].concat())),
+        ("without.pem", &others.concat()),
+        (
+            "broken.pem",
+            &format!("{own}{}", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"),
+        ),
+    ]);
+    let path = |file: &str| place.path().join(file);
+    check(&server, &path("with.pem"), &[("sslmode=verify-full&ROOT", 0)]);
+    let said = complaint(&server, &path("without.pem"), "verify-full");
+    assert!(said.contains("was not issued by a known authority"), "{said}");
+    let said = complaint(&server, &path("broken.pem"), "verify-full");
+    assert!(said.contains("broken.pem is no usable root certificate"), "{said}");
+    assert!(said.contains("(number 2 of 2 in it)"), "{said}");
+}
+
+#[test]
+fn a_client_s_certificate_out_of_its_time_is_refused_with_the_reason() {
+    let authority = Authority::new();
+    authority.issue("server", "a server", LOCAL, NOW);
+    authority.issue("client", "postgres", "basicConstraints=CA:FALSE", LONG_AGO);
+    let server = encrypted(&authority, "server");
+    std::fs::copy(authority.root(), server.data().join("root.crt")).unwrap();
+    server.set("ssl_ca_file='root.crt'");
+    server.hba("local all all trust\nhostssl all all all cert\n");
+    server.reload();
+    let (certificate, key) = (authority.path("client.crt"), authority.path("client.key"));
+    let files = format!("sslcert={}&sslkey={}", certificate.display(), key.display());
+    wait(&server, "localhost", &format!("sslmode=require&{files}"))
+        .run()
+        .code(78)
+        .says("the server does not accept our client certificate")
+        .says("CertificateExpired");
 }
 
 #[test]

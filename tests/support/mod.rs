@@ -5,10 +5,12 @@
 #![allow(dead_code, reason = "every test binary uses its own part of it")]
 
 pub mod certificates;
+pub mod layout;
 pub mod node;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod premain;
+pub mod proxy;
 pub mod terminal;
 
 use std::time::{Duration, Instant};

@@ -233,6 +233,11 @@ impl Server {
         Database { server: self, name }
     }
 
+    /// One that is there already.
+    pub fn existing(&self, name: &str) -> Database<'_> {
+        Database { server: self, name: name.to_owned() }
+    }
+
     /// Runs SQL over the unix socket; rows in lines, columns parted by `|`.
     pub fn psql(&self, database: &str, sql: &str) -> String {
         self.try_psql(database, sql)

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::os::unix::process::ExitStatusExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -10,10 +10,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::pty::{Winsize, openpty};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::PATIENCE;
+use super::postgres::PASSWORD;
 use super::terminal::Terminal;
 
 /// premain, about to be started, with nothing in its environment but a PATH.
@@ -22,6 +24,7 @@ pub struct Premain(Command);
 /// premain, running.
 pub struct Running {
     child: Child,
+    launches: bool,
     log: Arc<Mutex<String>>,
     reader: Option<JoinHandle<()>>,
 }
@@ -72,8 +75,32 @@ impl Premain {
         self
     }
 
+    /// Its database, always with a password, although hardly a server here asks for one: no test
+    /// may ever see it printed (see [`Running::end`]).
     pub fn database(self, url: impl AsRef<OsStr>) -> Self {
-        self.env("DATABASE_URL", url)
+        let url = url.as_ref().to_str().unwrap();
+        let login = format!("postgres://postgres:{PASSWORD}@");
+        self.env("DATABASE_URL", url.replace("postgres://postgres@", &login))
+    }
+
+    /// Run by that user, who may be nobody in particular.
+    pub fn run_by(mut self, uid: u32) -> Self {
+        self.0.uid(uid).gid(uid);
+        self
+    }
+
+    /// Its dumps, if it has any, may be as large as they like.
+    pub fn may_dump_core(mut self) -> Self {
+        let limit = || {
+            let (_, hard) = getrlimit(Resource::RLIMIT_CORE)?;
+            Ok(setrlimit(Resource::RLIMIT_CORE, hard, hard)?)
+        };
+        // SAFETY: two system calls, and nothing else between fork and exec.
+        #[allow(unsafe_code, reason = "there is no other way")]
+        unsafe {
+            self.0.pre_exec(limit)
+        };
+        self
     }
 
     pub fn within(mut self, folder: &Path) -> Self {
@@ -82,6 +109,8 @@ impl Premain {
     }
 
     pub fn start(mut self) -> Running {
+        let commands = ["wait", "migrate", "status", "baseline", "--help"];
+        let launches = !self.0.get_args().any(|word| commands.iter().any(|own| word == *own));
         let mut child = self.0.spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
@@ -93,7 +122,7 @@ impl Premain {
                 line.clear();
             }
         });
-        Running { child, log, reader: Some(reader) }
+        Running { child, launches, log, reader: Some(reader) }
     }
 
     /// With a terminal for its standard error, and all that appears there in its log.
@@ -145,8 +174,20 @@ impl Running {
         }
     }
 
+    /// The most memory that it had so far, in kilobytes; 0 once it has ended.
+    pub fn peak_memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        line.map_or(0, |line| line.trim().trim_end_matches(" kB").parse().unwrap())
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -165,7 +206,9 @@ impl Running {
         }
         let code = status.code().or(status.signal().map(|signal| 128 + signal)).unwrap();
         let log = self.log();
-        assert!(!log.contains(super::postgres::PASSWORD), "a secret in the log:\n{log}");
+        assert!(!log.contains(PASSWORD), "a secret in the log:\n{log}");
+        // What an application prints is its own business, and it does get the password.
+        assert!(self.launches || !output.contains(PASSWORD), "a secret in the output:\n{output}");
         Ended { code, output, log }
     }
 }

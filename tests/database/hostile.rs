@@ -1,0 +1,192 @@
+//! Servers that mean harm, or have lost their mind: a clear end within bounded memory and time.
+//!
+//! No real server does any of this, so the proxy does, in the place of one.
+
+use std::io::{Result, Write};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::support::postgres::Server;
+use crate::support::premain::{Ended, Premain, Running, migrate};
+use crate::support::proxy::Proxy;
+use crate::support::{folder, wait_for};
+
+/// What the client says first in the phase in which the server turns against it.
+const LOGIN: &str = "user\0";
+const READ: &str = "ORDER BY version";
+const LOCK: &str = "pg_try_advisory_lock";
+const MIGRATION: &str = "CREATE TABLE t ";
+
+/// More than enough for premain, and far less than a hostile server has to say.
+const MEMORY: usize = 80_000;
+
+/// premain on a database whose server says this when `trigger` has been said; and when it has ended.
+fn hostile(
+    trigger: &'static str,
+    answer: fn(&mut dyn Write) -> Result<()>,
+    told: fn(Premain) -> Premain,
+) -> Ended {
+    turned(trigger, answer, told, |_| ())
+}
+
+fn turned(
+    trigger: &'static str,
+    answer: fn(&mut dyn Write) -> Result<()>,
+    told: fn(Premain) -> Premain,
+    meanwhile: fn(&mut Running),
+) -> Ended {
+    let database = Server::shared().database();
+    let proxy = Proxy::to(Server::shared());
+    proxy.answer(trigger, answer);
+    let place = folder(&[("1_t.sql", "CREATE TABLE t ()")]);
+    let url = format!("{}&connect_timeout=1", proxy.url(&database.name));
+    let premain = migrate(place.path()).words(["--wait-timeout", "2s"]).database(url);
+    let mut running = told(premain).start();
+    meanwhile(&mut running);
+    let (began, mut peak) = (Instant::now(), 0);
+    wait_for(&format!("it ends, whatever answers {trigger:?}"), || {
+        peak = peak.max(running.peak_memory());
+        running.has_ended().then_some(())
+    });
+    assert!(peak < MEMORY, "{peak} kB of memory");
+    assert!(began.elapsed() < Duration::from_secs(20), "it took {:?}", began.elapsed());
+    let ended = running.end();
+    assert!(!database.has_table("t"), "{}", ended.log);
+    ended
+}
+
+fn as_it_is(premain: Premain) -> Premain {
+    premain
+}
+
+fn send(to: &mut dyn Write, kind: u8, body: &[u8]) -> Result<()> {
+    let length = u32::try_from(body.len() + 4).unwrap();
+    to.write_all(&[&[kind], &length.to_be_bytes()[..], body].concat())
+}
+
+/// An error with a text of a gigabyte.
+fn gigabyte(to: &mut dyn Write) -> Result<()> {
+    to.write_all(b"E")?;
+    to.write_all(&(1_u32 << 30).to_be_bytes())?;
+    to.write_all(b"SERROR\0C22012\0M")?;
+    loop {
+        to.write_all(&[b'x'; 1 << 16])?;
+    }
+}
+
+fn notices(to: &mut dyn Write) -> Result<()> {
+    let mut body = b"SNOTICE\0VNOTICE\0C00000\0M".to_vec();
+    body.resize(10_000, b'x');
+    body.extend_from_slice(b"\0\0");
+    loop {
+        send(to, b'N', &body)?;
+    }
+}
+
+fn notices_behind_the_password(to: &mut dyn Write) -> Result<()> {
+    send(to, b'R', &[0; 4])?;
+    notices(to)
+}
+
+fn rows(to: &mut dyn Write) -> Result<()> {
+    send(to, b'T', b"\0\x01a\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0")?;
+    let row = [&b"\0\x01\0\0\x03\xe8"[..], &[b'x'; 1000]].concat();
+    loop {
+        send(to, b'D', &row)?;
+    }
+}
+
+/// Too short, too long, negative.
+fn lengths<const LENGTH: i32>(to: &mut dyn Write) -> Result<()> {
+    to.write_all(b"R")?;
+    to.write_all(&LENGTH.to_be_bytes())?;
+    loop {
+        to.write_all(&[0; 1 << 16])?;
+    }
+}
+
+fn garbage(to: &mut dyn Write) -> Result<()> {
+    to.write_all(b"\xde\0\0\0\x05\xad\xbe\xef")?;
+    loop {
+        to.write_all(&[0xbe; 1 << 16])?;
+    }
+}
+
+fn requests_for_a_password(to: &mut dyn Write) -> Result<()> {
+    loop {
+        send(to, b'R', &[0, 0, 0, 11, b'r', b'=', b'x'])?;
+    }
+}
+
+/// A byte a second, until it is tired of that.
+fn slow_loris(to: &mut dyn Write) -> Result<()> {
+    for byte in b"E\0\0\x01\0SERROR\0C22012\0Mxxxxxxxxxxxxxxxxxx" {
+        to.write_all(&[*byte])?;
+        std::thread::park_timeout(Duration::from_secs(1));
+    }
+    Ok(())
+}
+
+#[test]
+fn at_the_login() {
+    let protocol = "does not speak PostgreSQL's protocol";
+    hostile(LOGIN, gigabyte, as_it_is).code(78).says(protocol).says("a message of 1023 MB");
+    hostile(LOGIN, notices_behind_the_password, as_it_is)
+        .code(78)
+        .says(protocol)
+        .says("its answer does not end");
+    hostile(LOGIN, lengths::<{ i32::MAX }>, as_it_is).code(78).says("a message of 2047 MB");
+    hostile(LOGIN, lengths::<-1>, as_it_is).code(78).says("a negative length");
+    hostile(LOGIN, lengths::<3>, as_it_is).code(78).says("a negative length");
+    hostile(LOGIN, garbage, as_it_is).code(78).says(protocol);
+    hostile(LOGIN, requests_for_a_password, as_it_is).code(78).says("unexpected message");
+    hostile(LOGIN, slow_loris, as_it_is).code(69).says("did not answer within 1s");
+}
+
+#[test]
+fn in_the_answer_to_a_statement_of_premain_s_own() {
+    for trigger in [READ, LOCK] {
+        let lost = |answer| {
+            let ended = hostile(trigger, answer, as_it_is).code(75);
+            // The third time it is given up.
+            assert_eq!(ended.lines_with("connecting again"), 2, "{}", ended.log);
+            ended
+        };
+        lost(gigabyte).says("the connection was lost (it sends a message of 1023 MB");
+        lost(lengths::<-1>).says("a negative length");
+        lost(garbage).says("the connection was lost");
+        lost(rows).says("its answer does not end");
+        lost(notices).says("its answer does not end");
+        hostile(trigger, slow_loris, |premain| premain.words(["--lock-timeout", "1s"]))
+            .code(75)
+            .says("no answer within 1s");
+    }
+}
+
+#[test]
+fn in_the_answer_to_a_migration() {
+    let lost = |answer| {
+        let ended = hostile(MIGRATION, answer, as_it_is).code(75);
+        ended.says("migration 1 t was interrupted, the connection was lost")
+    };
+    lost(gigabyte).says("a message of 1023 MB");
+    lost(lengths::<3>).says("a negative length");
+    lost(garbage);
+}
+
+/// A migration may take as long as it takes, and say as much as it likes; until a signal comes.
+#[test]
+fn an_endless_answer_to_a_migration_ends_with_a_signal() {
+    for answer in [rows, notices, slow_loris] {
+        let stop = |running: &mut Running| {
+            running.wait_for("1 of 1 pending");
+            let started = Instant::now();
+            wait_for("it has been listening for a while", || {
+                (started.elapsed() > Duration::from_millis(500)).then_some(())
+            });
+            running.signal(Signal::SIGTERM);
+        };
+        turned(MIGRATION, answer, as_it_is, stop).code(143);
+    }
+}

@@ -1,0 +1,246 @@
+//! Stands between premain and a server, follows the protocol's messages, and breaks one of them.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use socket2::SockRef;
+
+use super::postgres::Server;
+
+/// Passes messages on, counts them, and has at most one fault at a time.
+pub struct Proxy {
+    port: u16,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    upstream: AtomicU16,
+    messages: [AtomicUsize; 2],
+    queries: AtomicUsize,
+    connections: AtomicUsize,
+    fault: Mutex<Option<Fault>>,
+    hostility: Mutex<Option<Hostility>>,
+    pairs: Mutex<Vec<Weak<Pair>>>,
+    /// Connections are taken and dropped.
+    away: AtomicBool,
+}
+
+/// Who speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaker {
+    Client,
+    Server,
+}
+
+/// What happens to one message, the first of which is number 0.
+#[derive(Debug, Clone, Copy)]
+pub struct Fault {
+    pub speaker: Speaker,
+    pub message: usize,
+    pub kind: Kind,
+    /// Whether nobody is let through from then on.
+    pub stays_away: bool,
+}
+
+/// Whose turn it is instead of the server's, whenever the client has said this.
+type Hostility = (&'static str, fn(&mut dyn Write) -> std::io::Result<()>);
+
+/// What happens instead of the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Both sides see an orderly end.
+    Close,
+    /// Both sides see a reset.
+    Reset,
+    /// Half of the message gets through, then both sides see an end.
+    Truncate,
+    /// Half of the message gets through, then nothing more, and nothing ends.
+    Stall,
+}
+
+impl Proxy {
+    pub fn to(server: &Server) -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let state = Arc::new(State::default());
+        state.upstream.store(server.port(), Ordering::SeqCst);
+        let shared = Arc::clone(&state);
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                shared.connections.fetch_add(1, Ordering::SeqCst);
+                let upstream = shared.upstream.load(Ordering::SeqCst);
+                if shared.away.load(Ordering::SeqCst) {
+                    continue;
+                }
+                let Ok(server) = TcpStream::connect(("127.0.0.1", upstream)) else { continue };
+                let pair =
+                    Arc::new(Pair { sides: [client, server], reset: AtomicBool::new(false) });
+                shared.pairs.lock().unwrap().push(Arc::downgrade(&pair));
+                for speaker in [Speaker::Client, Speaker::Server] {
+                    let link =
+                        Link { state: Arc::clone(&shared), pair: Arc::clone(&pair), speaker };
+                    std::thread::spawn(move || link.carry());
+                }
+            }
+        });
+        Proxy { port, state }
+    }
+
+    /// `127.0.0.1:5432`
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The address, as a URL of this database; there is no TLS, which would hide the messages.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}?sslmode=disable", self.port)
+    }
+
+    /// The number of queries and connections since the last call.
+    pub fn take(&self) -> (usize, usize) {
+        let State { queries, connections, .. } = &*self.state;
+        (queries.swap(0, Ordering::SeqCst), connections.swap(0, Ordering::SeqCst))
+    }
+
+    /// The number of messages that each side has sent since the last call.
+    pub fn take_messages(&self) -> [usize; 2] {
+        self.state.messages.each_ref().map(|count| count.swap(0, Ordering::SeqCst))
+    }
+
+    /// Counts anew, and breaks that message.
+    pub fn set(&self, fault: Fault) {
+        self.take_messages();
+        self.state.away.store(false, Ordering::SeqCst);
+        *self.state.fault.lock().unwrap() = Some(fault);
+    }
+
+    /// From now on, whenever a message of the client's holds `trigger`, `answer` answers it.
+    pub fn answer(&self, trigger: &'static str, answer: fn(&mut dyn Write) -> std::io::Result<()>) {
+        *self.state.hostility.lock().unwrap() = Some((trigger, answer));
+    }
+
+    /// Whether the fault has not happened yet.
+    pub fn is_armed(&self) -> bool {
+        self.state.fault.lock().unwrap().is_some()
+    }
+
+    /// Ends every connection that there is, in the middle of whatever it does.
+    pub fn cut(&self) {
+        for pair in self.state.pairs.lock().unwrap().drain(..).filter_map(|pair| pair.upgrade()) {
+            pair.close();
+        }
+    }
+
+    /// No more faults.
+    pub fn heal(&self) {
+        *self.state.fault.lock().unwrap() = None;
+        self.state.away.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Client and server, in the order of [`Speaker`].
+struct Pair {
+    sides: [TcpStream; 2],
+    reset: AtomicBool,
+}
+
+impl Pair {
+    fn close(&self) {
+        for side in &self.sides {
+            let _ = side.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+/// One direction of one connection.
+struct Link {
+    state: Arc<State>,
+    pair: Arc<Pair>,
+    speaker: Speaker,
+}
+
+/// What a client's first message holds that asks for TLS.
+const SSL_REQUEST: [u8; 4] = [0x04, 0xd2, 0x16, 0x2f];
+
+impl Link {
+    fn carry(self) {
+        let (from, to) = (self.speaker as usize, 1 - self.speaker as usize);
+        let (mut from, mut to) = (&self.pair.sides[from], &self.pair.sides[to]);
+        // A client's first message has no kind in front of its length.
+        let mut header = if self.speaker == Speaker::Client { vec![0; 4] } else { vec![0; 5] };
+        while from.read_exact(&mut header).is_ok() {
+            let kind = (header.len() == 5).then(|| header[0]);
+            let length = u32::from_be_bytes(header[header.len() - 4..].try_into().unwrap());
+            let mut message = header.clone();
+            message.resize(header.len() + length as usize - 4, 0);
+            if from.read_exact(&mut message[header.len()..]).is_err() {
+                break;
+            }
+            if kind.is_none() && message[4..] == SSL_REQUEST {
+                // There is no TLS here, through which nobody could look.
+                let _ = from.write_all(b"N");
+                continue;
+            }
+            let number = self.state.messages[self.speaker as usize].fetch_add(1, Ordering::SeqCst);
+            if let Some(fault) = self.due(number) {
+                return self.break_at(fault.kind, to, &message);
+            }
+            if let Some(answer) = self.hostility(&message) {
+                let _ = answer(&mut from);
+                return self.pair.close();
+            }
+            if self.speaker == Speaker::Client && kind == Some(b'Q') {
+                self.state.queries.fetch_add(1, Ordering::SeqCst);
+            }
+            if to.write_all(&message).is_err() {
+                break;
+            }
+            header.resize(5, 0);
+        }
+        if !self.pair.reset.load(Ordering::SeqCst) {
+            let _ = to.shutdown(Shutdown::Write);
+        }
+    }
+
+    fn due(&self, number: usize) -> Option<Fault> {
+        let mut fault = self.state.fault.lock().unwrap();
+        let due = fault.is_some_and(|due| due.speaker == self.speaker && due.message == number);
+        let fault = due.then(|| fault.take()).flatten()?;
+        self.state.away.store(fault.stays_away, Ordering::SeqCst);
+        Some(fault)
+    }
+
+    fn hostility(&self, message: &[u8]) -> Option<fn(&mut dyn Write) -> std::io::Result<()>> {
+        let (trigger, answer) = (*self.state.hostility.lock().unwrap())?;
+        let holds = || message.windows(trigger.len()).any(|part| part == trigger.as_bytes());
+        (self.speaker == Speaker::Client && holds()).then_some(answer)
+    }
+
+    fn break_at(&self, kind: Kind, mut to: &TcpStream, message: &[u8]) {
+        if matches!(kind, Kind::Truncate | Kind::Stall) {
+            let _ = to.write_all(&message[..message.len() / 2]);
+        }
+        let sides = &self.pair.sides;
+        match kind {
+            Kind::Close | Kind::Truncate => self.pair.close(),
+            // The last of the two directions to let go resets; a reader wakes up without a word.
+            Kind::Reset => {
+                self.pair.reset.store(true, Ordering::SeqCst);
+                for side in sides {
+                    let _ = SockRef::from(side).set_linger(Some(Duration::ZERO));
+                    let _ = side.shutdown(Shutdown::Read);
+                }
+            }
+            // The other direction still notices an end; of this one somebody has to.
+            Kind::Stall if self.speaker == Speaker::Server => {}
+            Kind::Stall => {
+                let _ = std::io::copy(&mut &sides[0], &mut std::io::sink());
+                self.pair.close();
+            }
+        }
+    }
+}
