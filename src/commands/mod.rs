@@ -53,7 +53,7 @@ async fn with_database(hooks: &Hooks<'_>, command: &Command) -> Result<Exit, Err
         Command::Baseline(until) => baseline::run(config, until.as_deref(), shutdown).await,
         Command::Resolve(resolution) => resolve::run(config, resolution, shutdown).await,
         Command::Rollback { to, yes } => rollback::run(config, to.as_deref(), *yes, shutdown).await,
-        Command::Reset { yes } => reset::run(hooks, *yes).await,
+        Command::Reset { yes } => Box::pin(reset::run(hooks, *yes)).await,
         // These need no session, and were done before.
         Command::Run(_)
         | Command::New(_)

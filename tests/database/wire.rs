@@ -33,14 +33,11 @@ fn nothing_pending_is_one_round_trip_and_n_pending_are_n_and_four_at_most() {
 #[test]
 fn a_thousand_pending_are_a_thousand_round_trips_and_four() {
     let server = Server::shared();
-    let wire = Wire::to(server);
-    for format in ["refinery", "sql", "drizzle", "drizzle1", "prisma"] {
+    let wire = Proxy::to(server);
+    for format in FORMATS {
         let database = server.database();
-        let url = format!(
-            "postgres://postgres@127.0.0.1:{}/{}?sslmode=disable",
-            wire.port, database.name
-        );
-        let place = migrations(format, 1000);
+        let url = wire.url(&database.name);
+        let place = migrations(format, 1000, |n| format!("CREATE TABLE t{n} ()"));
         migrate(place.path()).database(&url).run().code(0).says("migrations 1000 applied");
         let (queries, connections) = wire.take();
         assert!(queries <= 1000 + 4, "{format}: {queries} queries");

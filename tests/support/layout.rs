@@ -13,7 +13,7 @@ pub fn migrations(format: &str, count: usize, sql: impl Fn(usize) -> String) -> 
         "refinery" => format!("V{n}__t{n}.sql"),
         "sql" => format!("{n}_t{n}.sql"),
         "drizzle" => format!("{n:04}_t{n}.sql"),
-        _ => format!("202401010000{n:02}_t{n}/migration.sql"),
+        _ => format!("2024010100{:02}{:02}_t{n}/migration.sql", n / 60, n % 60),
     };
     let mut files: Vec<_> = (1..=count).map(|n| (name(n), sql(n))).collect();
     match format {
@@ -29,7 +29,7 @@ pub fn migrations(format: &str, count: usize, sql: impl Fn(usize) -> String) -> 
     folder(&files)
 }
 
-/// The numbers of the migrations that this format's history table holds as applied, in their order.
+/// The numbers of the migrations, below 60, that this format's history table holds as applied, in their order.
 pub fn recorded(format: &str) -> &'static str {
     match format {
         "refinery" => "SELECT version FROM refinery_schema_history ORDER BY version",

@@ -13,6 +13,7 @@ use nix::pty::{Winsize, openpty};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use premain::config::command::COMMANDS;
 
 use super::PATIENCE;
 use super::postgres::PASSWORD;
@@ -108,9 +109,17 @@ impl Premain {
         self
     }
 
+    /// Whether it is to become an application, which may print what it likes.
+    fn launches(&self) -> bool {
+        let own = |word: &OsStr| {
+            COMMANDS.iter().any(|command| command.name != "run" && word == command.name)
+                || word == "--help"
+        };
+        !self.0.get_args().any(own)
+    }
+
     pub fn start(mut self) -> Running {
-        let commands = ["wait", "migrate", "status", "baseline", "--help"];
-        let launches = !self.0.get_args().any(|word| commands.iter().any(|own| word == *own));
+        let launches = self.launches();
         let mut child = self.0.spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
@@ -130,6 +139,7 @@ impl Premain {
         let size = Winsize { ws_row: 24, ws_col: 120, ws_xpixel: 0, ws_ypixel: 0 };
         let terminal = openpty(Some(&size), None).unwrap();
         self.0.stderr(terminal.slave);
+        let launches = self.launches();
         let child = self.0.spawn().unwrap();
         // Whoever holds the terminal open keeps it from ending.
         drop(self);
@@ -141,7 +151,7 @@ impl Premain {
                 shared.lock().unwrap().push_str(&String::from_utf8_lossy(&part[..length]));
             }
         });
-        Running { child, log, reader: Some(reader) }
+        Running { child, launches, log, reader: Some(reader) }
     }
 
     pub fn run(self) -> Ended {
