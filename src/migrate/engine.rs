@@ -63,7 +63,7 @@ pub async fn run(
         return Ok(Outcome::NeedsWrites(plan.pending.len()));
     }
 
-    lock::acquire(session, ledger.native_lock(), config.lock_timeout).await?;
+    lock::acquire(session, ledger.native_locks(), config.lock_timeout).await?;
     // Whoever held the lock may have applied them all.
     let recorded = match recorded {
         Some(_) => read(session, source, ledger.as_mut()).await?.unwrap_or_default(),

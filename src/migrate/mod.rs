@@ -19,6 +19,6 @@ mod transaction;
 
 pub use engine::{Outcome, Report, run};
 pub use error::Error;
-pub use key::{Key, Name};
+pub use key::{Digits, Key, Name};
 pub use ledger::Applied;
 pub use source::{Migration, Source};

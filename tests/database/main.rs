@@ -13,14 +13,18 @@ mod support;
 
 mod adopting;
 mod config;
+mod dbmate;
 mod drizzle;
 mod drizzle1;
+mod golang_migrate;
+mod goose;
 mod logs;
 mod migrating;
 mod prisma;
 mod refinery;
 mod shutdown;
 mod sql;
+mod sqlx;
 mod standby;
 mod status;
 mod targets;

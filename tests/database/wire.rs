@@ -75,10 +75,18 @@ fn migrations(format: &str, count: usize) -> tempfile::TempDir {
         "refinery" => format!("V{n}__t{n}.sql"),
         "sql" => format!("{n}_t{n}.sql"),
         "drizzle" => format!("{n:04}_t{n}.sql"),
+        "sqlx" | "dbmate" | "goose" => format!("{n:04}_t{n}.sql"),
+        "golang-migrate" => format!("{n}_t{n}.up.sql"),
+        "flyway" => format!("V{n}__t{n}.sql"),
         _ => format!("202401010000{n:02}_t{n}/migration.sql"),
     };
+    let before = match format {
+        "dbmate" => "-- migrate:up\n",
+        "goose" => "-- +goose Up\n",
+        _ => "",
+    };
     let mut files: Vec<_> =
-        (1..=count).map(|n| (name(n), format!("CREATE TABLE t{n} ()"))).collect();
+        (1..=count).map(|n| (name(n), format!("{before}CREATE TABLE t{n} ()"))).collect();
     match format {
         "drizzle" => {
             let entries = (1..=count).map(|n| format!(r#"{{"when": {n}, "tag": "{n:04}_t{n}"}}"#));
@@ -96,7 +104,17 @@ fn migrations(format: &str, count: usize) -> tempfile::TempDir {
 fn nothing_pending_is_one_round_trip_and_n_pending_are_n_and_four_at_most() {
     let server = Server::shared();
     let wire = Wire::to(server);
-    for format in ["refinery", "sql", "drizzle", "drizzle1", "prisma"] {
+    for format in [
+        "refinery",
+        "sql",
+        "drizzle",
+        "drizzle1",
+        "prisma",
+        "sqlx",
+        "dbmate",
+        "golang-migrate",
+        "goose",
+    ] {
         let database = server.database();
         let url = format!(
             "postgres://postgres@127.0.0.1:{}/{}?sslmode=disable",
@@ -105,6 +123,7 @@ fn nothing_pending_is_one_round_trip_and_n_pending_are_n_and_four_at_most() {
         let apply = |count: usize| {
             let place = migrations(format, count);
             migrate(place.path())
+                .words(["--format", format])
                 .database(&url)
                 .run()
                 .code(0)

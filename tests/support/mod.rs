@@ -8,6 +8,7 @@ pub mod certificates;
 pub mod node;
 pub mod postgres;
 pub mod premain;
+pub mod tools;
 
 use std::time::{Duration, Instant};
 

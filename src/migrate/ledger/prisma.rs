@@ -115,7 +115,7 @@ impl Ledger for Prisma {
     }
 
     fn unchanged(&self, migration: &Migration, applied: &Applied) -> bool {
-        same_but_line_ends(&migration.up.sql, &applied.checksum)
+        same_but_line_ends(&migration.up.sql, &applied.checksum, sha256)
     }
 
     /// `prisma migrate deploy` compares names alone.
@@ -129,8 +129,8 @@ impl Ledger for Prisma {
     }
 
     /// What `prisma migrate` itself locks.
-    fn native_lock(&self) -> Option<i64> {
-        Some(72_707_369)
+    fn native_locks(&self) -> Vec<String> {
+        vec!["72707369".to_owned()]
     }
 }
 

@@ -90,7 +90,7 @@ impl Ledger for Sql {
 
     /// A new name is no edit.
     fn unchanged(&self, migration: &Migration, applied: &Applied) -> bool {
-        same_but_line_ends(&migration.up.sql, &applied.checksum)
+        same_but_line_ends(&migration.up.sql, &applied.checksum, sha256)
     }
 
     fn rules(&self) -> Rules {

@@ -1,13 +1,17 @@
 //! Where migrations come from: what is embedded, or a folder.
 
+mod dbmate;
 mod detect;
 mod drizzle;
 mod embedded;
+mod golang_migrate;
+mod goose;
 mod pair;
 mod prisma;
 mod refinery;
 mod script;
 mod sql;
+mod sqlx;
 
 pub use script::Script;
 
@@ -175,6 +179,10 @@ impl Source {
             Format::Prisma => prisma::read(folder)?,
             Format::Refinery => refinery::read(folder)?,
             Format::Sql => sql::read(folder)?,
+            Format::Sqlx => sqlx::read(folder)?,
+            Format::Dbmate => dbmate::read(folder)?,
+            Format::GolangMigrate => golang_migrate::read(folder)?,
+            Format::Goose => goose::read(folder)?,
         };
         migrations.sort_by(|one, other| one.key.cmp(&other.key));
         for pair in migrations.windows(2) {
@@ -205,6 +213,26 @@ fn subfolders(folder: &Path) -> Result<Vec<(String, PathBuf)>, SourceError> {
         }
     }
     Ok(subfolders)
+}
+
+/// The SQL files in `folder`, hidden ones aside, by name.
+fn sql_files(folder: &Path) -> Result<Vec<(String, PathBuf)>, SourceError> {
+    let unreadable = |source| SourceError::Unreadable { path: folder.to_owned(), source };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        if name.ends_with(".sql") && !name.starts_with('.') && path.is_file() {
+            files.push((name.to_owned(), path));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Says of a file that its name makes it no migration.
+fn warn_of_name(file: &Path, right: &str) {
+    tracing::warn!("{} is no migration: its name is not like {right}", file.display());
 }
 
 /// Reads one migration's text: UTF-8 without NUL, because the server takes nothing else.
@@ -239,6 +267,17 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>, SourceError> {
         return Err(SourceError::Malformed { path: path.to_owned(), why });
     }
     Ok(bytes)
+}
+
+/// The lines of a script with the places where they begin, behind a byte order mark; the line ends are
+/// a part of them.
+fn lines(sql: &str) -> impl Iterator<Item = (usize, &str)> {
+    let begin = script::text_begins(sql);
+    sql[begin..].split_inclusive('\n').scan(begin, |next, line| {
+        let at = *next;
+        *next += line.len();
+        Some((at, line))
+    })
 }
 
 fn line_of(bytes: &[u8], offset: usize) -> usize {

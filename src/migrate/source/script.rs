@@ -44,6 +44,6 @@ impl Script {
 }
 
 /// Behind the byte order mark that editors on Windows begin a file with.
-fn text_begins(sql: &str) -> usize {
+pub(super) fn text_begins(sql: &str) -> usize {
     if sql.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 }
 }

@@ -1,24 +1,20 @@
 //! A folder of plain SQL: `001_create_users.sql`, `0002-orders.sql`, `20240101120000_items.up.sql`.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::{Key, Migration, Order, Script, SourceError, pair, read_sql};
+use super::{Key, Migration, Order, Script, SourceError, pair, read_sql, sql_files, warn_of_name};
 
 /// Every migration of `folder`, in no particular order.
 pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
     let (mut migrations, mut downs) = (Vec::new(), Vec::new());
-    for (name, file) in files(folder)? {
+    for (name, file) in sql_files(folder)? {
         let malformed = |why: String| SourceError::Malformed { path: file.clone(), why };
         match Name::parse(&name) {
             Name::Down { number } => {
                 let sql = read_sql(&file)?;
                 downs.push((Key::Number(number), Script::whole(file, sql)));
             }
-            Name::Other => tracing::warn!(
-                "{} is no migration: its name is not like 001_create_users.sql",
-                file.display()
-            ),
+            Name::Other => warn_of_name(&file, "001_create_users.sql"),
             Name::TooLarge => {
                 return Err(malformed("its number is too large; use 18 digits at most".to_owned()));
             }
@@ -26,7 +22,7 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
                 let sql = read_sql(&file)?;
                 if let Some((line, tool)) = foreign(&sql) {
                     return Err(malformed(format!(
-                        "line {line} is a marker of {tool}'s, whose files premain does not read; \
+                        "line {line} is a marker of {tool}'s: give --format {tool}; \
                          as plain SQL all of the file would run, the way down included"
                     )));
                 }
@@ -43,24 +39,9 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
     pair::join(migrations, downs)
 }
 
-/// Whether a file of `folder` has the name of a migration.
-pub(super) fn has_migration(folder: &Path) -> Result<bool, SourceError> {
-    Ok(files(folder)?.iter().any(|(name, _)| matches!(Name::parse(name), Name::Migration { .. })))
-}
-
-/// The SQL files of `folder`, by name.
-fn files(folder: &Path) -> Result<Vec<(String, PathBuf)>, SourceError> {
-    let unreadable = |source| SourceError::Unreadable { path: folder.to_owned(), source };
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-        if name.ends_with(".sql") && !name.starts_with('.') && path.is_file() {
-            files.push((name.to_owned(), path));
-        }
-    }
-    files.sort();
-    Ok(files)
+/// Whether a file of this name is a migration.
+pub(super) fn is_migration(file_name: &str) -> bool {
+    matches!(Name::parse(file_name), Name::Migration { .. })
 }
 
 /// A file name taken apart.
@@ -108,6 +89,8 @@ fn foreign(sql: &str) -> Option<(usize, &'static str)> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -131,7 +114,9 @@ mod tests {
     fn a_way_down_belongs_to_the_way_up_of_its_number() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str| fs::write(folder.path().join(name), name).unwrap();
-        ["1_a.sql", "002_b.up.sql", "2_b.down.sql", "3_c.down.sql"].map(write);
+        for name in ["1_a.sql", "002_b.up.sql", "2_b.down.sql", "3_c.down.sql"] {
+            write(name);
+        }
         let found = read(folder.path()).unwrap();
         let downs = found.iter().map(|migration| migration.down.as_ref().map(|down| &*down.sql));
         assert_eq!(downs.collect::<Vec<_>>(), [Some("2_b.down.sql"), None]);
