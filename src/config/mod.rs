@@ -221,6 +221,14 @@ pub enum Format {
     Prisma,
     /// `001_name.sql`, `premain_migrations`.
     Sql,
+    /// `1_name.sql` or `1_name.up.sql`, `_sqlx_migrations`.
+    Sqlx,
+    /// `1_name.sql` with `-- migrate:up` in it, `schema_migrations` with many rows.
+    Dbmate,
+    /// `1_name.up.sql`, `schema_migrations` with one row.
+    GolangMigrate,
+    /// `1_name.sql` with `-- +goose Up` in it, `goose_db_version`.
+    Goose,
 }
 
 impl Format {
@@ -231,6 +239,10 @@ impl Format {
         ("drizzle1", Format::Drizzle1),
         ("prisma", Format::Prisma),
         ("sql", Format::Sql),
+        ("sqlx", Format::Sqlx),
+        ("dbmate", Format::Dbmate),
+        ("golang-migrate", Format::GolangMigrate),
+        ("goose", Format::Goose),
     ];
 }
 

@@ -10,13 +10,13 @@ use super::error::Error;
 use super::ledger::{self, Ledger, literal};
 use super::lock;
 use super::source::{Migration, Order, Script, Source};
-use crate::config::{self, Resolution};
+use crate::config::{self, Format, Resolution};
 use crate::database::{Rows, Session};
 use crate::text;
 
 /// The history tables of the tools that may have managed a database until now. Of two with the same
-/// table, the one whose second table is there as well comes first.
-const TOOLS: [(&str, &str, &str); 17] = [
+/// table, the one whose second table or column is there as well comes first.
+const TOOLS: [(&str, &str, &str); 18] = [
     ("Alembic", "alembic_version", ""),
     ("Atlas", "atlas_schema_revisions", ""),
     ("Diesel", "__diesel_schema_migrations", ""),
@@ -31,7 +31,8 @@ const TOOLS: [(&str, &str, &str); 17] = [
     ("Prisma", "_prisma_migrations", ""),
     ("refinery", "refinery_schema_history", ""),
     ("Rails", "schema_migrations", "ar_internal_metadata"),
-    ("dbmate or golang-migrate", "schema_migrations", ""),
+    ("golang-migrate", "schema_migrations", "schema_migrations.dirty"),
+    ("dbmate", "schema_migrations", ""),
     ("Sequelize", "SequelizeMeta", ""),
     ("sqlx", "_sqlx_migrations", ""),
 ];
@@ -60,10 +61,12 @@ impl fmt::Display for Inhabited {
                 write!(f, ", revision {revision}")?;
             }
             f.write_str(")")?;
-            if PREMAIN_READS.contains(tool) {
-                f.write_str(
-                    ", whose history premain continues: see --migrations, --format and --ledger",
-                )?;
+            if let Some((_, format)) = PREMAIN_READS.iter().find(|(reads, _)| reads == tool) {
+                f.write_str(", whose history premain continues")?;
+                match format {
+                    Some(format) => write!(f, " with --format {format} --ledger '{table}'")?,
+                    None => f.write_str(": see --migrations, --format and --ledger")?,
+                }
             }
         }
         f.write_str(
@@ -73,8 +76,17 @@ impl fmt::Display for Inhabited {
     }
 }
 
-/// The tools whose history tables are read here.
-const PREMAIN_READS: [&str; 4] = ["Drizzle", "Prisma", "premain", "refinery"];
+/// The tools whose history tables are read here, and their formats where a folder does not tell them.
+const PREMAIN_READS: [(&str, Option<Format>); 8] = [
+    ("dbmate", Some(Format::Dbmate)),
+    ("Drizzle", None),
+    ("golang-migrate", Some(Format::GolangMigrate)),
+    ("goose", Some(Format::Goose)),
+    ("premain", None),
+    ("Prisma", None),
+    ("refinery", None),
+    ("sqlx", Some(Format::Sqlx)),
+];
 
 /// Whether the history table is there by now; fails if it is not, and other tables are. To be asked under
 /// the lock only: another replica may be at work.
@@ -91,9 +103,11 @@ pub async fn check(session: &Session, ledger: &dyn Ledger) -> Result<bool, Error
          WHERE c.relkind IN ('r', 'p') AND n.nspname = ANY (pg_catalog.current_schemas(false)) \
            AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass \
                            AND d.objid = c.oid AND d.deptype = 'e'); \
-         SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), c.relname \
-         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE c.relkind IN ('r', 'p') AND c.relname IN ({})",
+         SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), known.name \
+         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace, \
+         LATERAL (SELECT c.relname::text UNION ALL SELECT pg_catalog.concat(c.relname, '.', a.attname) \
+                  FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0) known (name) \
+         WHERE c.relkind IN ('r', 'p') AND known.name IN ({})",
         literal(ledger.table()),
         names.join(", ")
     );
@@ -154,7 +168,7 @@ pub async fn baseline(
         }
     };
     let mut ledger = ledger::of(source.format, config);
-    lock::acquire(session, ledger.native_lock(), config.lock_timeout).await?;
+    lock::acquire(session, ledger.native_locks(), config.lock_timeout).await?;
     let recorded = read(session, source, ledger.as_mut()).await?;
     let plan = judge(
         source,
@@ -191,7 +205,7 @@ pub async fn resolve(
 ) -> Result<String, Error> {
     let (Resolution::Applied(wanted) | Resolution::RolledBack(wanted)) = resolution;
     let mut ledger = ledger::of(source.format, config);
-    lock::acquire(session, ledger.native_lock(), config.lock_timeout).await?;
+    lock::acquire(session, ledger.native_locks(), config.lock_timeout).await?;
     let recorded = read(session, source, ledger.as_mut()).await?;
     let rows = recorded.as_deref().unwrap_or_default();
     let row = rows.iter().rfind(|row| is_called(&row.key, &row.name, wanted));

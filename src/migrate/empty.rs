@@ -39,9 +39,9 @@ pub async fn empty(
     source: Option<&Source>,
     config: &config::Migrate,
 ) -> Result<Emptied, Error> {
-    let native = source.and_then(|source| ledger::of(source.format, config).native_lock());
+    let native = source.map(|source| ledger::of(source.format, config).native_locks());
     let sessions = end_others(session).await?;
-    lock::acquire(session, native, config.lock_timeout).await?;
+    lock::acquire(session, native.unwrap_or_default(), config.lock_timeout).await?;
     let mut drops = Vec::new();
     for (kind, name) in source.map(created).unwrap_or_default() {
         let (kind, catalog, column) = match kind {

@@ -113,7 +113,7 @@ pub async fn run<E: From<Error>>(
         }
     }
 
-    lock::acquire(session, ledger.native_lock(), config.lock_timeout).await?;
+    lock::acquire(session, ledger.native_locks(), config.lock_timeout).await?;
     // Whoever held the lock may have applied them all.
     let recorded = match recorded {
         Some(_) => read(session, source, ledger.as_mut()).await?.unwrap_or_default(),
@@ -156,7 +156,7 @@ pub async fn run<E: From<Error>>(
 /// # Errors
 /// [`Error::Locked`], or what the server says.
 pub async fn hold_lock(session: &Session, config: &config::Migrate) -> Result<(), Error> {
-    lock::acquire(session, None, config.lock_timeout).await
+    lock::acquire(session, Vec::new(), config.lock_timeout).await
 }
 
 /// What scripts hold. Each is gone over once: it may be large.

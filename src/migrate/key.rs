@@ -13,6 +13,8 @@ pub enum Key {
     When(i64),
     /// The whole name of a folder: Prisma, and Drizzle from 1.0 on.
     Name(Name),
+    /// Digits that a file's name begins with, zeros in front included: dbmate.
+    Digits(Digits),
 }
 
 impl fmt::Display for Key {
@@ -21,6 +23,7 @@ impl fmt::Display for Key {
             Key::Number(number) => number.fmt(f),
             Key::When(milliseconds) => milliseconds.fmt(f),
             Key::Name(Name(name)) => name.fmt(f),
+            Key::Digits(Digits(digits)) => digits.fmt(f),
         }
     }
 }
@@ -30,15 +33,17 @@ impl Key {
     pub fn number(&self) -> Option<i64> {
         match self {
             Key::Number(number) => Some(*number),
+            Key::Digits(Digits(digits)) => digits.parse().ok(),
             Key::When(_) | Key::Name(_) => None,
         }
     }
 
-    /// What people call a migration of this key: `3 add_orders`, but `0003_orders` and
-    /// `20240101120000_orders`, which say it all.
+    /// What people call a migration of this key: `3 add_orders`, or `3` where its name is not known;
+    /// but `0003_orders` and `20240101120000_orders`, which say it all.
     pub fn title(&self, name: &str) -> String {
         match self {
-            Key::Number(number) => format!("{number} {name}"),
+            Key::Number(_) | Key::Digits(_) if name.is_empty() => self.to_string(),
+            Key::Number(_) | Key::Digits(_) => format!("{self} {name}"),
             Key::When(_) | Key::Name(_) => name.to_owned(),
         }
     }
@@ -80,6 +85,24 @@ impl Ord for Name {
 }
 
 impl PartialOrd for Name {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Digits in the order of the file names that they begin: `10_b.sql` stands before `1_a.sql`, because
+/// `0` stands before `_`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Digits(pub String);
+
+impl Ord for Digits {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let begun = |Digits(digits): &Self| format!("{digits}_");
+        begun(self).cmp(&begun(other))
+    }
+}
+
+impl PartialOrd for Digits {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }

@@ -22,16 +22,17 @@ const FIRST_SILENCE: Duration = Duration::from_secs(5);
 const LAST_SILENCE: Duration = Duration::from_mins(1);
 
 /// Takes the lock, and then the native tool's own, for this session, which keeps them until it ends.
+/// The native ones are SQL expressions.
 ///
 /// # Errors
 /// [`Error::Locked`] with the holder, once `timeout` has passed; `None` waits for ever.
 /// [`Error::Pooled`] where the session is nobody's to keep.
 pub(super) async fn acquire(
     session: &Session,
-    native: Option<i64>,
+    native: Vec<String>,
     timeout: Option<Duration>,
 ) -> Result<(), Error> {
-    let keys: Vec<i64> = [KEY].into_iter().chain(native).collect();
+    let keys: Vec<String> = [KEY.to_string()].into_iter().chain(native).collect();
     let started = Instant::now();
     let mut pause = FIRST_PAUSE;
     let mut spoken: Option<Instant> = None;
@@ -89,7 +90,11 @@ enum Attempt {
 }
 
 /// One round trip. A process that is not `backend` takes no lock: it may be another's next.
-async fn try_lock(session: &Session, backend: Option<i32>, keys: &[i64]) -> Result<Attempt, Error> {
+async fn try_lock(
+    session: &Session,
+    backend: Option<i32>,
+    keys: &[String],
+) -> Result<Attempt, Error> {
     // CASE keeps the order. A lock that is held already is got again, which is no harm.
     let all = keys.iter().rfold("true".to_owned(), |rest, key| {
         format!("CASE WHEN pg_catalog.pg_try_advisory_lock({key}) THEN {rest} ELSE false END")
@@ -112,16 +117,14 @@ async fn try_lock(session: &Session, backend: Option<i32>, keys: &[i64]) -> Resu
 }
 
 /// Who holds the lock: `pid 12 (premain, app@10.0.0.5, connected since 12:00:01)`.
-async fn holder(session: &Session, keys: &[i64]) -> Result<String, Error> {
-    let keys: Vec<_> =
-        keys.iter().map(|key| format!("({}, {})", key >> 32, key & 0xffff_ffff)).collect();
+async fn holder(session: &Session, keys: &[String]) -> Result<String, Error> {
     let keys = keys.join(", ");
     let sql = format!(
         "SELECT l.pid, a.application_name, a.usename, coalesce(host(a.client_addr), 'local'), \
                 to_char(a.backend_start AT TIME ZONE 'UTC', 'HH24:MI:SS') \
          FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a USING (pid) \
          WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
-           AND (l.classid::bigint, l.objid::bigint) IN ({keys}) AND l.pid <> pg_catalog.pg_backend_pid() \
+           AND (l.classid::bigint << 32) + l.objid::bigint = ANY (ARRAY[{keys}]::bigint[]) AND l.pid <> pg_catalog.pg_backend_pid() \
            AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())"
     );
     let rows =

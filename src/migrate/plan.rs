@@ -295,8 +295,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::migrate::Name;
     use crate::migrate::source::Script;
+    use crate::migrate::{Digits, Name};
 
     const RULES: Rules = Rules {
         edited: Policy::Fail,
@@ -349,7 +349,7 @@ mod tests {
         let plan = plan(&files, &rows, rules, |_, _| true);
         let pending = pending(&plan).into_iter().map(|key| match key {
             Key::Number(number) | Key::When(number) => number,
-            Key::Name(name) => panic!("{name:?}"),
+            key => panic!("{key:?}"),
         });
         (pending.collect(), kinds(&plan))
     }
@@ -428,6 +428,7 @@ mod tests {
             (|n| Key::Number(n.into())) as fn(u8) -> Key,
             |n| Key::When(n.into()),
             |n| Key::Name(Name(format!("{n:03}_x"))),
+            |n| Key::Digits(Digits(format!("{n:03}"))),
         ])
     }
 

@@ -40,7 +40,7 @@ pub async fn run(
     expected: &[&Migration],
 ) -> Result<Duration, Error> {
     let mut ledger = ledger::of(source.format, config);
-    lock::acquire(session, ledger.native_lock(), config.lock_timeout).await?;
+    lock::acquire(session, ledger.native_locks(), config.lock_timeout).await?;
     let recorded = read(session, source, ledger.as_mut()).await?.unwrap_or_default();
     let migrations = undone(source, &recorded, ledger.as_ref(), config, to, Say::OnlyErrors)?;
     if migrations != expected {

@@ -79,7 +79,14 @@ fn the_tool_that_managed_it_until_now_is_named() {
             "CREATE TABLE schema_migrations (); CREATE TABLE ar_internal_metadata ()",
             "until now Rails managed it (public.schema_migrations)",
         ),
-        ("CREATE TABLE schema_migrations ()", "until now dbmate or golang-migrate managed it"),
+        (
+            "CREATE TABLE schema_migrations (version varchar)",
+            "dbmate managed it (public.schema_migrations), whose history premain continues with --format dbmate --ledger 'public.schema_migrations'",
+        ),
+        (
+            "CREATE TABLE schema_migrations (version bigint, dirty bool)",
+            "golang-migrate managed it (public.schema_migrations), whose history premain continues with --format golang-migrate",
+        ),
         ("CREATE TABLE \"SequelizeMeta\" ()", "(public.\"SequelizeMeta\")"),
         (
             "CREATE SCHEMA drizzle; CREATE TABLE drizzle.__drizzle_migrations (); CREATE TABLE t ()",

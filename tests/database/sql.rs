@@ -87,10 +87,10 @@ fn folders_that_make_no_sense_are_errors_before_anything_is_asked() {
         (&[("1_a.sql", ""), ("001_b.sql", "")][..], "are both version 1"),
         (&[("1_a.sql", ""), ("1_a.up.sql", "")], "are both version 1"),
         (
-            &[("1_a.sql", "-- migrate:up\nSELECT 1;\n-- migrate:down\n")],
+            &[("1_a.sql", " -- migrate:up\nSELECT 1;\n -- migrate:down\n")],
             "line 1 is a marker of dbmate's",
         ),
-        (&[("1_a.sql", "\n-- +goose Up\n")], "line 2 is a marker of goose's"),
+        (&[("1_a.sql", "\n  -- +goose Up\n")], "line 2 is a marker of goose's"),
         (&[("99999999999999999999_a.sql", ""), ("1_b.sql", "")], "too large"),
         (&[("1_a.sql", ""), ("V2__b.sql", "")], "of two formats, refinery and sql"),
     ] {

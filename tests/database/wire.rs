@@ -15,6 +15,7 @@ fn nothing_pending_is_one_round_trip_and_n_pending_are_n_and_four_at_most() {
         let apply = |count: usize| {
             let place = migrations(format, count, |n| format!("CREATE TABLE t{n} ()"));
             migrate(place.path())
+                .words(["--format", format])
                 .database(&url)
                 .run()
                 .code(0)

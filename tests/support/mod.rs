@@ -12,6 +12,7 @@ pub mod postgres;
 pub mod premain;
 pub mod proxy;
 pub mod terminal;
+pub mod tools;
 
 use std::time::{Duration, Instant};
 

@@ -1,21 +1,32 @@
 //! History tables. A ledger is one tool's dialect of them: which SQL reads, creates and extends the
 //! table, and what counts as the same migration. Pure: no dialect ever talks to a server.
 
+mod advisory;
+mod dbmate;
 mod drizzle;
 mod drizzle1;
+mod golang_migrate;
+mod goose;
 mod prisma;
 mod refinery;
 mod sql;
+mod sqlx;
 
+pub use dbmate::Dbmate;
 pub use drizzle::Drizzle;
 pub use drizzle1::Drizzle1;
 pub(crate) use drizzle1::milliseconds;
+pub use golang_migrate::GolangMigrate;
+pub use goose::Goose;
 pub use prisma::Prisma;
 pub(crate) use prisma::uuid;
 pub use refinery::Refinery;
 pub use sql::Sql;
+pub use sqlx::Sqlx;
 
 use std::fmt;
+
+use sha2::Digest;
 
 use crate::config::{self, Format, LedgerName};
 use crate::database::Rows;
@@ -130,9 +141,10 @@ pub trait Ledger {
     /// What the native tool makes of drift.
     fn rules(&self) -> Rules;
 
-    /// The advisory lock of the native tool itself, if it takes one.
-    fn native_lock(&self) -> Option<i64> {
-        None
+    /// The advisory locks of the native tool itself, if it takes any: SQL expressions of type
+    /// `bigint`, to be asked for in this order.
+    fn native_locks(&self) -> Vec<String> {
+        Vec::new()
     }
 }
 
@@ -141,6 +153,8 @@ pub trait Ledger {
 struct Names {
     /// The schema, unless it is wherever the session creates tables.
     schema: Option<String>,
+    /// Its name in there.
+    local: String,
     /// For SQL: quoted, lest a name is a word of SQL's.
     qualified: String,
     /// For people.
@@ -155,6 +169,7 @@ impl Names {
         let parts = || schema.into_iter().chain([table]);
         Names {
             schema: schema.map(str::to_owned),
+            local: table.to_owned(),
             qualified: parts().map(quote).collect::<Vec<_>>().join("."),
             shown: parts().map(plain).collect::<Vec<_>>().join("."),
         }
@@ -165,6 +180,14 @@ impl Names {
         let schema = self.schema.iter().map(|schema| create_schema(schema));
         let table = format!("CREATE TABLE IF NOT EXISTS {} {columns}", self.qualified);
         schema.chain([table]).collect()
+    }
+
+    /// The schema as an SQL expression of type `text`.
+    fn schema(&self) -> String {
+        match &self.schema {
+            Some(schema) => literal(schema),
+            None => "pg_catalog.current_schema()::text".to_owned(),
+        }
     }
 
     /// The statement whose row [`Names::located`] understands.
@@ -199,6 +222,10 @@ pub fn of(format: Format, config: &config::Migrate) -> Box<dyn Ledger> {
         Format::Drizzle1 => Box::new(Drizzle1::new(name)),
         Format::Prisma => Box::new(Prisma::new(name)),
         Format::Sql => Box::new(Sql::new(name)),
+        Format::Sqlx => Box::new(Sqlx::new(name)),
+        Format::Dbmate => Box::new(Dbmate::new(name)),
+        Format::GolangMigrate => Box::new(GolangMigrate::new(name)),
+        Format::Goose => Box::new(Goose::new(name)),
     }
 }
 
@@ -209,9 +236,13 @@ fn sha256(text: &Text) -> String {
 
 /// Whether this is the text of which `recorded` is the checksum. git may have changed every line end
 /// since, which is no edit.
-fn same_but_line_ends(sql: &Text, recorded: &str) -> bool {
-    let with = |line_end| sql.sha256_with(line_end).is_ok_and(|sha256| sha256 == recorded);
-    recorded == sql.sha256() || with("\n") || with("\r\n")
+fn same_but_line_ends<D: Digest>(
+    sql: &Text,
+    recorded: &str,
+    checksum: fn(&Text) -> String,
+) -> bool {
+    let with = |line_end| sql.digest_with::<D>(line_end).is_ok_and(|digest| digest == recorded);
+    recorded == checksum(sql) || with("\n") || with("\r\n")
 }
 
 /// Unlike `CREATE SCHEMA IF NOT EXISTS`, this asks for no privilege where the schema is there.

@@ -1,5 +1,7 @@
 //! Prisma's `_prisma_migrations`, byte for byte.
 
+use sha2::Sha256;
+
 use super::{Applied, Attempt, Ledger, Malformed, Names, literal, same_but_line_ends, sha256};
 use crate::config::LedgerName;
 use crate::database::Rows;
@@ -141,7 +143,7 @@ impl Ledger for Prisma {
     }
 
     fn unchanged(&self, migration: &Migration, applied: &Applied) -> bool {
-        same_but_line_ends(&migration.up.sql, &applied.checksum)
+        same_but_line_ends::<Sha256>(&migration.up.sql, &applied.checksum, sha256)
     }
 
     /// `prisma migrate deploy` compares names alone.
@@ -155,8 +157,8 @@ impl Ledger for Prisma {
     }
 
     /// What `prisma migrate` itself locks.
-    fn native_lock(&self) -> Option<i64> {
-        Some(72_707_369)
+    fn native_locks(&self) -> Vec<String> {
+        vec!["72707369".to_owned()]
     }
 }
 

@@ -1,5 +1,7 @@
 //! The history table of plain SQL folders, which is premain's own.
 
+use sha2::Sha256;
+
 use super::{Applied, Attempt, Ledger, Malformed, Names, literal, same_but_line_ends, sha256};
 use crate::config::LedgerName;
 use crate::database::Rows;
@@ -111,7 +113,7 @@ impl Ledger for Sql {
 
     /// A new name is no edit.
     fn unchanged(&self, migration: &Migration, applied: &Applied) -> bool {
-        same_but_line_ends(&migration.up.sql, &applied.checksum)
+        same_but_line_ends::<Sha256>(&migration.up.sql, &applied.checksum, sha256)
     }
 
     fn rules(&self) -> Rules {

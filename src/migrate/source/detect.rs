@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use super::{SourceError, drizzle, is_file, prisma, read_sql, refinery, sql, subfolders};
+use super::{
+    SourceError, Text, dbmate, drizzle, goose, is_file, prisma, read_sql, refinery, sql, sql_files,
+    subfolders,
+};
 use crate::config::Format;
 
 /// The format that the folder's files are in; refinery's where nothing tells, for what it says of
@@ -33,7 +36,8 @@ pub(super) fn format(folder: &Path) -> Result<Format, SourceError> {
     // All the others may have files with numbers too.
     if found.is_empty() {
         found.extend(refinery::has_migration(folder)?.then_some(Format::Refinery));
-        found.extend(sql::has_migration(folder)?.then_some(Format::Sql));
+        let numbered = numbered(folder)?;
+        found.extend(numbered);
     }
     match found.as_slice() {
         [] => Ok(Format::Refinery),
@@ -42,6 +46,35 @@ pub(super) fn format(folder: &Path) -> Result<Format, SourceError> {
             Err(SourceError::Mixed { folder: folder.to_owned(), formats: [*one, *other] })
         }
     }
+}
+
+/// The format of files that begin with numbers: dbmate's and goose's lines are told, all else is
+/// plain SQL. Nothing tells sqlx's and golang-migrate's from that but their history tables.
+fn numbered(folder: &Path) -> Result<Vec<Format>, SourceError> {
+    let mut found = Vec::new();
+    let mut add = |format| {
+        if !found.contains(&format) {
+            found.push(format);
+        }
+    };
+    for (name, path) in sql_files(folder, 1)? {
+        if !name.starts_with(|first: char| first.is_ascii_digit()) {
+            continue;
+        }
+        // What is wrong with it, its format will say.
+        let text = read_sql(&path).unwrap_or_else(|_| Text::from(String::new()));
+        let marked = text.lines(|_, line| match line {
+            line if dbmate::is_marker(line) => Some(Format::Dbmate),
+            line if goose::is_marker(line) => Some(Format::Goose),
+            _ => None,
+        });
+        if let Ok(Some(format)) = marked {
+            add(format);
+        } else if sql::is_migration(&name) {
+            add(Format::Sql);
+        }
+    }
+    Ok(found)
 }
 
 fn has_breakpoint(folder: &Path) -> bool {
@@ -77,6 +110,28 @@ mod tests {
                 let path = folder.path().join(file);
                 fs::create_dir_all(path.parent().unwrap()).unwrap();
                 fs::write(path, "").unwrap();
+            }
+            let found = match format(folder.path()) {
+                Ok(format) => format.to_string(),
+                Err(error) => error.to_string(),
+            };
+            assert!(found.contains(expected), "{files:?} {found}");
+        }
+    }
+
+    #[test]
+    fn numbered_files_by_what_they_hold() {
+        for (files, expected) in [
+            (&[("1_a.sql", "-- migrate:up"), ("readme.sql", "")][..], "dbmate"),
+            (&[("1_a.sql", "-- why\r\n-- +goose Up\r\n")], "goose"),
+            (&[("1.sql", "--migrate:up transaction:false")], "dbmate"),
+            (&[("1_a.sql", "SELECT '-- migrate:up'")], "sql"),
+            (&[("1_a.up.sql", ""), ("1_a.down.sql", "")], "sql"),
+            (&[("1_a.sql", "-- migrate:up"), ("2_b.sql", "")], "formats, dbmate and sql"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            for (name, sql) in files {
+                fs::write(folder.path().join(name), sql).unwrap();
             }
             let found = match format(folder.path()) {
                 Ok(format) => format.to_string(),

@@ -49,9 +49,14 @@ pub(super) fn sql_files(
     Ok(files)
 }
 
+/// Says of a file that its name makes it no migration.
+pub(super) fn warn_of_name(file: &Path, right: &str) {
+    tracing::warn!("{} is no migration: its name is not like {right}", file.display());
+}
+
 /// Everything in `folder`, or also below it, but what is hidden. Links are not followed: they may
 /// lead around in a circle.
-fn entries(
+pub(super) fn entries(
     folder: &Path,
     depth: usize,
 ) -> Result<impl Iterator<Item = Result<PathBuf, SourceError>>, SourceError> {

@@ -1,9 +1,12 @@
 //! Where migrations come from: what is embedded, or a folder.
 
+mod dbmate;
 mod detect;
 mod drizzle;
 mod embedded;
 mod files;
+mod golang_migrate;
+mod goose;
 pub mod next;
 mod pair;
 mod prisma;
@@ -11,6 +14,7 @@ mod refinery;
 mod script;
 pub(crate) mod spot;
 mod sql;
+mod sqlx;
 mod text;
 
 #[cfg(fuzzing)]
@@ -24,7 +28,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use files::{
-    is_file, is_plain, read_note, read_sql, read_sql_as_javascript, sql_files, subfolders,
+    entries, is_file, is_plain, read_note, read_sql, read_sql_as_javascript, sql_files, subfolders,
+    warn_of_name,
 };
 
 use super::Key;
@@ -192,6 +197,10 @@ impl Source {
             Format::Prisma => prisma::read(folder)?,
             Format::Refinery => refinery::read(folder)?,
             Format::Sql => sql::read(folder)?,
+            Format::Sqlx => sqlx::read(folder)?,
+            Format::Dbmate => dbmate::read(folder)?,
+            Format::GolangMigrate => golang_migrate::read(folder)?,
+            Format::Goose => goose::read(folder)?,
         };
         migrations.sort_by(|one, other| one.key.cmp(&other.key));
         for pair in migrations.windows(2) {

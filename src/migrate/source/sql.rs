@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::{
     Key, Migration, Order, Script, SourceError, Text, pair, read_sql, sql_files, subfolders,
+    warn_of_name,
 };
 
 /// Every migration of `folder`, in no particular order.
@@ -24,10 +25,7 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
                 let sql = read_sql(&file)?;
                 downs.push((Key::Number(number), Script::whole(file, sql)));
             }
-            Name::Other => tracing::warn!(
-                "{} is no migration: its name is not like 001_create_users.sql",
-                file.display()
-            ),
+            Name::Other => warn_of_name(&file, "001_create_users.sql"),
             Name::TooLarge => {
                 return Err(malformed("its number is too large; use 18 digits at most".to_owned()));
             }
@@ -37,7 +35,7 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
                     .map_err(|source| SourceError::Unreadable { path: file.clone(), source })?
                 {
                     return Err(malformed(format!(
-                        "line {line} is a marker of {tool}'s, whose files premain does not read; \
+                        "line {line} is a marker of {tool}'s: give --format {tool}; \
                          as plain SQL all of the file would run, the way down included"
                     )));
                 }
@@ -54,11 +52,9 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
     pair::join(migrations, downs)
 }
 
-/// Whether a file of `folder` has the name of a migration.
-pub(super) fn has_migration(folder: &Path) -> Result<bool, SourceError> {
-    Ok(sql_files(folder, 1)?
-        .iter()
-        .any(|(name, _)| matches!(Name::parse(name), Name::Migration { .. })))
+/// Whether a file of this name is a migration.
+pub(super) fn is_migration(file_name: &str) -> bool {
+    matches!(Name::parse(file_name), Name::Migration { .. })
 }
 
 /// A file name taken apart.

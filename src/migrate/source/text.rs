@@ -6,7 +6,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest, Sha256};
 
 use super::SourceError;
 
@@ -167,8 +167,8 @@ impl Text {
         Ok(found)
     }
 
-    /// Its lines, with where each begins in bytes, until `each` has an answer. A line of a large
-    /// file is cut after a while.
+    /// Its lines, with where each begins in bytes, until `each` has an answer; a byte order mark is no
+    /// part of the first. A line of a large file is cut after a while.
     ///
     /// # Errors
     /// The file's, where it is one.
@@ -178,6 +178,10 @@ impl Text {
     ) -> io::Result<Option<T>> {
         const LONGEST: usize = 4096;
         let (mut line, mut at, mut begins, mut answer) = (String::new(), 0, 0, None);
+        let mut each = |begins: usize, line: &str| match line.strip_prefix('\u{feff}') {
+            Some(text) if begins == 0 => each(line.len() - text.len(), text),
+            _ => each(begins, line),
+        };
         self.pieces(|piece| {
             for part in piece.split_inclusive('\n') {
                 if answer.is_some() {
@@ -210,12 +214,22 @@ impl Text {
         }
     }
 
+    /// Lower-case hexadecimal, by another algorithm.
+    ///
+    /// # Errors
+    /// The file's, where it is one.
+    pub fn digest<D: Digest>(&self) -> io::Result<String> {
+        let mut hasher = D::new();
+        self.pieces(|piece| hasher.update(piece))?;
+        Ok(hexadecimal(&hasher.finalize()))
+    }
+
     /// The same, had every line end been this one.
     ///
     /// # Errors
     /// The file's, where it is one.
-    pub fn sha256_with(&self, line_end: &str) -> io::Result<String> {
-        let mut hasher = Sha256::new();
+    pub fn digest_with<D: Digest>(&self, line_end: &str) -> io::Result<String> {
+        let mut hasher = D::new();
         // A carriage return that may begin a line end.
         let mut held = false;
         self.pieces(|piece| {
@@ -368,8 +382,8 @@ mod tests {
             let unix = text.replace("\r\n", "\n");
             let windows = unix.replace('\n', "\r\n");
             for text in [&there, &here] {
-                prop_assert_eq!(text.sha256_with("\n").unwrap(), Text::Here(unix.clone()).sha256());
-                prop_assert_eq!(text.sha256_with("\r\n").unwrap(), Text::Here(windows.clone()).sha256());
+                prop_assert_eq!(text.digest_with::<Sha256>("\n").unwrap(), Text::Here(unix.clone()).sha256());
+                prop_assert_eq!(text.digest_with::<Sha256>("\r\n").unwrap(), Text::Here(windows.clone()).sha256());
                 let found: Vec<_> = here.here().unwrap().match_indices("--> x").map(|(at, _)| at).collect();
                 prop_assert_eq!(text.find_all("--> x").unwrap(), found);
                 let mut lines = Vec::new();

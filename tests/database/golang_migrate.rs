@@ -1,0 +1,161 @@
+//! golang-migrate and premain take turns on one database, and neither notices.
+//!
+//! The tool is in no registry that the tests can do with; what stands for it here are the statements of its
+//! source (`database/postgres/postgres.go` of version 4), which change the history table in two places.
+
+use std::path::Path;
+
+use super::sqlx::crc32;
+use crate::support::folder;
+use crate::support::postgres::{Database, Server};
+use crate::support::premain::{Ended, premain};
+
+const FILES: [(&str, &str); 5] = [
+    ("000001_a.up.sql", "CREATE TABLE a (id int);"),
+    ("000001_a.down.sql", "DROP TABLE a;"),
+    ("000002_b.up.sql", "CREATE TABLE b (id int);"),
+    ("000002_b.down.sql", "DROP TABLE b;"),
+    ("000010_c.up.sql", "CREATE TABLE c (id int);"),
+];
+
+fn run(database: &Database<'_>, folder: &Path, words: &[&str]) -> Ended {
+    premain(words)
+        .words(["--format", "golang-migrate", "--migrations"])
+        .with(folder)
+        .database(database.url())
+        .run()
+}
+
+fn migrate(database: &Database<'_>, folder: &Path) -> Ended {
+    run(database, folder, &["migrate"]).code(0)
+}
+
+/// `ensureVersionTable`
+fn create(database: &Database<'_>) {
+    database.psql(
+        "CREATE TABLE IF NOT EXISTS \"public\".\"schema_migrations\" (version bigint not null primary key, dirty boolean not null)",
+    );
+}
+
+/// `SetVersion`
+fn set_version(database: &Database<'_>, version: i64, dirty: bool) {
+    database.psql(&format!(
+        "BEGIN; TRUNCATE \"public\".\"schema_migrations\"; \
+         INSERT INTO \"public\".\"schema_migrations\" (version, dirty) VALUES ({version}, {dirty}); COMMIT"
+    ));
+}
+
+fn row(database: &Database<'_>) -> String {
+    database.psql("SELECT version, dirty FROM schema_migrations")
+}
+
+#[test]
+fn premain_alone_leaves_what_golang_migrate_alone_leaves() {
+    let (ours, theirs) = (Server::shared().database(), Server::shared().database());
+    let place = folder(&FILES);
+    migrate(&ours, place.path())
+        .says(" (golang-migrate, 3 files), history table schema_migrations")
+        .says("migration 10 c applied in");
+    create(&theirs);
+    for (version, name) in [(1, "a"), (2, "b"), (10, "c")] {
+        set_version(&theirs, version, true);
+        theirs.psql(&format!("CREATE TABLE {name} (id int)"));
+        set_version(&theirs, version, false);
+    }
+    assert_eq!(ours.dump(), theirs.dump());
+}
+
+#[test]
+fn premain_goes_on_where_golang_migrate_stands() {
+    let database = Server::shared().database();
+    let place = folder(&FILES);
+    create(&database);
+    database.psql("CREATE TABLE a (id int)");
+    set_version(&database, 1, false);
+    migrate(&database, place.path()).says("2 of 3 pending").says("migrations 2 applied");
+    assert_eq!(row(&database), "10|f");
+    migrate(&database, place.path()).says("none pending (3 applied before)");
+
+    // `migrate down 1`
+    database.psql("DROP TABLE c");
+    set_version(&database, 2, false);
+    migrate(&database, place.path()).says("migration 10 c applied");
+}
+
+#[test]
+fn what_golang_migrate_left_dirty_stops_until_it_is_resolved() {
+    let database = Server::shared().database();
+    let place = folder(&FILES);
+    create(&database);
+    set_version(&database, 2, true);
+    run(&database, place.path(), &["migrate"])
+        .code(65)
+        .says("migration 2 b failed halfway: golang-migrate left it dirty")
+        .says("'premain resolve --applied 2'");
+    // `migrate force 2`
+    set_version(&database, 2, false);
+    migrate(&database, place.path()).says("migration 10 c applied");
+    // The way down of the first one.
+    set_version(&database, -1, true);
+    run(&database, place.path(), &["migrate"]).code(65).says("migration -1 failed halfway");
+}
+
+#[test]
+fn a_version_without_a_file_stops_as_it_does_there_unless_it_is_newer() {
+    let database = Server::shared().database();
+    let place = folder(&FILES);
+    create(&database);
+    set_version(&database, 11, false);
+    migrate(&database, place.path()).says("is ahead of this image: migration 11 has no file here");
+    set_version(&database, 5, false);
+    run(&database, place.path(), &["migrate"])
+        .code(65)
+        .says("migration 5 is applied but has no file");
+}
+
+#[test]
+fn a_baseline_is_the_newest_version() {
+    let database = Server::shared().database();
+    let place = folder(&FILES);
+    database.psql("CREATE TABLE a (id int); CREATE TABLE b (id int)");
+    run(&database, place.path(), &["migrate"]).code(65).says("premain baseline VERSION");
+    run(&database, place.path(), &["baseline", "2"]).code(0);
+    assert_eq!(row(&database), "2|f");
+    migrate(&database, place.path()).says("migrations 1 applied");
+}
+
+#[test]
+fn a_failing_migration_keeps_nothing_and_leaves_no_dirt() {
+    let database = Server::shared().database();
+    let place = folder(&[FILES[0], ("2_bad.up.sql", "CREATE TABLE bad (); SELECT 1/0;")]);
+    run(&database, place.path(), &["migrate"]).code(76).says("migration 2 bad failed at");
+    assert_eq!(row(&database), "1|f");
+    assert!(!database.has_table("bad"));
+}
+
+#[test]
+fn dbmate_s_table_of_the_same_name_is_not_golang_migrate_s() {
+    let database = Server::shared().database();
+    database.psql("CREATE TABLE schema_migrations (version varchar PRIMARY KEY)");
+    run(&database, folder(&FILES).path(), &["migrate"]).code(65).says("another tool's table");
+}
+
+/// `GenerateAdvisoryLockId`: of the command, which puts a slash in front, and of the library.
+#[test]
+fn both_locks_of_golang_migrate_s_are_waited_for() {
+    let database = Server::shared().database();
+    let place = folder(&FILES[..1]);
+    for slash in ["/", ""] {
+        let name = format!("{slash}{}\0public\0schema_migrations", database.name);
+        let key = crc32(name.as_bytes()).wrapping_mul(1_486_364_155);
+        let other = database.open(&format!("SELECT pg_advisory_lock({key});"));
+        database.psql("DROP TABLE IF EXISTS a, schema_migrations");
+        let mut running = premain(["migrate", "--format", "golang-migrate", "--migrations"])
+            .with(place.path())
+            .database(database.url())
+            .start();
+        running.wait_for("waiting for the migration lock, held by pid");
+        drop(other);
+        running.end().code(0).says("migrations 1 applied");
+    }
+}
