@@ -77,6 +77,10 @@ impl Proxy {
                     continue;
                 }
                 let Ok(server) = TcpStream::connect(("127.0.0.1", upstream)) else { continue };
+                // Messages go one by one, and none shall wait until the last one is acknowledged.
+                for side in [&client, &server] {
+                    let _ = side.set_nodelay(true);
+                }
                 let pair =
                     Arc::new(Pair { sides: [client, server], reset: AtomicBool::new(false) });
                 shared.pairs.lock().unwrap().push(Arc::downgrade(&pair));
