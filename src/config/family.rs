@@ -1,66 +1,46 @@
 //! Which variables name the database: a connection string, or the first family of variables.
 
-use serde::Deserialize;
+use std::collections::BTreeMap;
 
 use super::database::{Database, Host};
 use super::env::Environment;
 use super::settings::Settings;
 use super::{Problem, Target, url, user};
 
-/// `variables! { field "NAME" … }` makes [`Variables`] for envy, and [`NAMES`].
-macro_rules! variables {
-    ($($field:ident $name:literal)*) => {
-        /// The variables that say something about databases, as they stand.
-        #[derive(Default, Deserialize)]
-        struct Variables { $($field: Option<String>,)* }
-
-        impl Variables {
-            fn get(&self, name: &str) -> Option<&str> {
-                match name {
-                    $($name => self.$field.as_deref(),)*
-                    _ => None,
-                }
-            }
-        }
-
-        /// Their names.
-        pub(super) const NAMES: &[&str] = &[$($name),*];
-    };
-}
-
-variables! {
-    migration_database_url "MIGRATION_DATABASE_URL"
-    direct_url "DIRECT_URL"
-    database_url "DATABASE_URL"
-    postgres_host "POSTGRES_HOST"
-    postgres_port "POSTGRES_PORT"
-    postgres_user "POSTGRES_USER"
-    postgres_password "POSTGRES_PASSWORD"
-    postgres_db "POSTGRES_DB"
-    db_host "DB_HOST"
-    db_port "DB_PORT"
-    db_user "DB_USER"
-    db_password "DB_PASSWORD"
-    db_name "DB_NAME"
-    pghost "PGHOST"
-    pghostaddr "PGHOSTADDR"
-    pgport "PGPORT"
-    pguser "PGUSER"
-    pgpassword "PGPASSWORD"
-    pgdatabase "PGDATABASE"
-    pgsslmode "PGSSLMODE"
-    pgsslrootcert "PGSSLROOTCERT"
-    pgsslcert "PGSSLCERT"
-    pgsslkey "PGSSLKEY"
-    pgsslnegotiation "PGSSLNEGOTIATION"
-    pgchannelbinding "PGCHANNELBINDING"
-    pgoptions "PGOPTIONS"
-    pgappname "PGAPPNAME"
-    pgconnect_timeout "PGCONNECT_TIMEOUT"
-    pgtargetsessionattrs "PGTARGETSESSIONATTRS"
-    pgservice "PGSERVICE"
-    pgpassfile "PGPASSFILE"
-}
+/// The variables that say something about databases.
+pub(super) const NAMES: &[&str] = &[
+    "MIGRATION_DATABASE_URL",
+    "DIRECT_URL",
+    "DATABASE_URL",
+    "POSTGRES_HOST",
+    "POSTGRES_PORT",
+    "POSTGRES_USER",
+    "POSTGRES_PASSWORD",
+    "POSTGRES_DB",
+    "DB_HOST",
+    "DB_PORT",
+    "DB_USER",
+    "DB_PASSWORD",
+    "DB_NAME",
+    "PGHOST",
+    "PGHOSTADDR",
+    "PGPORT",
+    "PGUSER",
+    "PGPASSWORD",
+    "PGDATABASE",
+    "PGSSLMODE",
+    "PGSSLROOTCERT",
+    "PGSSLCERT",
+    "PGSSLKEY",
+    "PGSSLNEGOTIATION",
+    "PGCHANNELBINDING",
+    "PGOPTIONS",
+    "PGAPPNAME",
+    "PGCONNECT_TIMEOUT",
+    "PGTARGETSESSIONATTRS",
+    "PGSERVICE",
+    "PGPASSFILE",
+];
 
 /// Connection strings, in the order of preference.
 const URLS: [&str; 3] = ["MIGRATION_DATABASE_URL", "DIRECT_URL", "DATABASE_URL"];
@@ -132,7 +112,7 @@ pub(super) fn find(
     if pairs.peek().is_none() {
         return Found::default();
     }
-    // Every field is an optional string: there is nothing for envy to refuse.
+    // A map of strings: there is nothing for envy to refuse.
     let variables = envy::from_iter(pairs).unwrap_or_default();
     let search = Search { environment, variables };
 
@@ -164,14 +144,19 @@ fn answering(host: Host) -> Target {
 /// The variables of an environment, and how messages call them.
 struct Search<'a> {
     environment: &'a Environment,
-    variables: Variables,
+    /// Those of [`NAMES`], in lower case, as envy has them.
+    variables: BTreeMap<String, String>,
 }
 
 impl Search<'_> {
+    fn variable(&self, name: &str) -> Option<&str> {
+        self.variables.get(&name.to_ascii_lowercase()).map(String::as_str)
+    }
+
     /// The first connection string; those of other databases are somebody else's.
     fn url(&self, problems: &mut Vec<Problem>, warnings: &mut Vec<String>) -> Named {
         for name in URLS {
-            let Some(text) = self.variables.get(name) else {
+            let Some(text) = self.variable(name) else {
                 continue;
             };
             let origin = self.environment.called(name);
@@ -196,7 +181,7 @@ impl Search<'_> {
 
     /// The first family of single variables.
     fn family(&self, warnings: &mut Vec<String>) -> Named {
-        let has = |name: &&str| self.variables.get(name).is_some();
+        let has = |name: &&str| self.variable(name).is_some();
         if has(&"POSTGRES_HOST") {
             let mut settings = self.filled(Settings::new("POSTGRES_HOST"), POSTGRES);
             if !has(&"PGUSER") {
@@ -243,7 +228,7 @@ impl Search<'_> {
 
     fn filled(&self, mut settings: Settings, table: &Table) -> Settings {
         for (key, name) in table {
-            if let Some(value) = self.variables.get(name) {
+            if let Some(value) = self.variable(name) {
                 let value = if *key == "port" { service_port(value) } else { value };
                 settings.fill(key, value, &self.environment.called(name));
             }
@@ -253,11 +238,11 @@ impl Search<'_> {
 
     /// libpq's files are not read: whoever relies on one is told.
     fn warn_of_files(&self, database: Option<&Database>, warnings: &mut Vec<String>) {
-        if self.variables.get("PGSERVICE").is_some() {
+        if self.variable("PGSERVICE").is_some() {
             warnings.push("PGSERVICE has no effect: premain reads no service file".to_owned());
         }
         let needed = database.is_some_and(|database| database.password.is_none());
-        if needed && self.variables.get("PGPASSFILE").is_some() {
+        if needed && self.variable("PGPASSFILE").is_some() {
             let remedy = "premain reads no password file; PGPASSWORD_FILE names a file that \
                           holds the password alone";
             warnings.push(format!("PGPASSFILE has no effect: {remedy}"));
@@ -266,7 +251,7 @@ impl Search<'_> {
 
     /// Where `DB_HOST` is.
     fn server(&self, problems: &mut Vec<Problem>) -> Option<Host> {
-        self.variables.get("DB_HOST")?;
+        self.variable("DB_HOST")?;
         let settings = self.filled(Settings::new("DB_HOST"), &DB[..2]);
         settings.hosts(problems).into_iter().next()
     }
@@ -278,7 +263,7 @@ impl Search<'_> {
             Host::Tcp { host, .. } => host.clone(),
             Host::Unix { folder, .. } => folder.display().to_string(),
         };
-        match self.variables.get("DB_PORT") {
+        match self.variable("DB_PORT") {
             Some(_) => db_host == known,
             None => name(db_host) == name(known),
         }

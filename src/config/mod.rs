@@ -13,6 +13,7 @@ pub mod hook;
 pub mod option;
 mod parameters;
 mod read;
+mod reader;
 pub mod secret;
 mod settings;
 pub mod target;

@@ -1,7 +1,7 @@
 //! The table of options: one entry is the command line, the environment variable, the help text
 //! and the README's row at once.
 
-use serde::Deserialize;
+use std::collections::BTreeMap;
 
 /// One option as people see it.
 pub struct OptionInfo {
@@ -74,8 +74,16 @@ macro_rules! options {
         }),*),*];
 
         /// The options as they were given, option over variable; nothing is judged yet.
-        #[derive(Default, Deserialize)]
+        #[derive(Default)]
         pub struct Raw { $($(#[doc = concat!("`--", $name, "`")] pub $field: Option<String>,)*)* }
+
+        impl From<BTreeMap<String, String>> for Raw {
+            /// From the variables without their prefix, in lower case. Told one by one: a visitor of
+            /// serde's for as many fields is thirty times the size.
+            fn from(mut values: BTreeMap<String, String>) -> Raw {
+                Raw { $($($field: values.remove(stringify!($field)),)*)* }
+            }
+        }
     };
     (@value) => { None };
     (@value $value:literal) => { Some($value) };

@@ -5,11 +5,12 @@ use std::ffi::OsString;
 use std::io;
 use std::time::Duration;
 
-use super::option::{OPTIONS, OptionInfo, PREFIX, Raw};
+use super::option::Raw;
+use super::reader::Reader;
 use super::{
     Command, Config, Environment, Format, Health, Hook, Hooks, Init, Launch, LedgerName, Log,
     Migrate, OnDrift, Policy, Problem, Problems, Signal, SignalTarget, SourceChoice, Status,
-    Target, User, Wait, cli, hook, target, url, value,
+    Target, User, Wait, cli, hook, target, value,
 };
 
 impl Config {
@@ -67,14 +68,6 @@ fn log(environment: &Environment) -> Log {
     let mut reader = Reader::new(&nothing, environment);
     let raw = reader.raw();
     reader.log(&raw)
-}
-
-/// Judges raw values one by one and keeps every complaint.
-struct Reader<'a> {
-    line: &'a cli::CommandLine,
-    merged: BTreeMap<String, String>,
-    problems: Vec<Problem>,
-    warnings: Vec<String>,
 }
 
 /// The parts of the configuration.
@@ -245,110 +238,6 @@ impl Reader<'_> {
             exit_code: self.flag("exit-code", raw.exit_code.as_deref()),
         }
     }
-}
-
-/// Single values.
-impl<'a> Reader<'a> {
-    fn new(line: &'a cli::CommandLine, environment: &Environment) -> Self {
-        let mut merged = BTreeMap::new();
-        let mut warnings = Vec::new();
-        for (name, value) in environment.with_prefix(PREFIX) {
-            if OPTIONS.iter().any(|option| option.variable() == name) {
-                merged.insert(name.to_owned(), value.to_owned());
-            } else if !SAID_ELSEWHERE.contains(&name) {
-                warnings.push(unknown_variable(name));
-            }
-        }
-        for (name, value) in &line.options {
-            if let Some(info) = OptionInfo::find(name) {
-                merged.insert(info.variable(), value.clone());
-            }
-        }
-        Reader { line, merged, problems: Vec::new(), warnings }
-    }
-
-    fn raw(&mut self) -> Raw {
-        if self.merged.is_empty() {
-            // The usual case, and serde would be the dearest part of the start.
-            return Raw::default();
-        }
-        // Every field is an optional string: there is nothing for envy to refuse.
-        envy::prefixed(PREFIX).from_iter(std::mem::take(&mut self.merged)).unwrap_or_default()
-    }
-
-    /// How the user named this option: as an option or as a variable.
-    fn name(&self, option: &str) -> String {
-        if self.line.options.contains_key(option) {
-            format!("--{option}")
-        } else {
-            OptionInfo::find(option).map(OptionInfo::variable).unwrap_or_default()
-        }
-    }
-
-    fn complain(&mut self, option: &str, found: &str, allowed: &str) {
-        let what = format!("is '{}', not {allowed}", url::redact(found));
-        self.problems.push(Problem { name: self.name(option), what });
-    }
-
-    fn read<T>(
-        &mut self,
-        option: &str,
-        raw: Option<&str>,
-        parse: impl Fn(&str) -> Result<T, value::Allowed>,
-    ) -> Option<T> {
-        // An option given twice: the last one counts.
-        let text = raw?.lines().last()?.trim();
-        match parse(text) {
-            Ok(value) => Some(value),
-            Err(allowed) => {
-                self.complain(option, text, &allowed);
-                None
-            }
-        }
-    }
-
-    fn choice<T: Copy>(
-        &mut self,
-        option: &str,
-        raw: Option<&str>,
-        choices: &[(&str, T)],
-    ) -> Option<T> {
-        self.read(option, raw, |text| value::choice(text, choices))
-    }
-
-    fn flag(&mut self, option: &str, raw: Option<&str>) -> bool {
-        self.read(option, raw, value::flag).unwrap_or_default()
-    }
-
-    fn each<T>(
-        &mut self,
-        option: &str,
-        raw: Option<&str>,
-        mut parse: impl FnMut(&str) -> Result<T, value::Allowed>,
-    ) -> Vec<T> {
-        let mut values = Vec::new();
-        for word in value::words(raw.unwrap_or_default()) {
-            match parse(word) {
-                Ok(value) => values.push(value),
-                Err(allowed) => self.complain(option, word, &allowed),
-            }
-        }
-        values
-    }
-}
-
-/// The folder to embed when premain is built, which an image may carry on; what `premain reset` asks
-/// where it is; and what premain tells its hooks, which may call it.
-const SAID_ELSEWHERE: [&str; 4] =
-    ["PREMAIN_EMBED", "PREMAIN_ENV", "PREMAIN_PENDING", "PREMAIN_APPLIED"];
-
-fn unknown_variable(name: &str) -> String {
-    let option = name.trim_start_matches(PREFIX).to_lowercase().replace('_', "-");
-    let hint = cli::nearest(&option, OPTIONS.iter().map(|option| option.name))
-        .and_then(OptionInfo::find)
-        .map(|near| format!("; did you mean {}?", near.variable()))
-        .unwrap_or_default();
-    format!("{name} is no variable of premain's and has no effect{hint}")
 }
 
 fn source(text: &str) -> SourceChoice {

@@ -157,9 +157,10 @@ fn a_session_that_is_terminated_hands_over() {
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
          WHERE datname = current_database() AND wait_event = 'PgSleep'",
     );
-    second.end().code(0).says("got the migration lock").says("migration 1 slow applied");
+    // The first comes back, and whoever gets the lock applies it.
+    second.end().code(0).says("got the migration lock");
     assert!(ended.elapsed() < Duration::from_secs(2), "{:?}", ended.elapsed());
-    first.end().code(75).says("migration 1 slow was interrupted, the connection was lost");
+    first.end().code(0).says("migration 1 slow was interrupted, the connection was lost");
     assert_eq!(relay.database.psql(RECORDED), "1|1");
 }
 

@@ -77,10 +77,8 @@ impl Proxy {
                     continue;
                 }
                 let Ok(server) = TcpStream::connect(("127.0.0.1", upstream)) else { continue };
-                // Messages go one by one, and none shall wait until the last one is acknowledged.
-                for side in [&client, &server] {
-                    let _ = side.set_nodelay(true);
-                }
+                // Otherwise each message waits for the answer to the one before.
+                let _ = (client.set_nodelay(true), server.set_nodelay(true));
                 let pair =
                     Arc::new(Pair { sides: [client, server], reset: AtomicBool::new(false) });
                 shared.pairs.lock().unwrap().push(Arc::downgrade(&pair));
