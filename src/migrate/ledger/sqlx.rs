@@ -102,8 +102,8 @@ impl Ledger for Sqlx {
         Ok(format!("DELETE FROM {} WHERE version = {}", self.names.qualified, migration.key))
     }
 
-    /// sqlx for PostgreSQL never writes `false`, and stops at it as its MySQL does: what stopped halfway
-    /// would run from its beginning otherwise.
+    /// sqlx stops at `false`, which it does not write itself: it would begin again with what was kept
+    /// halfway.
     fn attempt(&self, migration: &Migration) -> Result<Option<Attempt>, Malformed> {
         let (table, version) = (&self.names.qualified, &migration.key);
         let elapsed = "(extract(epoch FROM pg_catalog.now() - installed_on) * 1000000000)::bigint";
