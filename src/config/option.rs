@@ -118,7 +118,7 @@ options! {
         on_ahead "on-ahead" = "fail|warn|ignore":
             "What to do about applied migrations that are newer than every file: an older image was started. Default warn.";
         on_out_of_order "on-out-of-order" = "fail|warn|ignore":
-            "What to do about a pending migration that is older than an applied one: stop, apply it and say so, apply it. Default as the native tool: fail in refinery's folders, never applied in Drizzle's before 1.0, else warn.";
+            "What to do about a pending migration that is older than an applied one: stop, apply it and say so, apply it. Default as the native tool: fail in refinery's and goose's folders, never applied in Drizzle's before 1.0, else warn.";
         generate "generate" = "CMD":
             "Run this before the migrations folder is read. Example: npx drizzle-kit generate.";
         before_migrate "before-migrate" = "CMD":

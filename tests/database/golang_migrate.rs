@@ -90,7 +90,7 @@ fn what_golang_migrate_left_dirty_stops_until_it_is_resolved() {
     set_version(&database, 2, true);
     run(&database, place.path(), &["migrate"])
         .code(65)
-        .says("migration 2 b failed halfway: golang-migrate left it dirty")
+        .says("migration 2 b failed halfway: it is dirty")
         .says("'premain resolve --applied 2'");
     // `migrate force 2`
     set_version(&database, 2, false);

@@ -34,7 +34,8 @@ impl Place<'_> {
 
     fn premain(&self, wait_timeout: &str) -> Premain {
         let url = self.proxy.url(&self.database.name);
-        migrate(self.folder.path()).words(["--wait-timeout", wait_timeout]).database(url)
+        let words = ["--format", self.format, "--wait-timeout", wait_timeout];
+        migrate(self.folder.path()).words(words).database(url)
     }
 
     /// How many messages either side sends where nothing goes wrong.
@@ -50,7 +51,8 @@ impl Place<'_> {
     fn check(&mut self, what: &str) {
         self.proxy.heal();
         let url = self.database.url();
-        let ended = migrate(self.folder.path()).database(url).run();
+        let words = ["--format", self.format];
+        let ended = migrate(self.folder.path()).words(words).database(url).run();
         assert_eq!(ended.code, 0, "{what}, and a rerun: {}", ended.log);
         let mut ask = |sql: &str| self.session.send(&format!("{sql};")).replace('\n', " ");
         assert_eq!(ask("SELECT n FROM log ORDER BY id"), "1 2 3 4 5", "{what}: what ran");

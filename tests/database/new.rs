@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::support::postgres::Server;
 use crate::support::premain::{Ended, migrate, premain};
-use crate::support::{folder, node};
+use crate::support::{folder, node, tools};
 
 fn new(place: &Path, name: &str, words: &[&str]) -> Ended {
     premain(["new", name]).words(words).within(place).run()
@@ -109,4 +109,77 @@ fn prisma_takes_what_was_written() {
     let applied = node::prisma("apply", &database, &folder, "").unwrap();
     assert!(applied.contains("_init"), "{applied}");
     migrate(&folder).database(database.url()).run().code(0).says("none pending (1 applied before)");
+}
+
+/// The file names without the time that they begin with, and what the files hold.
+fn written(place: &Path, format: &str, files: &[(&str, &str)]) -> Vec<(String, String)> {
+    let db = place.join("db");
+    fs::create_dir_all(&db).unwrap();
+    for (name, sql) in files {
+        fs::write(db.join(name), sql).unwrap();
+    }
+    let words = ["--migrations", "db", "--format", format];
+    let output = new(place, "Add orders", &words).code(0).output;
+    let file = |line: &str| {
+        let name = line.strip_prefix("db/").unwrap();
+        let digits = name.find('_').unwrap();
+        let shown = if digits == 14 { &name[digits..] } else { name };
+        (shown.to_owned(), fs::read_to_string(place.join(line)).unwrap())
+    };
+    output.lines().map(file).collect()
+}
+
+/// As `sqlx migrate add`, `dbmate new`, `migrate create -ext sql` and `goose create … sql`.
+#[test]
+fn each_tool_s_first_file_and_the_next_are_as_it_writes_them() {
+    let goose = "-- +goose Up\n-- +goose StatementBegin\nSELECT 'up SQL query';\n-- +goose StatementEnd\n\n\
+                 -- +goose Down\n-- +goose StatementBegin\nSELECT 'down SQL query';\n-- +goose StatementEnd\n";
+    let dbmate = "-- migrate:up\n\n\n-- migrate:down\n\n";
+    let sqlx = [
+        (".up.sql", "-- Add up migration script here\n"),
+        (".down.sql", "-- Add down migration script here\n"),
+    ];
+    type Files<'a> = &'a [(&'a str, &'a str)];
+    let cases: [(&str, Files<'_>, &str, Files<'_>); 8] = [
+        ("sqlx", &[], "", &[(".sql", "-- Add migration script here\n")]),
+        ("sqlx", &[("0001_a.up.sql", ""), ("0001_a.down.sql", "")], "0002", &sqlx),
+        ("dbmate", &[], "", &[(".sql", dbmate)]),
+        ("dbmate", &[("007_a.sql", dbmate)], "008", &[(".sql", dbmate)]),
+        ("golang-migrate", &[], "", &[(".up.sql", ""), (".down.sql", "")]),
+        (
+            "golang-migrate",
+            &[("000009_a.up.sql", "")],
+            "000010",
+            &[(".up.sql", ""), (".down.sql", "")],
+        ),
+        ("goose", &[], "", &[(".sql", goose)]),
+        ("goose", &[("00001_a.sql", goose)], "00002", &[(".sql", goose)]),
+    ];
+    for (format, files, number, expected) in cases {
+        let place = folder(&[]);
+        let expected = expected
+            .iter()
+            .map(|(end, text)| (format!("{number}_add_orders{end}"), (*text).to_owned()));
+        let written = written(place.path(), format, files);
+        assert_eq!(written, expected.collect::<Vec<_>>(), "{format}");
+    }
+}
+
+#[test]
+fn sqlx_and_dbmate_take_what_was_written() {
+    for format in ["sqlx", "dbmate"] {
+        let place = folder(&[]);
+        written(place.path(), format, &[]);
+        let (database, db) = (Server::shared().database(), place.path().join("db"));
+        match format {
+            "sqlx" => tools::sqlx(&database, &db, &["run"]).unwrap(),
+            _ => tools::dbmate(&database, &db, "migrate").unwrap(),
+        };
+        migrate(&db)
+            .words(["--format", format])
+            .database(database.url())
+            .run()
+            .code(0)
+            .says("none pending (1 applied before)");
+    }
 }

@@ -6,21 +6,27 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::refinery::refinery;
+use crate::support::layout::marked;
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Ended, migrate};
-use crate::support::{folder, node};
+use crate::support::{folder, node, tools};
 
-const FORMATS: [&str; 4] = ["refinery", "drizzle", "drizzle1", "prisma"];
+const FORMATS: [&str; 6] = ["refinery", "drizzle", "drizzle1", "prisma", "sqlx", "dbmate"];
 
 /// These scripts as the migrations of a folder, in their order.
 fn scripts(format: &str, scripts: &[&str]) -> TempDir {
     let name = |n: usize| match format {
         "refinery" => format!("V{n}__m{n}.sql"),
+        "sqlx" | "dbmate" => format!("{n}_m.sql"),
         "drizzle" => format!("{n:04}_m.sql"),
         _ => format!("2024010100000{n}_m/migration.sql"),
     };
-    let mut files: Vec<_> =
-        (1..).map(name).zip(scripts.iter().map(|sql| (*sql).to_owned())).collect();
+    let texts = scripts.iter().map(|sql| match format {
+        // dbmate looks for both.
+        "dbmate" => marked(format, sql) + "\n-- migrate:down\n",
+        _ => (*sql).to_owned(),
+    });
+    let mut files: Vec<_> = (1..).map(name).zip(texts).collect();
     match format {
         "drizzle" => {
             // Neither the version nor idx means anything.
@@ -40,20 +46,24 @@ fn scripts(format: &str, scripts: &[&str]) -> TempDir {
 fn native(format: &str, database: &Database<'_>, folder: &Path) -> Result<String, String> {
     match format {
         "refinery" => refinery(database, folder),
+        "sqlx" => tools::sqlx(database, folder, &["run"]),
+        "dbmate" => tools::dbmate(database, folder, "migrate"),
         "drizzle" => node::drizzle("drizzle-orm", database, folder, None),
         "drizzle1" => node::drizzle("drizzle-orm-1", database, folder, None),
         _ => node::prisma("apply", database, folder, ""),
     }
 }
 
-fn premain(database: &Database<'_>, folder: &Path) -> Ended {
-    migrate(folder).database(database.url()).run()
+fn premain(format: &str, database: &Database<'_>, folder: &Path) -> Ended {
+    migrate(folder).words(["--format", format]).database(database.url()).run()
 }
 
 fn ledger(format: &str) -> &'static str {
     match format {
         "refinery" => "refinery_schema_history",
         "prisma" => "_prisma_migrations",
+        "sqlx" => "_sqlx_migrations",
+        "dbmate" => "schema_migrations",
         _ => "drizzle.__drizzle_migrations",
     }
 }
@@ -63,6 +73,8 @@ fn dump(format: &str, database: &Database<'_>) -> String {
     let alike = match format {
         "refinery" => "applied_on = ''",
         "drizzle" => "id = id",
+        "sqlx" => "installed_on = 'epoch', execution_time = 0",
+        "dbmate" => "version = version",
         "drizzle1" => "applied_at = 'epoch'",
         _ => "id = migration_name, started_at = 'epoch', finished_at = 'epoch'",
     };
@@ -75,27 +87,33 @@ fn dump(format: &str, database: &Database<'_>) -> String {
 }
 
 /// Both apply these scripts, and leave the same; then each finds nothing to do in the other's database.
-fn same(case: &[&str]) {
-    for format in FORMATS {
+fn same(formats: &[&str], case: &[&str]) {
+    for format in formats {
         let folder = scripts(format, case);
         let (ours, theirs) = (Server::shared().database(), Server::shared().database());
-        premain(&ours, folder.path()).code(0).says(&format!("({format}, {} file", case.len()));
+        premain(format, &ours, folder.path())
+            .code(0)
+            .says(&format!("({format}, {} file", case.len()));
         native(format, &theirs, folder.path()).unwrap();
         let before = ours.dump();
         native(format, &ours, folder.path()).unwrap();
         assert_eq!(ours.dump(), before, "{format}");
-        premain(&theirs, folder.path()).code(0).says("none pending");
+        premain(format, &theirs, folder.path()).code(0).says("none pending");
         assert_eq!(dump(format, &ours), dump(format, &theirs), "{format}");
     }
 }
 
 #[test]
 fn scripts_with_a_transaction_of_their_own() {
-    same(&[
-        "BEGIN;\nCREATE TABLE a (x int);\nCOMMIT;\n",
-        "CREATE TABLE b (); COMMIT; CREATE TABLE c ()",
-        "CREATE TABLE d ()",
-    ]);
+    // dbmate stops at the transaction that it finds closed.
+    same(
+        &FORMATS[..5],
+        &[
+            "BEGIN;\nCREATE TABLE a (x int);\nCOMMIT;\n",
+            "CREATE TABLE b (); COMMIT; CREATE TABLE c ()",
+            "CREATE TABLE d ()",
+        ],
+    );
 }
 
 #[test]
@@ -103,18 +121,24 @@ fn texts_that_are_hard_to_take_apart() {
     let long: String = (0..2500)
         .map(|n| format!("INSERT INTO größe VALUES ({n}, 'Zeile {n}; ''ende''');\n"))
         .collect();
-    same(&[
-        "/* a; /* b; */ c; */\r\nCREATE TABLE größe (n int,\r\n  \"odd;\"\"name\" text) -- not yet;\r\n;\r\n",
-        "CREATE FUNCTION f() RETURNS text LANGUAGE plpgsql AS $fn$ BEGIN\n  -- 'one; $$two\n  RETURN $$a;b$$ || E'\\';' || U&'d\\0061t';\nEND; $fn$;\n\nCREATE FUNCTION g() RETURNS int BEGIN ATOMIC SELECT 1; SELECT CASE WHEN true THEN 2 END; END;",
-        &long,
-        "SELECT 'no semicolon, and a comment at the end' -- 日本 🦀",
-    ]);
+    same(
+        &FORMATS,
+        &[
+            "/* a; /* b; */ c; */\r\nCREATE TABLE größe (n int,\r\n  \"odd;\"\"name\" text) -- not yet;\r\n;\r\n",
+            "CREATE FUNCTION f() RETURNS text LANGUAGE plpgsql AS $fn$ BEGIN\n  -- 'one; $$two\n  RETURN $$a;b$$ || E'\\';' || U&'d\\0061t';\nEND; $fn$;\n\nCREATE FUNCTION g() RETURNS int BEGIN ATOMIC SELECT 1; SELECT CASE WHEN true THEN 2 END; END;",
+            &long,
+            "SELECT 'no semicolon, and a comment at the end' -- 日本 🦀",
+        ],
+    );
     assert!(long.len() > 100_000);
 }
 
 #[test]
 fn scripts_without_statements() {
-    same(&["", "-- nothing yet", "\n\n/* nothing\neither */\n", ";", "CREATE TABLE t ()"]);
+    same(
+        &FORMATS,
+        &["", "-- nothing yet", "\n\n/* nothing\neither */\n", ";", "CREATE TABLE t ()"],
+    );
 }
 
 #[test]
@@ -127,7 +151,7 @@ fn scripts_that_know_the_history_table() {
         let delete = format!("DELETE FROM {table}");
         let folder = scripts(format, &[create.as_str(), delete.as_str(), "CREATE TABLE t ()"]);
         let (ours, theirs) = (Server::shared().database(), Server::shared().database());
-        premain(&ours, folder.path()).code(0);
+        premain(format, &ours, folder.path()).code(0);
         native(format, &theirs, folder.path()).unwrap();
         match format {
             // Prisma inserts its row before the script, and misses it afterwards; ours is there.
@@ -140,11 +164,11 @@ fn scripts_that_know_the_history_table() {
 #[test]
 fn what_one_script_sets_does_not_leak_into_the_next() {
     let case =
-        ["SET TimeZone = 'Asia/Tokyo'", "CREATE TABLE zone AS SELECT current_setting('TimeZone')"];
+        ["SET work_mem = '9MB'", "CREATE TABLE memory AS SELECT current_setting('work_mem')"];
     for format in FORMATS {
         let (one, both) = (scripts(format, &case[..1]), scripts(format, &case));
         let (ours, theirs) = (Server::shared().database(), Server::shared().database());
-        premain(&ours, both.path()).code(0);
+        premain(format, &ours, both.path()).code(0);
         // The tool leaves the same where it is run for each.
         native(format, &theirs, one.path()).unwrap();
         native(format, &theirs, both.path()).unwrap();
@@ -160,7 +184,7 @@ fn another_role_does_not_leak_either() {
         ("2_b.sql", "SET ROLE eve; CREATE TABLE b ()"),
         ("3_c.sql", "CREATE TABLE c ()"),
     ]);
-    premain(&database, folder.path()).code(0);
+    premain("sql", &database, folder.path()).code(0);
     let owners = "SELECT string_agg(tableowner, ' ' ORDER BY tablename) FROM pg_tables WHERE tablename IN ('a', 'b', 'c')";
     assert_eq!(database.psql(owners), "eve eve postgres");
     database.psql("DROP OWNED BY eve; DROP ROLE eve");
@@ -171,7 +195,7 @@ fn a_byte_order_mark_is_no_mistake_and_belongs_to_the_checksum() {
     for format in FORMATS {
         let folder = scripts(format, &["\u{feff}CREATE TABLE a ()"]);
         let (ours, theirs) = (Server::shared().database(), Server::shared().database());
-        premain(&ours, folder.path()).code(0);
+        premain(format, &ours, folder.path()).code(0);
         let before = ours.dump();
         native(format, &ours, folder.path()).unwrap();
         assert_eq!(ours.dump(), before, "{format}");
@@ -191,9 +215,10 @@ fn an_enum_s_new_value_cannot_be_used_in_the_migration_that_adds_it() {
             ],
         );
         let (ours, theirs) = (Server::shared().database(), Server::shared().database());
-        premain(&ours, folder.path())
+        premain(format, &ours, folder.path())
             .code(76)
-            .says(":2:23: unsafe use of new value \"happy\" of enum type mood (55P04")
+            .says(if format == "dbmate" { ":3:23: " } else { ":2:23: " })
+            .says("unsafe use of new value \"happy\" of enum type mood (55P04")
             .says("New enum values must be committed before they can be used")
             .says("was kept");
         native(format, &theirs, folder.path()).unwrap_err();
@@ -208,10 +233,10 @@ fn folders_of_prisma_s_with_odd_names() {
     let files = files.each_ref().map(|name| (name.as_str(), "SELECT 1"));
     let folder = folder(&files);
     let (ours, theirs) = (Server::shared().database(), Server::shared().database());
-    premain(&ours, folder.path()).code(0).says("(prisma, 5 files)");
+    premain("prisma", &ours, folder.path()).code(0).says("(prisma, 5 files)");
     native("prisma", &theirs, folder.path()).unwrap();
     let order =
         "SELECT string_agg(migration_name, '|' ORDER BY started_at) FROM _prisma_migrations";
     assert_eq!(ours.psql(order), theirs.psql(order));
-    premain(&theirs, folder.path()).code(0).says("none pending");
+    premain("prisma", &theirs, folder.path()).code(0).says("none pending");
 }

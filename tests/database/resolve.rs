@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Ended, migrate, premain};
-use crate::support::{folder, node};
+use crate::support::{folder, node, tools};
 
 fn resolve(database: &Database<'_>, folder: &Path, how: [&str; 2]) -> Ended {
     premain(["resolve"]).words(how).with("--migrations").with(folder).database(database.url()).run()
@@ -154,4 +154,95 @@ fn what_stopped_halfway_without_a_transaction_goes_on_after_it() {
     std::fs::write(place.path().join("002_b.sql"), "CREATE INDEX CONCURRENTLY j ON a (i)").unwrap();
     resolve(&database, place.path(), ["--rolled-back", "2"]).code(0);
     migrate(place.path()).database(database.url()).run().code(0).says("migrations 1 applied");
+}
+
+/// A second migration of two statements, of which the first is kept.
+fn stopped_halfway(format: &str) -> (tempfile::TempDir, Database<'static>) {
+    let end = if format == "sqlx" { ".sql" } else { ".up.sql" };
+    let (first, second) = (format!("1_a{end}"), format!("2_b{end}"));
+    let place = folder(&[
+        (first.as_str(), "CREATE TABLE a (i int);"),
+        (
+            second.as_str(),
+            "-- no-transaction\nCREATE INDEX CONCURRENTLY j ON a (i);\nALTER TABLE missing ADD n int;",
+        ),
+    ]);
+    let database = Server::shared().database();
+    let run = || migrate(place.path()).words(["--format", format]).database(database.url()).run();
+    run()
+        .code(65)
+        .says("1 of its 2 statements were kept")
+        .says("'premain resolve --rolled-back 2'");
+    run().code(65).says("migration 2 b failed halfway").says("'premain resolve --applied 2'");
+    assert!(!database.psql("SELECT 1 FROM pg_class WHERE relname = 'j'").is_empty());
+    (place, database)
+}
+
+fn resolve_in(format: &str, database: &Database<'_>, folder: &Path, how: [&str; 2]) -> Ended {
+    premain(["resolve"])
+        .words(how)
+        .words(["--format", format, "--migrations"])
+        .with(folder)
+        .database(database.url())
+        .run()
+}
+
+#[test]
+fn sqlx_stops_where_premain_stopped_halfway_and_goes_on_where_it_was_resolved() {
+    let failed = "SELECT version, success FROM _sqlx_migrations ORDER BY version";
+    let (place, database) = stopped_halfway("sqlx");
+    assert_eq!(database.psql(failed), "1|t\n2|f");
+    let error = tools::sqlx(&database, place.path(), &["run"]).unwrap_err();
+    assert!(error.contains("partially applied"), "{error}");
+    resolve_in("sqlx", &database, place.path(), ["--applied", "2"]).code(0);
+    assert_eq!(database.psql(failed), "1|t\n2|t");
+    tools::sqlx(&database, place.path(), &["run"]).unwrap();
+
+    let (place, database) = stopped_halfway("sqlx");
+    database.psql("DROP INDEX j; CREATE TABLE missing ()");
+    resolve_in("sqlx", &database, place.path(), ["--rolled-back", "2"]).code(0);
+    assert_eq!(database.psql(failed), "1|t");
+    migrate(place.path()).words(["--format", "sqlx"]).database(database.url()).run().code(0);
+    assert_eq!(
+        database.psql("SELECT execution_time > 0 FROM _sqlx_migrations WHERE version = 2"),
+        "t"
+    );
+    tools::sqlx(&database, place.path(), &["run"]).unwrap();
+}
+
+#[test]
+fn golang_migrate_s_dirty_row_is_the_version_or_the_one_before() {
+    let row = "SELECT version, dirty FROM schema_migrations";
+    let (place, database) = stopped_halfway("golang-migrate");
+    assert_eq!(database.psql(row), "2|t");
+    resolve_in("golang-migrate", &database, place.path(), ["--applied", "2"]).code(0);
+    assert_eq!(database.psql(row), "2|f");
+
+    let (place, database) = stopped_halfway("golang-migrate");
+    database.psql("DROP INDEX j; CREATE TABLE missing ()");
+    resolve_in("golang-migrate", &database, place.path(), ["--rolled-back", "2"]).code(0);
+    assert_eq!(database.psql(row), "1|f");
+    let words = ["--format", "golang-migrate"];
+    migrate(place.path()).words(words).database(database.url()).run().code(0);
+    assert_eq!(database.psql(row), "2|f");
+}
+
+#[test]
+fn where_nothing_was_kept_the_row_is_as_if_it_had_never_begun() {
+    for (format, end, rows, left) in [
+        ("sqlx", ".sql", "SELECT version, success FROM _sqlx_migrations", "1|t"),
+        ("golang-migrate", ".up.sql", "SELECT version, dirty FROM schema_migrations", "1|f"),
+    ] {
+        let (first, second) = (format!("1_a{end}"), format!("2_b{end}"));
+        let place = folder(&[
+            (first.as_str(), "CREATE TABLE a (i int);"),
+            (
+                second.as_str(),
+                "ALTER TABLE missing ADD n int; CREATE INDEX CONCURRENTLY j ON a (i);",
+            ),
+        ]);
+        let database = Server::shared().database();
+        migrate(place.path()).words(["--format", format]).database(database.url()).run().code(76);
+        assert_eq!(database.psql(rows), left, "{format}");
+    }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Ended, migrate, premain};
-use crate::support::{folder, node};
+use crate::support::{folder, node, tools};
 
 const FILES: [(&str, &str); 6] = [
     ("001_a.up.sql", "CREATE TABLE a ()"),
@@ -184,4 +184,57 @@ fn what_was_shown_is_what_runs() {
     assert_eq!(code, 75, "{screen}");
     assert!(screen.contains("somebody else migrated in between"), "{screen}");
     assert_eq!(versions(&database), "1 2");
+}
+
+/// Two migrations with their ways down, as the tool has them.
+fn there_and_back(format: &str) -> tempfile::TempDir {
+    let one = |table: &str| match format {
+        "dbmate" => format!(
+            "-- migrate:up\nCREATE TABLE {table} ();\n-- migrate:down\nDROP TABLE {table};\n"
+        ),
+        _ => {
+            format!("-- +goose Up\nCREATE TABLE {table} ();\n-- +goose Down\nDROP TABLE {table};\n")
+        }
+    };
+    let (a, b) = (one("a"), one("b"));
+    match format {
+        "sqlx" | "golang-migrate" => folder(&[
+            ("1_a.up.sql", "CREATE TABLE a ();"),
+            ("1_a.down.sql", "DROP TABLE a;"),
+            ("2_b.up.sql", "CREATE TABLE b ();"),
+            ("2_b.down.sql", "DROP TABLE b;"),
+        ]),
+        _ => folder(&[("1_a.sql", &a), ("2_b.sql", &b)]),
+    }
+}
+
+#[test]
+fn each_tool_s_ways_down_and_the_tool_goes_on_from_there() {
+    for (format, versions) in [
+        ("sqlx", "SELECT version FROM _sqlx_migrations"),
+        ("dbmate", "SELECT version FROM schema_migrations"),
+        ("golang-migrate", "SELECT version FROM schema_migrations"),
+        ("goose", "SELECT version_id FROM goose_db_version WHERE version_id > 0"),
+    ] {
+        let place = there_and_back(format);
+        let database = Server::shared().database();
+        let words = ["--format", format];
+        let up = || migrate(place.path()).words(words).database(database.url()).run().code(0);
+        up();
+        let last = ["--format", format, "--yes"];
+        rollback(&database, place.path(), &last).code(0).says("1 migration rolled back");
+        assert_eq!(database.psql(versions), "1", "{format}");
+        assert!(database.has_table("a") && !database.has_table("b"), "{format}");
+        match format {
+            "sqlx" => _ = tools::sqlx(&database, place.path(), &["run"]).unwrap(),
+            "dbmate" => _ = tools::dbmate(&database, place.path(), "migrate").unwrap(),
+            _ => _ = up().says("migrations 1 applied"),
+        }
+        assert!(database.has_table("b"), "{format}");
+        let all = ["--format", format, "--to", "none", "--yes"];
+        rollback(&database, place.path(), &all).code(0).says("2 migrations rolled back");
+        assert_eq!(database.psql(versions), "", "{format}");
+        assert!(!database.has_table("a"), "{format}");
+        up().says("migrations 2 applied");
+    }
 }

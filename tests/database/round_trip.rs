@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use crate::support::folder;
+use crate::support::layout::marked;
 use crate::support::postgres::Server;
 use crate::support::premain::premain;
 
@@ -30,7 +31,8 @@ fn file(format: &str, n: usize, title: &str) -> String {
             let title: String = title.chars().filter(|c| c.is_alphanumeric()).collect();
             format!("V{n}__{title}.sql")
         }
-        "sql" => format!("{n}_{title}.sql"),
+        "sql" | "sqlx" | "dbmate" | "goose" => format!("{n}_{title}.sql"),
+        "golang-migrate" => format!("{n}_{title}.up.sql"),
         "drizzle" => format!("{n:04}_{title}.sql"),
         _ => format!("2024010100000{n}_{title}/migration.sql"),
     }
@@ -48,7 +50,7 @@ fn finds_again(format: &str) {
             let name = file(format, n + 1, title);
             let tag = name.strip_suffix(".sql").unwrap();
             entries.push(serde_json::json!({ "when": n, "tag": tag }));
-            files.push((name, sql.clone()));
+            files.push((name, marked(format, sql)));
         }
         if format == "drizzle" {
             let journal = serde_json::json!({ "entries": entries }).to_string();
@@ -71,7 +73,13 @@ fn finds_again(format: &str) {
         run(&["status", "--exit-code"]);
         let schema = if format.starts_with("drizzle") { "drizzle." } else { "" };
         let rows = database.psql(&format!("SELECT count(*) FROM {schema}{table}"));
-        prop_assert_eq!(rows, migrations.len().to_string());
+        let expected = match format {
+            "golang-migrate" => 1,
+            // The first says version 0.
+            "goose" => migrations.len() + 1,
+            _ => migrations.len(),
+        };
+        prop_assert_eq!(rows, expected.to_string());
         database.psql(&format!("DROP TABLE {schema}{table}"));
         Ok(())
     });
@@ -97,4 +105,16 @@ fn what_is_recorded_is_found_again_as_prisma_has_it() {
 #[test]
 fn what_is_recorded_is_found_again_in_plain_sql() {
     finds_again("sql");
+}
+
+#[test]
+fn what_is_recorded_is_found_again_as_sqlx_and_dbmate_have_it() {
+    finds_again("sqlx");
+    finds_again("dbmate");
+}
+
+#[test]
+fn what_is_recorded_is_found_again_as_golang_migrate_and_goose_have_it() {
+    finds_again("golang-migrate");
+    finds_again("goose");
 }

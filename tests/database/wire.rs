@@ -39,7 +39,12 @@ fn a_thousand_pending_are_a_thousand_round_trips_and_four() {
         let database = server.database();
         let url = wire.url(&database.name);
         let place = migrations(format, 1000, |n| format!("CREATE TABLE t{n} ()"));
-        migrate(place.path()).database(&url).run().code(0).says("migrations 1000 applied");
+        migrate(place.path())
+            .words(["--format", format])
+            .database(&url)
+            .run()
+            .code(0)
+            .says("migrations 1000 applied");
         let (queries, connections) = wire.take();
         assert!(queries <= 1000 + 4, "{format}: {queries} queries");
         assert_eq!(connections, 1);

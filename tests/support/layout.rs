@@ -5,17 +5,28 @@ use tempfile::TempDir;
 use super::folder;
 
 /// What `--format` calls them.
-pub const FORMATS: [&str; 5] = ["refinery", "sql", "drizzle", "drizzle1", "prisma"];
+pub const FORMATS: [&str; 9] = [
+    "refinery",
+    "sql",
+    "drizzle",
+    "drizzle1",
+    "prisma",
+    "sqlx",
+    "dbmate",
+    "golang-migrate",
+    "goose",
+];
 
 /// A folder in this format, of the migrations 1 to `count` with what `sql` says.
 pub fn migrations(format: &str, count: usize, sql: impl Fn(usize) -> String) -> TempDir {
     let name = |n: usize| match format {
         "refinery" => format!("V{n}__t{n}.sql"),
-        "sql" => format!("{n}_t{n}.sql"),
-        "drizzle" => format!("{n:04}_t{n}.sql"),
+        "sql" | "sqlx" => format!("{n}_t{n}.sql"),
+        "golang-migrate" => format!("{n}_t{n}.up.sql"),
+        "drizzle" | "dbmate" | "goose" => format!("{n:04}_t{n}.sql"),
         _ => format!("2024010100{:02}{:02}_t{n}/migration.sql", n / 60, n % 60),
     };
-    let mut files: Vec<_> = (1..=count).map(|n| (name(n), sql(n))).collect();
+    let mut files: Vec<_> = (1..=count).map(|n| (name(n), marked(format, &sql(n)))).collect();
     match format {
         "drizzle" => {
             let entries = (1..=count).map(|n| format!(r#"{{"when": {n}, "tag": "{n:04}_t{n}"}}"#));
@@ -29,10 +40,30 @@ pub fn migrations(format: &str, count: usize, sql: impl Fn(usize) -> String) -> 
     folder(&files)
 }
 
+/// The script as a file of this format's, behind the line that some tools look for.
+pub fn marked(format: &str, sql: &str) -> String {
+    let marker = match format {
+        "dbmate" => "-- migrate:up\n",
+        "goose" => "-- +goose Up\n",
+        _ => return sql.to_owned(),
+    };
+    match sql.strip_prefix('\u{feff}') {
+        Some(sql) => format!("\u{feff}{marker}{sql}"),
+        None => format!("{marker}{sql}"),
+    }
+}
+
 /// The numbers of the migrations, below 60, that this format's history table holds as applied, in their order.
 pub fn recorded(format: &str) -> &'static str {
     match format {
         "refinery" => "SELECT version FROM refinery_schema_history ORDER BY version",
+        "sqlx" => "SELECT version FROM _sqlx_migrations WHERE success ORDER BY installed_on",
+        "dbmate" => "SELECT version::int FROM schema_migrations ORDER BY version",
+        // One row stands for all up to it.
+        "golang-migrate" => {
+            "SELECT generate_series(1, version) FROM schema_migrations WHERE NOT dirty"
+        }
+        "goose" => "SELECT version_id FROM goose_db_version WHERE version_id > 0 ORDER BY id",
         "sql" => "SELECT version FROM premain_migrations WHERE success ORDER BY applied_at",
         "drizzle" => "SELECT created_at FROM drizzle.__drizzle_migrations ORDER BY id",
         "drizzle1" => {

@@ -1,6 +1,6 @@
 //! golang-migrate's `schema_migrations`, byte for byte.
 
-use super::{Applied, Ledger, Malformed, Names, advisory, literal};
+use super::{Applied, Attempt, Ledger, Malformed, Names, advisory, literal};
 use crate::config::LedgerName;
 use crate::database::Rows;
 use crate::migrate::Key;
@@ -13,7 +13,7 @@ use crate::migrate::source::Migration;
 pub struct GolangMigrate {
     names: Names,
     newest: Option<i64>,
-    /// The versions on disk, for the one before the newest.
+    /// The versions on disk, for the one before another.
     files: Vec<i64>,
 }
 
@@ -27,15 +27,25 @@ impl GolangMigrate {
         }
     }
 
-    /// The row as this version, clean.
-    fn set(&self, version: impl std::fmt::Display) -> String {
+    /// The row as this version.
+    fn set(&self, version: impl std::fmt::Display, dirty: bool) -> String {
         // Where golang-migrate truncates, everybody who reads would wait.
         format!(
             "WITH older AS (DELETE FROM {0} WHERE version <> {version}) \
-             INSERT INTO {0} (version, dirty) VALUES ({version}, false) \
-             ON CONFLICT (version) DO UPDATE SET dirty = false",
+             INSERT INTO {0} (version, dirty) VALUES ({version}, {dirty}) \
+             ON CONFLICT (version) DO UPDATE SET dirty = {dirty}",
             self.names.qualified
         )
+    }
+
+    /// The row as the version before this migration, which there may be none of.
+    fn set_before(&self, migration: &Migration) -> String {
+        let version = migration.key.number();
+        let known = self.files.iter().copied().chain(self.newest);
+        match known.filter(|known| Some(*known) < version).max() {
+            Some(before) => self.set(before, false),
+            None => format!("DELETE FROM {}", self.names.qualified),
+        }
     }
 }
 
@@ -79,7 +89,7 @@ impl Ledger for GolangMigrate {
             applied_on: None,
             failure: (dirty && version == newest).then(|| {
                 format!(
-                    "golang-migrate left it dirty: its way up, or the way down of the next one, stopped; \
+                    "it is dirty: its way up, or the way down of the next one, stopped; \
                      see what of it is in the database, then run 'premain resolve --applied {version}' if \
                      all of it is, or '--rolled-back {version}' if nothing is, which lets it be applied again"
                 )
@@ -102,22 +112,22 @@ impl Ledger for GolangMigrate {
     }
 
     fn record(&self, migration: &Migration) -> Result<String, Malformed> {
-        Ok(self.set(&migration.key))
+        Ok(self.set(&migration.key, false))
     }
 
     fn unrecord(&self, migration: &Migration) -> Result<String, Malformed> {
-        let version = migration.key.number();
-        if version != self.newest {
-            return Err(self.names.malformed(format!(
-                "it holds the newest version alone, and {} is not that one",
-                migration.key
-            )));
-        }
-        let before = self.files.iter().filter(|file| Some(**file) < version).max();
-        Ok(match before {
-            Some(before) => self.set(before),
-            None => format!("DELETE FROM {}", self.names.qualified),
-        })
+        Ok(self.set_before(migration))
+    }
+
+    /// Its own two turns, and a third where nothing was kept.
+    fn attempt(&self, migration: &Migration) -> Result<Option<Attempt>, Malformed> {
+        let dirty = self.set(&migration.key, true);
+        Ok(Some(Attempt {
+            begin: dirty.clone(),
+            finish: self.set(&migration.key, false),
+            withdraw: self.set_before(migration),
+            fail: dirty,
+        }))
     }
 
     /// Nothing of the file is recorded.

@@ -2,7 +2,7 @@
 
 use sha2::Sha384;
 
-use super::{Applied, Ledger, Malformed, Names, advisory, literal, same_but_line_ends};
+use super::{Applied, Attempt, Ledger, Malformed, Names, advisory, literal, same_but_line_ends};
 use crate::config::LedgerName;
 use crate::database::Rows;
 use crate::migrate::Key;
@@ -46,10 +46,10 @@ impl Sqlx {
         })
     }
 
-    fn insert(&self, migration: &Migration, execution_time: &str) -> String {
+    fn insert(&self, migration: &Migration, success: bool, execution_time: &str) -> String {
         format!(
             "INSERT INTO {} (version, description, success, checksum, execution_time) \
-             VALUES ({}, {}, true, '\\x{}', {execution_time})",
+             VALUES ({}, {}, {success}, '\\x{}', {execution_time})",
             self.names.qualified,
             migration.key,
             literal(&migration.name),
@@ -90,16 +90,34 @@ impl Ledger for Sqlx {
 
     fn record(&self, migration: &Migration) -> Result<String, Malformed> {
         let nanoseconds = "(extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.now()) * 1000000000)::bigint";
-        Ok(self.insert(migration, nanoseconds))
+        Ok(self.insert(migration, true, nanoseconds))
     }
 
     /// As `sqlx migrate run --skip`.
     fn baseline(&self, migration: &Migration) -> Result<String, Malformed> {
-        Ok(self.insert(migration, "-1"))
+        Ok(self.insert(migration, true, "-1"))
     }
 
     fn unrecord(&self, migration: &Migration) -> Result<String, Malformed> {
         Ok(format!("DELETE FROM {} WHERE version = {}", self.names.qualified, migration.key))
+    }
+
+    /// sqlx stops at `false`, which it does not write itself: it would begin again with what was kept
+    /// halfway.
+    fn attempt(&self, migration: &Migration) -> Result<Option<Attempt>, Malformed> {
+        let (table, version) = (&self.names.qualified, &migration.key);
+        let elapsed = "(extract(epoch FROM pg_catalog.now() - installed_on) * 1000000000)::bigint";
+        Ok(Some(Attempt {
+            begin: self.insert(migration, false, "-1"),
+            finish: format!(
+                "UPDATE {table} SET success = true, installed_on = pg_catalog.now(), \
+                 execution_time = {elapsed} WHERE version = {version}"
+            ),
+            withdraw: format!("DELETE FROM {table} WHERE version = {version} AND NOT success"),
+            fail: format!(
+                "UPDATE {table} SET execution_time = {elapsed} WHERE version = {version} AND NOT success"
+            ),
+        }))
     }
 
     /// To sqlx other line ends are an edit, which is what makes people write about it.

@@ -128,12 +128,25 @@ fn number_after(newest: Option<&Path>, now: UtcDateTime, first: &str) -> String 
     }
 }
 
-/// What the tools write into a new file that have the way up and the way down in one, by the marker
-/// that their files have.
-const MARKED: [(&str, &str); 2] = [
-    ("-- migrate:up", "-- migrate:up\n\n\n-- migrate:down\n\n"),
-    ("-- +goose Up", "-- +goose Up\n\n\n-- +goose Down\n\n"),
-];
+/// What dbmate writes into a new file.
+const DBMATE: &str = "-- migrate:up\n\n\n-- migrate:down\n\n";
+
+/// What goose writes into a new file.
+const GOOSE: &str = "-- +goose Up\n-- +goose StatementBegin\nSELECT 'up SQL query';\n-- +goose StatementEnd\n\n\
+     -- +goose Down\n-- +goose StatementBegin\nSELECT 'down SQL query';\n-- +goose StatementEnd\n";
+
+/// What a new file holds whose name ends with `end`, as the tool fills it.
+fn template(format: Format, name: &str, end: &str) -> String {
+    match (format, end) {
+        (Format::Dbmate, _) => DBMATE.to_owned(),
+        (Format::Goose, _) => GOOSE.to_owned(),
+        (Format::GolangMigrate, _) => String::new(),
+        (Format::Sqlx, ".up.sql") => "-- Add up migration script here\n".to_owned(),
+        (Format::Sqlx, ".down.sql") => "-- Add down migration script here\n".to_owned(),
+        (Format::Sqlx, _) => "-- Add migration script here\n".to_owned(),
+        _ => format!("-- {name}\n"),
+    }
+}
 
 fn numbered(
     source: &Source,
@@ -142,28 +155,28 @@ fn numbered(
     title: &str,
     now: UtcDateTime,
 ) -> Next {
-    let sql = newest.and_then(|migration| migration.up.sql.here()).unwrap_or_default();
-    let marked = MARKED.iter().find(|(marker, _)| sql.contains(marker)).map(|(_, text)| *text);
+    let format = source.format;
     let newest = newest.map(|migration| migration.up.file.as_path());
     let name = newest.and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
-    let number = number_after(newest, now, "001");
+    // The tools begin with the time.
+    let first = if format == Format::Sql { "001".to_owned() } else { stamp(now) };
+    let number = number_after(newest, now, &first);
     let behind = name.trim_start_matches(|c: char| c.is_ascii_digit());
     let mark = if behind.starts_with('-') { '-' } else { '_' };
     let title = if mark == '-' { title.replace('_', "-") } else { title.to_owned() };
-    let stem = format!("{number}{mark}{title}");
-    let pairs = source.migrations.iter().any(|migration| migration.down.is_some())
-        || name.ends_with(".up.sql");
-    let file = |end: &str| {
-        let name = format!("{stem}{end}");
-        let text = marked.map_or_else(|| format!("-- {name}\n"), str::to_owned);
-        (folder.join(name), text)
+    let has_pairs = || source.migrations.iter().any(|migration| migration.down.is_some());
+    let ends: &[&str] = match format {
+        Format::Dbmate | Format::Goose => &[".sql"],
+        Format::GolangMigrate => &[".up.sql", ".down.sql"],
+        _ if name.ends_with(".up.sql") => &[".up.sql", ".down.sql"],
+        Format::Sql if has_pairs() => &[".sql", ".down.sql"],
+        _ => &[".sql"],
     };
-    let files = match (pairs && marked.is_none(), name.ends_with(".up.sql")) {
-        (false, _) => vec![file(".sql")],
-        (true, true) => vec![file(".up.sql"), file(".down.sql")],
-        (true, false) => vec![file(".sql"), file(".down.sql")],
+    let file = |end: &&str| {
+        let name = format!("{number}{mark}{title}{end}");
+        (folder.join(&name), template(format, &name, end))
     };
-    Next { files, journal: None }
+    Next { files: ends.iter().map(file).collect(), journal: None }
 }
 
 /// The time that a new folder's name begins with: now, or a second behind the newest folder's.
@@ -358,29 +371,28 @@ mod tests {
     #[test]
     fn a_file_with_both_ways_in_it_is_followed_by_one() {
         let folder = tempfile::tempdir().unwrap();
-        let next = |text: &str| {
-            fs::write(folder.path().join("0001_a.sql"), text).unwrap();
+        let next = |format: Format, text: &str| {
+            let script = || Script::whole(folder.path().join("0001_a.sql"), text.to_owned());
             let migration = Migration {
                 key: Key::Number(1),
                 name: "a".to_owned(),
                 order: Order::Strict,
-                up: Script::whole(folder.path().join("0001_a.sql"), text.to_owned()),
-                down: Some(Script::whole(folder.path().join("0001_a.sql"), text.to_owned())),
+                up: script(),
+                down: Some(script()),
             };
             let folder = Some(folder.path().to_owned());
-            let source = Source { folder, format: Format::Sql, migrations: vec![migration] };
+            let source = Source { folder, format, migrations: vec![migration] };
             Next::after(&source, "b", now()).unwrap().files
         };
-        for (text, begins) in [
-            ("-- migrate:up\nSELECT 1;\n-- migrate:down\n", "-- migrate:up\n"),
-            ("-- +goose Up\nSELECT 1;\n", "-- +goose Up\n"),
-        ] {
-            let files = next(text);
+        for (format, begins) in
+            [(Format::Dbmate, "-- migrate:up\n"), (Format::Goose, "-- +goose Up\n")]
+        {
+            let files = next(format, begins);
             assert_eq!(files.len(), 1);
             assert_eq!(files[0].0, folder.path().join("0002_b.sql"));
             assert!(files[0].1.starts_with(begins) && files[0].1.contains("own\n"), "{files:?}");
         }
-        assert_eq!(next("SELECT 1").len(), 2, "a pair");
+        assert_eq!(next(Format::Sql, "SELECT 1").len(), 2, "a pair");
     }
 
     #[test]
