@@ -77,9 +77,10 @@ impl fmt::Display for Inhabited {
 }
 
 /// The tools whose history tables are read here, and their formats where a folder does not tell them.
-const PREMAIN_READS: [(&str, Option<Format>); 8] = [
+const PREMAIN_READS: [(&str, Option<Format>); 9] = [
     ("dbmate", Some(Format::Dbmate)),
     ("Drizzle", None),
+    ("Flyway", Some(Format::Flyway)),
     ("golang-migrate", Some(Format::GolangMigrate)),
     ("goose", Some(Format::Goose)),
     ("premain", None),
