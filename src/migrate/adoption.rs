@@ -281,8 +281,9 @@ async fn amend(
     session.execute(&statements.join("; ")).await.map_err(Error::refused(what))
 }
 
-/// `3`, `add_orders` or `3 add_orders`: the number, the name, or both as they are printed.
+/// `3`, `1.2`, `add_orders` or `3 add_orders`: the number, the name, or both as they are printed.
 pub(super) fn is_called(key: &Key, name: &str, text: &str) -> bool {
     let number = text.parse().ok();
-    name == text || key.title(name) == text || (number.is_some() && key.number() == number)
+    let said = [name, &key.to_string(), &key.title(name)].contains(&text);
+    said || (number.is_some() && key.number() == number)
 }

@@ -5,12 +5,13 @@ use tempfile::TempDir;
 use super::folder;
 
 /// What `--format` calls them.
-pub const FORMATS: [&str; 5] = ["refinery", "sql", "drizzle", "drizzle1", "prisma"];
+pub const FORMATS: [&str; 6] = ["refinery", "sql", "drizzle", "drizzle1", "prisma", "flyway"];
 
 /// A folder in this format, of the migrations 1 to `count` with what `sql` says.
 pub fn migrations(format: &str, count: usize, sql: impl Fn(usize) -> String) -> TempDir {
     let name = |n: usize| match format {
         "refinery" => format!("V{n}__t{n}.sql"),
+        "flyway" => format!("V1.{n}__t{n}.sql"),
         "sql" => format!("{n}_t{n}.sql"),
         "drizzle" => format!("{n:04}_t{n}.sql"),
         _ => format!("2024010100{:02}{:02}_t{n}/migration.sql", n / 60, n % 60),
@@ -33,6 +34,9 @@ pub fn migrations(format: &str, count: usize, sql: impl Fn(usize) -> String) -> 
 pub fn recorded(format: &str) -> &'static str {
     match format {
         "refinery" => "SELECT version FROM refinery_schema_history ORDER BY version",
+        "flyway" => {
+            "SELECT split_part(version, '.', 2) FROM flyway_schema_history WHERE success ORDER BY installed_rank"
+        }
         "sql" => "SELECT version FROM premain_migrations WHERE success ORDER BY applied_at",
         "drizzle" => "SELECT created_at FROM drizzle.__drizzle_migrations ORDER BY id",
         "drizzle1" => {
