@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn what_flyway_would_replace_is_found() {
         let found = |sql: &str| placeholder(&Text::Here(sql.to_owned())).unwrap();
-        assert_eq!(found("SELECT 1;\nSELECT '$', $${ $$, '{}'"), None);
+        assert_eq!(found("SELECT '$', '{}';\nSELECT '${';\n-- }"), None);
         let (at, why) = found("\u{feff}-- ä\nSELECT ${flyway:user};").unwrap();
         assert!(at == 13 && why.contains("replaces ${flyway:user} before"), "{at} {why}");
     }
