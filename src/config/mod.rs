@@ -230,6 +230,8 @@ pub enum Format {
     GolangMigrate,
     /// `1_name.sql` with `-- +goose Up` in it, `goose_db_version`.
     Goose,
+    /// `V1_2__name.sql` and `R__name.sql`, `flyway_schema_history`.
+    Flyway,
 }
 
 impl Format {
@@ -244,6 +246,7 @@ impl Format {
         ("dbmate", Format::Dbmate),
         ("golang-migrate", Format::GolangMigrate),
         ("goose", Format::Goose),
+        ("flyway", Format::Flyway),
     ];
 }
 

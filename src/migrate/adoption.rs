@@ -77,9 +77,10 @@ impl fmt::Display for Inhabited {
 }
 
 /// The tools whose history tables are read here, and their formats where a folder does not tell them.
-const PREMAIN_READS: [(&str, Option<Format>); 8] = [
+const PREMAIN_READS: [(&str, Option<Format>); 9] = [
     ("dbmate", Some(Format::Dbmate)),
     ("Drizzle", None),
+    ("Flyway", Some(Format::Flyway)),
     ("golang-migrate", Some(Format::GolangMigrate)),
     ("goose", Some(Format::Goose)),
     ("premain", None),
@@ -280,8 +281,9 @@ async fn amend(
     session.execute(&statements.join("; ")).await.map_err(Error::refused(what))
 }
 
-/// `3`, `add_orders` or `3 add_orders`: the number, the name, or both as they are printed.
+/// `3`, `1.2`, `add_orders` or `3 add_orders`: the number, the name, or both as they are printed.
 pub(super) fn is_called(key: &Key, name: &str, text: &str) -> bool {
     let number = text.parse().ok();
-    name == text || key.title(name) == text || (number.is_some() && key.number() == number)
+    let said = [name, &key.to_string(), &key.title(name)].contains(&text);
+    said || (number.is_some() && key.number() == number)
 }

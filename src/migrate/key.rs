@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::fmt;
 
 /// The identity of a migration, on disk and in its history table. All keys of one folder and its
-/// history table are of one kind; "older" and "newer" are this order.
+/// history table are of one kind, but for Flyway's two; "older" and "newer" are this order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Key {
     /// A number that people chose: refinery's `3`, or a time like `20240101120000`.
@@ -15,6 +15,11 @@ pub enum Key {
     Name(Name),
     /// Digits that a file's name begins with, zeros in front included: dbmate.
     Digits(Digits),
+    /// A version of several parts: Flyway's `1.10`.
+    Dotted(Dotted),
+    /// What is applied behind all versions, and again whenever it changes, by its description: Flyway's
+    /// `R__views.sql`.
+    Repeatable(String),
 }
 
 impl fmt::Display for Key {
@@ -24,6 +29,8 @@ impl fmt::Display for Key {
             Key::When(milliseconds) => milliseconds.fmt(f),
             Key::Name(Name(name)) => name.fmt(f),
             Key::Digits(Digits(digits)) => digits.fmt(f),
+            Key::Dotted(Dotted(version)) => version.fmt(f),
+            Key::Repeatable(description) => write!(f, "R__{}", description.replace(' ', "_")),
         }
     }
 }
@@ -34,16 +41,22 @@ impl Key {
         match self {
             Key::Number(number) => Some(*number),
             Key::Digits(Digits(digits)) => digits.parse().ok(),
-            Key::When(_) | Key::Name(_) => None,
+            Key::When(_) | Key::Name(_) | Key::Dotted(_) | Key::Repeatable(_) => None,
         }
+    }
+
+    /// Whether it stands outside of the order of versions.
+    pub fn is_repeatable(&self) -> bool {
+        matches!(self, Key::Repeatable(_))
     }
 
     /// What people call a migration of this key: `3 add_orders`, or `3` where its name is not known;
     /// but `0003_orders` and `20240101120000_orders`, which say it all.
     pub fn title(&self, name: &str) -> String {
         match self {
-            Key::Number(_) | Key::Digits(_) if name.is_empty() => self.to_string(),
-            Key::Number(_) | Key::Digits(_) => format!("{self} {name}"),
+            Key::Number(_) | Key::Digits(_) | Key::Dotted(_) if name.is_empty() => self.to_string(),
+            Key::Number(_) | Key::Digits(_) | Key::Dotted(_) => format!("{self} {name}"),
+            Key::Repeatable(_) => self.to_string(),
             Key::When(_) | Key::Name(_) => name.to_owned(),
         }
     }
@@ -107,6 +120,50 @@ impl PartialOrd for Digits {
         Some(self.cmp(other))
     }
 }
+
+/// A version as it is written, in the order of its numbers: `1.2` stands before `1.10`, and `1` is `1.0`.
+#[derive(Debug, Clone)]
+pub struct Dotted(pub String);
+
+impl Dotted {
+    /// `1.2` or `1_2`; `None` for what is no version.
+    pub fn parse(text: &str) -> Option<Dotted> {
+        let version = text.replace('_', ".");
+        let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        version.split('.').all(is_number).then_some(Dotted(version))
+    }
+
+    /// By length and digits: they may be more than any integer holds.
+    fn numbers(&self) -> Vec<(usize, &str)> {
+        let number = |part: &'_ str| part.len() - part.trim_start_matches('0').len();
+        let parts = self.0.split('.').map(|part| &part[number(part)..]);
+        let mut numbers: Vec<_> = parts.map(|part| (part.len(), part)).collect();
+        while numbers.last().is_some_and(|(length, _)| *length == 0) {
+            numbers.pop();
+        }
+        numbers
+    }
+}
+
+impl Ord for Dotted {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.numbers().cmp(&other.numbers())
+    }
+}
+
+impl PartialOrd for Dotted {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Dotted {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Dotted {}
 
 #[cfg(test)]
 mod tests {
@@ -173,7 +230,41 @@ mod tests {
         }
     }
 
+    #[test]
+    fn versions_are_compared_by_their_numbers() {
+        let version = |text| Dotted::parse(text).unwrap();
+        for (one, other) in [("1", "1.0"), ("01_02", "1.2.0.0"), ("0", "0.0")] {
+            assert_eq!(version(one), version(other));
+        }
+        let ascending = [
+            "0",
+            "0.1",
+            "1",
+            "1.0.1",
+            "1.2",
+            "1.10",
+            "2",
+            "10",
+            "20240101120000",
+            "99999999999999999999",
+        ];
+        for pair in ascending.windows(2) {
+            assert!(version(pair[0]) < version(pair[1]), "{pair:?}");
+        }
+        for none in ["", "1.", ".1", "1..2", "1a", "v1", "1__2"] {
+            assert_eq!(Dotted::parse(none), None, "{none}");
+        }
+        assert!(Key::Dotted(version("9")) < Key::Repeatable("a".to_owned()));
+    }
+
     proptest! {
+        #[test]
+        fn versions_are_in_the_order_of_their_numbers(one in prop::collection::vec(0..30_u8, 1..4), other in prop::collection::vec(0..30_u8, 1..4), width in 1..3_usize) {
+            let version = |parts: &[u8], width: usize| Dotted(parts.iter().map(|part| format!("{part:0width$}")).collect::<Vec<_>>().join("."));
+            let numbers = |parts: &[u8]| parts.iter().copied().chain(std::iter::repeat(0)).take(4).collect::<Vec<_>>();
+            prop_assert_eq!(version(&one, 1).cmp(&version(&other, width)), numbers(&one).cmp(&numbers(&other)));
+        }
+
         #[test]
         fn it_is_an_order(mut names in prop::collection::vec("\\PC{0,4}", 3)) {
             let order = |a: usize, b: usize| Name(names[a].clone()).cmp(&Name(names[b].clone()));

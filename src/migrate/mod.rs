@@ -33,6 +33,6 @@ mod watch;
 
 pub use engine::{Outcome, Progress, Report, hold_lock, run};
 pub use error::Error;
-pub use key::{Digits, Key, Name};
+pub use key::{Digits, Dotted, Key, Name};
 pub use ledger::Applied;
 pub use source::{Migration, Source};

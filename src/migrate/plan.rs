@@ -228,7 +228,8 @@ pub fn plan<'a>(
             }
         }
     }
-    let newest_row = rows.keys().next_back().copied();
+    // Whatever is behind all versions says nothing of how far those are.
+    let newest_row = rows.keys().rfind(|key| !key.is_repeatable()).copied();
     let mut plan = Plan { pending: Vec::new(), applied: 0, drift: failed };
     plan.drift.extend(without_file(on_disk, &rows));
 
@@ -271,7 +272,8 @@ pub fn plan<'a>(
 
 /// The rows that no file belongs to: missing where there is a newer file, else ahead.
 fn without_file(on_disk: &[Migration], rows: &BTreeMap<&Key, Vec<&Applied>>) -> Vec<Drift> {
-    let newest_file = on_disk.iter().map(|migration| &migration.key).max();
+    let files = on_disk.iter().map(|migration| &migration.key);
+    let newest_file = files.filter(|key| !key.is_repeatable()).max();
     let on_disk: std::collections::BTreeSet<_> = on_disk.iter().map(|file| &file.key).collect();
     let orphans = rows.iter().filter(|(key, _)| !on_disk.contains(*key));
     let (ahead, missing): (Vec<_>, Vec<_>) =

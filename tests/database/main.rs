@@ -20,6 +20,7 @@ mod drift;
 mod drizzle;
 mod drizzle1;
 mod faults;
+mod flyway;
 mod golang_migrate;
 mod goose;
 mod health;

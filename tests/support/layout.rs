@@ -5,7 +5,7 @@ use tempfile::TempDir;
 use super::folder;
 
 /// What `--format` calls them.
-pub const FORMATS: [&str; 9] = [
+pub const FORMATS: [&str; 10] = [
     "refinery",
     "sql",
     "drizzle",
@@ -15,6 +15,7 @@ pub const FORMATS: [&str; 9] = [
     "dbmate",
     "golang-migrate",
     "goose",
+    "flyway",
 ];
 
 /// A folder in this format, of the migrations 1 to `count` with what `sql` says.
@@ -24,6 +25,7 @@ pub fn migrations(format: &str, count: usize, sql: impl Fn(usize) -> String) -> 
         "sql" | "sqlx" => format!("{n}_t{n}.sql"),
         "golang-migrate" => format!("{n}_t{n}.up.sql"),
         "drizzle" | "dbmate" | "goose" => format!("{n:04}_t{n}.sql"),
+        "flyway" => format!("V1.{n}__t{n}.sql"),
         _ => format!("2024010100{:02}{:02}_t{n}/migration.sql", n / 60, n % 60),
     };
     let mut files: Vec<_> = (1..=count).map(|n| (name(n), marked(format, &sql(n)))).collect();
@@ -64,6 +66,9 @@ pub fn recorded(format: &str) -> &'static str {
             "SELECT generate_series(1, version) FROM schema_migrations WHERE NOT dirty"
         }
         "goose" => "SELECT version_id FROM goose_db_version WHERE version_id > 0 ORDER BY id",
+        "flyway" => {
+            "SELECT split_part(version, '.', 2) FROM flyway_schema_history WHERE success ORDER BY installed_rank"
+        }
         "sql" => "SELECT version FROM premain_migrations WHERE success ORDER BY applied_at",
         "drizzle" => "SELECT created_at FROM drizzle.__drizzle_migrations ORDER BY id",
         "drizzle1" => {

@@ -5,6 +5,7 @@ mod advisory;
 mod dbmate;
 mod drizzle;
 mod drizzle1;
+mod flyway;
 mod golang_migrate;
 mod goose;
 mod prisma;
@@ -16,6 +17,7 @@ pub use dbmate::Dbmate;
 pub use drizzle::Drizzle;
 pub use drizzle1::Drizzle1;
 pub(crate) use drizzle1::milliseconds;
+pub use flyway::Flyway;
 pub use golang_migrate::GolangMigrate;
 pub use goose::Goose;
 pub use prisma::Prisma;
@@ -226,6 +228,7 @@ pub fn of(format: Format, config: &config::Migrate) -> Box<dyn Ledger> {
         Format::Dbmate => Box::new(Dbmate::new(name)),
         Format::GolangMigrate => Box::new(GolangMigrate::new(name)),
         Format::Goose => Box::new(Goose::new(name)),
+        Format::Flyway => Box::new(Flyway::new(name)),
     }
 }
 

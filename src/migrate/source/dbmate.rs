@@ -28,6 +28,7 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
             parts: vec![block.stretch],
             transactional: block.transactional,
             sql: sql.clone(),
+            replaced: None,
         };
         migrations.push(Migration {
             key: Key::Digits(Digits(version.to_owned())),

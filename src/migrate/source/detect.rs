@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::{
-    SourceError, Text, dbmate, drizzle, goose, is_file, prisma, read_sql, refinery, sql, sql_files,
-    subfolders,
+    SourceError, Text, dbmate, drizzle, flyway, goose, is_file, prisma, read_sql, refinery, sql,
+    sql_files, subfolders,
 };
 use crate::config::Format;
 
@@ -35,7 +35,11 @@ pub(super) fn format(folder: &Path) -> Result<Format, SourceError> {
     }
     // All the others may have files with numbers too.
     if found.is_empty() {
-        found.extend(refinery::has_migration(folder)?.then_some(Format::Refinery));
+        if flyway::has_migration(folder)? {
+            found.push(Format::Flyway);
+        } else if refinery::has_migration(folder)? {
+            found.push(Format::Refinery);
+        }
         let numbered = numbered(folder)?;
         found.extend(numbered);
     }
@@ -98,6 +102,10 @@ mod tests {
             (&["migration_lock.toml"], "prisma"),
             (&["V1__a.sql", "deep/V2__b.sql"], "refinery"),
             (&["deep/V2__b.sql"], "refinery"),
+            (&["V1__a.sql", "V1_2__b.sql"], "flyway"),
+            (&["deep/V1.2__b.sql"], "flyway"),
+            (&["V1__a.sql", "R__views.sql"], "flyway"),
+            (&["V1__a.sql", "V1__a.sql.conf"], "flyway"),
             (&["001_a.sql", "seeds/data.sql"], "sql"),
             (&["20240101000000_a.up.sql", "20240101000000_a.down.sql"], "sql"),
             (&["readme.txt"], "refinery"),

@@ -25,6 +25,7 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Migration>, SourceError> {
         let script = |parts: Parts| Script {
             file: file.clone(),
             sql: sql.clone(),
+            replaced: None,
             parts,
             transactional: ways.transactional,
         };

@@ -5,6 +5,7 @@ mod detect;
 mod drizzle;
 mod embedded;
 mod files;
+mod flyway;
 mod golang_migrate;
 mod goose;
 pub mod next;
@@ -201,6 +202,7 @@ impl Source {
             Format::Dbmate => dbmate::read(folder)?,
             Format::GolangMigrate => golang_migrate::read(folder)?,
             Format::Goose => goose::read(folder)?,
+            Format::Flyway => flyway::read(folder)?,
         };
         migrations.sort_by(|one, other| one.key.cmp(&other.key));
         for pair in migrations.windows(2) {

@@ -50,6 +50,24 @@ impl Next {
                 let name = format!("V{}__{title}.sql", number_after(newest, now, "1"));
                 one(folder.join(&name), &format!("-- {name}\n"))
             }
+            Format::Flyway => {
+                let versions =
+                    source.migrations.iter().filter(|migration| !migration.key.is_repeatable());
+                let newest = versions.max_by(|one, other| one.key.cmp(&other.key));
+                let folder = newest.and_then(|newest| newest.up.file.parent()).unwrap_or(folder);
+                let version = match newest.map(|newest| newest.key.to_string()) {
+                    None => "1".to_owned(),
+                    Some(version) => match version.rsplit_once('.') {
+                        // The part that counts is the last one.
+                        Some((parts, last)) => {
+                            format!("{parts}.{}", number_after(Some(Path::new(last)), now, "1"))
+                        }
+                        None => number_after(Some(Path::new(&version)), now, "1"),
+                    },
+                };
+                let name = format!("V{version}__{title}.sql");
+                one(folder.join(&name), &format!("-- {name}\n"))
+            }
             Format::Prisma => {
                 let name = format!("{}_{title}", stamp_after(newest, now));
                 let mut next = one(folder.join(name).join("migration.sql"), PRISMA_EMPTY);

@@ -62,7 +62,7 @@ impl Name {
         if !version.chars().all(|c| c.is_ascii_digit()) {
             return match version.split_once('.') {
                 Some((whole, part)) if digits(whole) && digits(part) => Err(
-                    "refinery knows no decimal versions; use a whole number, as in V12__name.sql",
+                    "refinery knows no decimal versions; use a whole number, as in V12__name.sql, or give --format flyway if it is Flyway's",
                 ),
                 _ => Ok(None),
             };

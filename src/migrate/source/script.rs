@@ -21,6 +21,8 @@ pub struct Script {
     pub parts: Vec<Range<usize>>,
     /// Whether the file may run in a transaction, as far as it says so itself.
     pub transactional: bool,
+    /// What its own tool replaces before it runs: where, in characters, and why it cannot run here.
+    pub replaced: Option<(usize, String)>,
 }
 
 /// The first line of a file that must not run in a transaction.
@@ -54,7 +56,7 @@ impl Script {
     fn of(file: PathBuf, sql: Text, parts: Vec<Range<usize>>) -> Script {
         let first = sql.beginning().trim_start_matches('\u{feff}').lines().next();
         let transactional = first.is_none_or(|line| line.trim_end() != NO_TRANSACTION);
-        Script { file, sql, parts, transactional }
+        Script { file, sql, parts, transactional, replaced: None }
     }
 
     /// Goes over it before anything runs.
@@ -74,6 +76,9 @@ impl Script {
         }
         if let Some((offset, why)) = reader.unrunnable {
             survey.unrunnable = Some((self.characters_before(offset)?, why));
+        }
+        if self.replaced.is_some() {
+            survey.unrunnable.clone_from(&self.replaced);
         }
         Ok(survey)
     }
@@ -219,6 +224,7 @@ pub struct Survey {
     pub ends: bool,
     /// Whether the file, or one of them, takes no transaction.
     pub apart: bool,
-    /// The first thing that only psql can do: where, in characters, and what it is.
+    /// The first thing that only psql can do, or the folder's own tool: where, in characters, and what it
+    /// is.
     pub unrunnable: Option<(usize, String)>,
 }
