@@ -43,7 +43,7 @@ impl Ledger for Dbmate {
         on_disk: &[Migration],
     ) -> Result<Vec<Applied>, Malformed> {
         let [table, dirty, rows] = results else {
-            return Err(self.names.malformed("the server answered out of turn".to_owned()));
+            return Err(self.names.out_of_turn());
         };
         self.names.located(table);
         if !dirty.is_empty() {

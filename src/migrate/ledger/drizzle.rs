@@ -23,7 +23,7 @@ impl Drizzle {
     fn applied(&self, row: &[Option<String>]) -> Result<Applied, Malformed> {
         let malformed = |why| self.names.malformed(why);
         let [Some(id), Some(hash), created_at] = row else {
-            return Err(malformed("the server answered out of turn".to_owned()));
+            return Err(self.names.out_of_turn());
         };
         let when = created_at.as_deref().and_then(|when| when.parse().ok()).ok_or_else(|| {
             malformed(format!(

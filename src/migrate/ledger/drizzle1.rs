@@ -122,7 +122,7 @@ impl Ledger for Drizzle1 {
         results: &[Rows],
         on_disk: &[Migration],
     ) -> Result<Vec<Applied>, Malformed> {
-        let out_of_turn = || self.names.malformed("the server answered out of turn".to_owned());
+        let out_of_turn = || self.names.out_of_turn();
         let [has_name, rows] = results else { return Err(out_of_turn()) };
         let mut known = Vec::new();
         for row in rows {

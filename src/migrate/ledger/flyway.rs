@@ -46,7 +46,7 @@ impl Flyway {
     fn row<'a>(&self, row: &'a [Option<String>]) -> Result<Row<'a>, Malformed> {
         let [version, Some(description), Some(kind), checksum, Some(on), Some(success)] = row
         else {
-            return Err(self.names.malformed("the server answered out of turn".to_owned()));
+            return Err(self.names.out_of_turn());
         };
         let version = version.as_deref().map(|version| {
             Dotted::parse(version).ok_or_else(|| {
@@ -116,10 +116,7 @@ impl Ledger for Flyway {
         results: &[Rows],
         on_disk: &[Migration],
     ) -> Result<Vec<Applied>, Malformed> {
-        let [table, rows] = results else {
-            return Err(self.names.malformed("the server answered out of turn".to_owned()));
-        };
-        self.names.located(table);
+        let rows = self.names.rows(results)?;
         self.versions.clear();
         let (mut applied, mut baseline) = (BTreeMap::new(), None);
         for row in rows {

@@ -67,8 +67,8 @@ impl Ledger for GolangMigrate {
         results: &[Rows],
         on_disk: &[Migration],
     ) -> Result<Vec<Applied>, Malformed> {
-        let out_of_turn = || self.names.malformed("the server answered out of turn".to_owned());
-        let [table, rows] = results else { return Err(out_of_turn()) };
+        let rows = self.names.rows(results)?;
+        let out_of_turn = || self.names.out_of_turn();
         let row = match rows.first().map(Vec::as_slice) {
             None => None,
             Some([Some(version), Some(dirty)]) => {
@@ -76,7 +76,6 @@ impl Ledger for GolangMigrate {
             }
             Some(_) => return Err(out_of_turn()),
         };
-        self.names.located(table);
         self.files = on_disk.iter().filter_map(|file| file.key.number()).collect();
         self.newest = row.map(|(version, _)| version);
         let Some((newest, dirty)) = row else { return Ok(Vec::new()) };

@@ -43,8 +43,8 @@ impl Ledger for Goose {
         results: &[Rows],
         on_disk: &[Migration],
     ) -> Result<Vec<Applied>, Malformed> {
-        let out_of_turn = || self.names.malformed("the server answered out of turn".to_owned());
-        let [table, rows] = results else { return Err(out_of_turn()) };
+        let rows = self.names.rows(results)?;
+        let out_of_turn = || self.names.out_of_turn();
         let mut versions: BTreeMap<i64, Option<Applied>> = BTreeMap::new();
         for row in rows {
             let [Some(version), Some(is_applied), time] = row.as_slice() else {
@@ -62,7 +62,6 @@ impl Ledger for Goose {
             });
             versions.insert(version, applied);
         }
-        self.names.located(table);
         Ok(versions.into_values().flatten().collect())
     }
 

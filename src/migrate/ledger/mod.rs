@@ -210,8 +210,20 @@ impl Names {
         }
     }
 
+    /// The table's rows, of the results of [`Names::locate`] and one statement behind it.
+    fn rows<'r>(&mut self, results: &'r [Rows]) -> Result<&'r Rows, Malformed> {
+        let [table, rows] = results else { return Err(self.out_of_turn()) };
+        self.located(table);
+        Ok(rows)
+    }
+
     fn malformed(&self, why: String) -> Malformed {
         Malformed { table: self.shown.clone(), why }
+    }
+
+    /// Not the columns that were asked for: no server does that.
+    fn out_of_turn(&self) -> Malformed {
+        self.malformed("the server answered out of turn".to_owned())
     }
 }
 

@@ -29,7 +29,7 @@ impl Prisma {
 
     fn applied(&self, row: &[Option<String>]) -> Result<Applied, Malformed> {
         let [Some(name), Some(checksum), Some(started_at), finished_at, logs] = row else {
-            return Err(self.names.malformed("the server answered out of turn".to_owned()));
+            return Err(self.names.out_of_turn());
         };
         let failure = finished_at.is_none().then(|| {
             let reason = logs.as_deref().and_then(|logs| logs.lines().find(|line| !line.is_empty()));
@@ -65,10 +65,7 @@ impl Ledger for Prisma {
     }
 
     fn parse(&mut self, results: &[Rows], _: &[Migration]) -> Result<Vec<Applied>, Malformed> {
-        let [table, rows] = results else {
-            return Err(self.names.malformed("the server answered out of turn".to_owned()));
-        };
-        self.names.located(table);
+        let rows = self.names.rows(results)?;
         rows.iter().map(|row| self.applied(row)).collect()
     }
 

@@ -78,7 +78,7 @@ impl Ledger for Refinery {
 
     fn parse(&mut self, results: &[Rows], _: &[Migration]) -> Result<Vec<Applied>, Malformed> {
         let [table, rows] = results else {
-            return Err(self.names.malformed("the server answered out of turn".to_owned()));
+            return Err(self.names.out_of_turn());
         };
         if let Some([Some(qualified), Some(kind)]) = table.first().map(Vec::as_slice) {
             self.names.qualified.clone_from(qualified);

@@ -58,10 +58,7 @@ impl Ledger for Sql {
     }
 
     fn parse(&mut self, results: &[Rows], _: &[Migration]) -> Result<Vec<Applied>, Malformed> {
-        let [table, rows] = results else {
-            return Err(self.names.malformed("the server answered out of turn".to_owned()));
-        };
-        self.names.located(table);
+        let rows = self.names.rows(results)?;
         rows.iter().map(|row| self.applied(row)).collect()
     }
 

@@ -25,7 +25,7 @@ impl Sqlx {
     fn applied(&self, row: &[Option<String>]) -> Result<Applied, Malformed> {
         let [Some(version), Some(name), Some(installed_on), Some(success), Some(checksum)] = row
         else {
-            return Err(self.names.malformed("the server answered out of turn".to_owned()));
+            return Err(self.names.out_of_turn());
         };
         let failure = (success != "t").then(|| {
             format!(
@@ -73,10 +73,7 @@ impl Ledger for Sqlx {
     }
 
     fn parse(&mut self, results: &[Rows], _: &[Migration]) -> Result<Vec<Applied>, Malformed> {
-        let [table, rows] = results else {
-            return Err(self.names.malformed("the server answered out of turn".to_owned()));
-        };
-        self.names.located(table);
+        let rows = self.names.rows(results)?;
         rows.iter().map(|row| self.applied(row)).collect()
     }
 
