@@ -151,6 +151,16 @@ fn parse_url(rest: &str) -> Result<Parts, Fault> {
         let key = decode("a parameter's name", key)?;
         // '+' is a space to everybody but libpq; in `options` it can mean nothing else.
         let value = if key == "options" { value.replace('+', " ") } else { value.to_owned() };
+        // What is joined by a '?' or a blank is a part of the value before it, and would be shown.
+        let is_plain = match &*key {
+            "options" => value.contains('?'), // It may well say `password_encryption=…`.
+            key => first_secret_word(key).is_none(),
+        };
+        if is_plain && value.contains('=') && first_secret_word(&value).is_some() {
+            return Err("has a password in another parameter: parameters are joined by '&'; \
+                 in a value '=' is %3D"
+                .into());
+        }
         reader.take(&key, &value)?;
     }
     Ok(reader.parts)

@@ -261,6 +261,20 @@ fn no_fault_and_no_doubt_shows_the_password() {
     }
 }
 
+#[test]
+fn a_password_behind_a_wrong_sign_is_no_part_of_another_parameter() {
+    for text in [
+        "postgres://h/d?user=u?password=hunter2&x=y",
+        "postgres://h/d?user=u password=hunter2",
+        "postgres://h/d?options=-c x=y?password=hunter2",
+    ] {
+        let fault = parse(text).unwrap_err();
+        assert!(fault.contains("joined by '&'") && !fault.contains("hunter2"), "{text}: {fault}");
+    }
+    let fine = "postgres://h/d?options=-c password_encryption=scram-sha-256&user=u&password=a=b";
+    assert!(parse(fine).is_ok());
+}
+
 proptest! {
     #[test]
     fn no_text_makes_the_parser_panic(text in ".*") {
