@@ -44,13 +44,12 @@ fn turned(
     let premain = migrate(place.path()).words(["--wait-timeout", "2s"]).database(url);
     let mut running = told(premain).start();
     meanwhile(&mut running);
-    let (began, mut peak) = (Instant::now(), 0);
+    let mut peak = 0;
     wait_for(&format!("it ends, whatever answers {trigger:?}"), || {
         peak = peak.max(running.peak_memory());
         running.has_ended().then_some(())
     });
     assert!(peak < MEMORY, "{peak} kB of memory");
-    assert!(began.elapsed() < Duration::from_secs(20), "it took {:?}", began.elapsed());
     let ended = running.end();
     assert!(!database.has_table("t"), "{}", ended.log);
     ended

@@ -9,6 +9,7 @@ use std::time::Duration;
 use socket2::SockRef;
 
 use super::postgres::Server;
+use super::wait_for;
 
 /// Passes messages on, counts them, and has at most one fault at a time.
 pub struct Proxy {
@@ -79,8 +80,11 @@ impl Proxy {
                 let Ok(server) = TcpStream::connect(("127.0.0.1", upstream)) else { continue };
                 // Otherwise each message waits for the answer to the one before.
                 let _ = (client.set_nodelay(true), server.set_nodelay(true));
-                let pair =
-                    Arc::new(Pair { sides: [client, server], reset: AtomicBool::new(false) });
+                let pair = Arc::new(Pair {
+                    sides: [client, server],
+                    reset: AtomicBool::new(false),
+                    unanswered: AtomicUsize::new(0),
+                });
                 shared.pairs.lock().unwrap().push(Arc::downgrade(&pair));
                 for speaker in [Speaker::Client, Speaker::Server] {
                     let link =
@@ -148,6 +152,8 @@ impl Proxy {
 struct Pair {
     sides: [TcpStream; 2],
     reset: AtomicBool,
+    /// Statements, and the login, whose answer has not come to its end yet.
+    unanswered: AtomicUsize,
 }
 
 impl Pair {
@@ -192,14 +198,23 @@ impl Link {
                 return self.break_at(fault.kind, to, &message);
             }
             if let Some(answer) = self.hostility(&message) {
+                // An error ends a statement for the client before the server has said all of it.
+                wait_for("the server's last word to the statement before", || {
+                    (self.pair.unanswered.load(Ordering::SeqCst) == 0).then_some(())
+                });
                 let _ = answer(&mut from);
                 return self.pair.close();
             }
-            if self.speaker == Speaker::Client && kind == Some(b'Q') {
-                self.state.queries.fetch_add(1, Ordering::SeqCst);
+            if self.speaker == Speaker::Client && matches!(kind, None | Some(b'Q')) {
+                self.pair.unanswered.fetch_add(1, Ordering::SeqCst);
+                let queries = usize::from(kind.is_some());
+                self.state.queries.fetch_add(queries, Ordering::SeqCst);
             }
             if to.write_all(&message).is_err() {
                 break;
+            }
+            if self.speaker == Speaker::Server && kind == Some(b'Z') {
+                self.pair.unanswered.fetch_sub(1, Ordering::SeqCst);
             }
             header.resize(5, 0);
         }

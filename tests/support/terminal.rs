@@ -5,6 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use nix::pty::{Winsize, openpty};
 
@@ -15,6 +16,7 @@ pub struct Terminal {
     child: Child,
     keyboard: File,
     screen: Arc<Mutex<String>>,
+    reader: JoinHandle<()>,
 }
 
 impl Terminal {
@@ -40,14 +42,14 @@ impl Terminal {
         let mut output = keyboard.try_clone().unwrap();
         let screen = Arc::new(Mutex::new(String::new()));
         let shared = Arc::clone(&screen);
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             let mut bytes = [0; 4096];
             // Ends with an error when nobody has the terminal any more.
             while let Ok(length @ 1..) = output.read(&mut bytes) {
                 shared.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..length]));
             }
         });
-        Terminal { child, keyboard, screen }
+        Terminal { child, keyboard, screen, reader }
     }
 
     /// Waits until the screen shows this.
@@ -62,6 +64,8 @@ impl Terminal {
     /// Waits for its end; the exit status and everything that was shown.
     pub fn end(mut self) -> (i32, String) {
         let status = self.child.wait().unwrap();
+        // What was written last may still be on its way.
+        self.reader.join().unwrap();
         let screen = self.screen.lock().unwrap().clone();
         (status.code().unwrap(), screen)
     }
