@@ -19,11 +19,16 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use support::postgres::{Database, PASSWORD, Server};
-use support::{folder, program};
+use support::premain::migrate;
+use support::{folder, program, wait_for};
 
 /// A server that is not ready when premain starts has been noticed this soon, by DESIGN.
 const NOTICED: Duration = Duration::from_millis(60);
+
+/// Once the server has noticed that the migrating replica is gone, the next one has begun this soon.
+const HANDED_OVER: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let mut server = Server::create(&["fsync=on", "synchronous_commit=on"]);
@@ -31,7 +36,8 @@ fn main() -> ExitCode {
     server.run();
     nothing_pending(&server);
     hundred_pending(&server);
-    ready_lag()
+    let (noticed, handed_over) = (ready_lag(), hand_over(&server));
+    if noticed && handed_over { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Somebody who migrates, or at least connects.
@@ -142,12 +148,12 @@ fn hundred_pending(server: &Server) {
 }
 
 /// From "ready to accept connections" to the application's first instruction.
-fn ready_lag() -> ExitCode {
+fn ready_lag() -> bool {
     let mut lags: Vec<Duration> = (0..15).map(|_| one_lag()).collect();
     let median = median(&mut lags);
     println!("\nfrom ready to the application (a server that starts late, 15 times)");
     println!("  median {median:.0?}, worst {:.0?}, allowed {NOTICED:?}", lags[lags.len() - 1]);
-    if median <= NOTICED { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    median <= NOTICED
 }
 
 /// Both clocks are the kernel's: the server's log has the moment in which it was ready, and the
@@ -169,4 +175,43 @@ fn one_lag() -> Duration {
     let log = server.log();
     let ready = log.lines().find(|line| line.contains("ready to accept")).unwrap();
     started.saturating_sub(seconds(ready.split(' ').next().unwrap()))
+}
+
+/// From the moment in which the server is told that the migrating session is no more (in production
+/// it finds out by itself) to the end of the migration in the hands of the next replica.
+fn hand_over(server: &Server) -> bool {
+    let mut times: Vec<Duration> = (0..15).map(|_| one_hand_over(server)).collect();
+    let median = median(&mut times);
+    let worst = times[times.len() - 1];
+    println!("\nfrom the end of one replica's session to the next one's migration (15 times)");
+    println!("  median {median:.0?}, worst {worst:.0?}, allowed {HANDED_OVER:?}");
+    worst <= HANDED_OVER
+}
+
+fn one_hand_over(server: &Server) -> Duration {
+    let database = server.database();
+    database.psql(
+        "CREATE SCHEMA site CREATE TABLE gate (seconds int); INSERT INTO site.gate VALUES (1000)",
+    );
+    let sql = "SELECT pg_sleep(coalesce(sum(seconds), 0)) FROM site.gate; CREATE TABLE t (a int)";
+    let files = folder(&[("V1__slow.sql", sql)]);
+    let url = database.url().replace("postgres@", &format!("postgres:{PASSWORD}@"));
+    let replica = || migrate(files.path()).database(&url).start();
+    let first = replica();
+    let sleeper = "SELECT pid FROM pg_stat_activity \
+                   WHERE datname = current_database() AND wait_event = 'PgSleep'";
+    let pid = wait_for("the first migrates", || {
+        let pid = database.psql(sleeper);
+        (!pid.is_empty()).then_some(pid)
+    });
+    let mut second = replica();
+    second.wait_for("waiting for the migration lock");
+    database.psql("DELETE FROM site.gate");
+    first.signal(Signal::SIGKILL);
+    let told = Instant::now();
+    database.psql(&format!("SELECT pg_terminate_backend({pid})"));
+    second.end().code(0).says("migration 1 slow applied");
+    let took = told.elapsed();
+    first.end().code(137);
+    took
 }

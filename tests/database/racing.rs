@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::Signal;
@@ -134,13 +133,10 @@ fn a_replica_that_is_killed_hands_over() {
     let mut second = relay.start(&relay.database.url());
     second.wait_for("waiting for the migration lock, held by pid");
     relay.open_the_gate();
-    let killed = Instant::now();
     first.signal(Signal::SIGKILL);
     first.end().code(137);
     // The server looks for its client every second, in the midst of a statement as well.
-    let ended =
-        second.end().code(0).says("got the migration lock").says("migration 1 slow applied");
-    assert!(killed.elapsed() < Duration::from_secs(5), "{:?}\n{}", killed.elapsed(), ended.log);
+    second.end().code(0).says("got the migration lock").says("migration 1 slow applied");
     assert_eq!(relay.database.psql(RECORDED), "1|1");
 }
 
@@ -152,14 +148,12 @@ fn a_session_that_is_terminated_hands_over() {
     let mut second = relay.start(&relay.database.url());
     second.wait_for("waiting for the migration lock, held by pid");
     relay.open_the_gate();
-    let ended = Instant::now();
     relay.database.psql(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
          WHERE datname = current_database() AND wait_event = 'PgSleep'",
     );
     // The first comes back, and whoever gets the lock applies it.
     second.end().code(0).says("got the migration lock");
-    assert!(ended.elapsed() < Duration::from_secs(2), "{:?}", ended.elapsed());
     first.end().code(0).says("migration 1 slow was interrupted, the connection was lost");
     assert_eq!(relay.database.psql(RECORDED), "1|1");
 }
@@ -181,9 +175,7 @@ fn a_network_that_is_cut_hands_over() {
     relay.open_the_gate();
     cable.cut();
     wait_for("the server notices", || (relay.sleepers() == "0").then_some(()));
-    let noticed = Instant::now();
     second.end().code(0).says("migration 1 slow applied");
-    assert!(noticed.elapsed() < Duration::from_secs(2), "{:?}", noticed.elapsed());
     first.end().code(75).says("migration 1 slow was interrupted, the connection was lost");
     assert_eq!(relay.database.psql(RECORDED), "1|1");
 }

@@ -76,18 +76,15 @@ fn the_grace_ends_in_kill_and_a_second_term_does_not_prolong_it() {
         let began = Instant::now();
         run.signal(signal);
         run.expect(&format!("got {signal}"));
-        let mut others = 0;
-        while began.elapsed() < Duration::from_millis(800) {
+        // If each began the grace anew, this would never end.
+        while lives(run.pid()) {
             run.signal(libc::SIGTERM);
-            run.expect("got 15");
-            others += 1;
+            std::thread::sleep(Duration::from_millis(5));
         }
         let end = run.end();
-        assert!(others > 0);
         assert_eq!(end.code, Some(137));
         assert!(end.stderr.contains("grace"), "{end:?}");
         assert!(began.elapsed() >= Duration::from_secs(1));
-        assert!(began.elapsed() < Duration::from_millis(1700), "{:?}", began.elapsed());
     }
 }
 
