@@ -74,6 +74,8 @@ pub enum ConnectError {
         at: String,
         /// Why.
         source: io::Error,
+        /// Whether TLS was begun without asking whether the server knows it.
+        unasked: bool,
     },
     /// TLS cannot be set up, or the server's certificate does not prove what `sslmode` demands.
     #[error("{at}: {source}")]
@@ -319,11 +321,11 @@ async fn log_in(
             })
         }
     }
-    .map_err(|error| refused(at, error))
+    .map_err(|error| refused(at, error, origin.connector.as_ref().is_some_and(Connector::direct)))
 }
 
 /// Sorts what the crate reports into our own kinds.
-fn refused(at: String, error: tokio_postgres::Error) -> ConnectError {
+fn refused(at: String, error: tokio_postgres::Error, unasked: bool) -> ConnectError {
     if let Some(error) = error.as_db_error() {
         return ConnectError::Server { at, error: Box::new(error.clone()) };
     }
@@ -331,7 +333,7 @@ fn refused(at: String, error: tokio_postgres::Error) -> ConnectError {
     let closed = error.is_closed();
     let Some(source) = error.into_source() else {
         return if closed {
-            ConnectError::Broken { at, source: io::ErrorKind::UnexpectedEof.into() }
+            ConnectError::Broken { at, source: io::ErrorKind::UnexpectedEof.into(), unasked }
         } else {
             ConnectError::Impossible { at, what: text }
         };
@@ -343,7 +345,7 @@ fn refused(at: String, error: tokio_postgres::Error) -> ConnectError {
             (None, io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => {
                 ConnectError::Impossible { at, what: format!("{NOT_POSTGRES} ({source})") }
             }
-            (None, _) => ConnectError::Broken { at, source: *source },
+            (None, _) => ConnectError::Broken { at, source: *source, unasked },
         },
         Err(source) => {
             let what = match source.to_string().as_str() {
@@ -392,7 +394,7 @@ impl Origin {
             return Ok(Wire::Encrypted(stream));
         }
         let at = self.host.to_string();
-        let broken = |source| ConnectError::Broken { at: at.clone(), source };
+        let broken = |source| ConnectError::Broken { at: at.clone(), source, unasked: false };
         stream.write_all(&SSL_REQUEST).await.map_err(broken)?;
         let mut answer = [0];
         stream.read_exact(&mut answer).await.map_err(broken)?;

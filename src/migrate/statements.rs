@@ -237,7 +237,7 @@ fn token(text: &str) -> (Token, usize) {
     match first {
         c if is_blank(c) => (Token::Blank, text.find(|c| !is_blank(c)).unwrap_or(text.len())),
         '-' if text.starts_with("--") => {
-            (Token::Blank, text.find('\n').map_or(text.len(), |end| end + 1))
+            (Token::Blank, text.find(LINE_ENDS).map_or(text.len(), |end| end + 1))
         }
         '/' if text.starts_with("/*") => (Token::Blank, comment(text)),
         '\'' => (Token::Text, string(text, '\'', false)),
@@ -257,6 +257,9 @@ fn token(text: &str) -> (Token, usize) {
         c => (Token::Sign(c), c.len_utf8()),
     }
 }
+
+/// A carriage return alone is one, too, as it was on the first Macs.
+const LINE_ENDS: [char; 2] = ['\n', '\r'];
 
 fn is_blank(c: char) -> bool {
     c.is_ascii_whitespace() || c == '\u{b}'
@@ -311,7 +314,7 @@ fn escaped_string(text: &str) -> usize {
     loop {
         let rest = &text[end..];
         let blank = rest.find(|c| !is_blank(c)).unwrap_or(rest.len());
-        match rest[..blank].contains('\n') && rest[blank..].starts_with('\'') {
+        match rest[..blank].contains(LINE_ENDS) && rest[blank..].starts_with('\'') {
             true => end += blank + string(&rest[blank..], '\'', true),
             // The next line may still be to come.
             false if blank == rest.len() => return text.len(),

@@ -85,6 +85,11 @@ fn of_connect(error: &ConnectError) -> Refusal {
         ConnectError::TimedOut { .. } => {
             (Retry(Brisk), "is the host right, and does a firewall stand in between?")
         }
+        ConnectError::Broken { unasked: true, .. } => (
+            Retry(Gentle),
+            "the server's own log says why it closes connections; before version 17 none knows \
+             sslnegotiation=direct",
+        ),
         ConnectError::Broken { .. } => {
             (Retry(Gentle), "the server's own log says why it closes connections")
         }

@@ -46,6 +46,7 @@ mod rollback;
 mod round_trip;
 mod secrets;
 mod shutdown;
+mod splitting;
 mod sql;
 mod sqlx;
 mod standby;

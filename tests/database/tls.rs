@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 
 use crate::support::certificates::{Authority, LOCAL, LONG_AGO, NOT_YET, NOW};
 use crate::support::postgres::{PASSWORD, Server};
-use crate::support::premain::{Ended, Premain, premain};
+use crate::support::premain::{Ended, Premain, migrate, premain};
 use crate::support::{folder, wait_for};
 
 /// A server with TLS that shows this certificate of the authority's.
@@ -379,23 +379,45 @@ fn a_server_with_tls_is_not_taken_for_a_pooler() {
     premain.database(url).run().code(0).says("migrations 1 applied").says_nothing_of("pooler");
 }
 
+/// PostgreSQL 17 and later take the handshake without having been asked first.
 #[test]
-fn direct_negotiation_begins_with_the_handshake() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!(
-        "postgres://u:{PASSWORD}@{}/d?sslmode=require&sslnegotiation=direct",
-        listener.local_addr().unwrap()
-    );
-    let running = premain(["wait"]).database(url).start();
-    let mut client = listener.accept().unwrap().0;
-    let mut record = [0; 5];
-    client.read_exact(&mut record).unwrap();
-    assert_eq!(record[..2], [0x16, 0x03], "a handshake record of TLS");
-    let mut hello = vec![0; usize::from(u16::from_be_bytes([record[3], record[4]]))];
-    client.read_exact(&mut hello).unwrap();
-    assert!(hello.windows(10).any(|bytes| bytes == b"postgresql"), "its ALPN");
-    running.signal(Signal::SIGTERM);
-    running.end().code(143);
+fn the_handshake_may_come_at_once() {
+    let authority = Authority::new();
+    authority.issue("server", "a server", LOCAL, NOW);
+    let mut server = Server::newest(&["ssl=on", "log_connections=on"]);
+    server.certificate(&authority, "server");
+    server.hba("hostssl all all all scram-sha-256\nlocal all all trust\n");
+    server.run();
+    let root = format!("sslrootcert={}", authority.root().display());
+    for mode in ["require", "verify-ca", "verify-full"] {
+        let parameters = format!("sslnegotiation=direct&sslmode={mode}&{root}");
+        wait(&server, "localhost", &parameters).run().code(0);
+    }
+    let bound = format!("sslnegotiation=direct&sslmode=verify-full&channel_binding=require&{root}");
+    wait(&server, "localhost", &bound).run().code(0);
+    let asked = format!("sslmode=verify-full&{root}");
+    wait(&server, "localhost", &asked).run().code(0);
+    wait(&server, "localhost", "sslnegotiation=direct&sslmode=prefer")
+        .run()
+        .code(78)
+        .says("sslnegotiation=direct");
+    let place = folder(&[("1_t.sql", "CREATE TABLE t ()")]);
+    let url =
+        format!("postgres://postgres:{PASSWORD}@localhost:{}/postgres?{bound}", server.port());
+    migrate(place.path()).database(&url).run().code(0).says("migration 1 t applied");
+}
+
+/// Those before take it for a client that speaks no protocol, and hang up.
+#[test]
+fn a_server_that_wants_to_be_asked_first_says_so() {
+    let authority = Authority::new();
+    authority.issue("server", "a server", LOCAL, NOW);
+    let server = encrypted(&authority, "server");
+    wait(&server, "localhost", "sslnegotiation=direct&sslmode=require")
+        .words(["--wait-timeout", "1s"])
+        .run()
+        .code(69)
+        .says("before version 17 none knows sslnegotiation=direct");
 }
 
 #[test]

@@ -10,6 +10,7 @@ pub mod node;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod premain;
+pub mod programs;
 pub mod proxy;
 pub mod terminal;
 pub mod tools;

@@ -7,7 +7,8 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use super::postgres::{Database, Server, as_postgres, listens, own, spawn};
+use super::postgres::{Database, Server, listens, spawn};
+use super::programs::{as_postgres, own};
 use super::{program, wait_for};
 
 /// A pooler that ends with its test.

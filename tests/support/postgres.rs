@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,10 +15,12 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use super::certificates::Authority;
+use super::programs::{NEWEST, as_postgres, from_npm, own, programs};
 use super::{program, wait_for};
 
 /// A server that ends with the test process.
 pub struct Server {
+    programs: PathBuf,
     folder: TempDir,
     port: u16,
     child: Option<Child>,
@@ -50,7 +52,13 @@ impl Server {
 
     /// A server that does not run yet, on a port that is already its own.
     pub fn create(settings: &[&str]) -> Server {
-        Server::of(copy_template, settings)
+        Server::of(programs(), copy_template, settings)
+    }
+
+    /// The same, of the newest version of PostgreSQL that there is for tests.
+    pub fn newest(settings: &[&str]) -> Server {
+        let programs = from_npm(NEWEST);
+        Server::of(&programs, |data| initdb(&programs, data), settings)
     }
 
     /// A streaming replica of this server.
@@ -58,18 +66,18 @@ impl Server {
         let copy = |data: &Path| {
             let (folder, port) = (data.parent().unwrap(), self.port.to_string());
             own(folder);
-            let mut command = as_postgres(&bin("pg_basebackup"));
+            let mut command = as_postgres(&self.programs.join("pg_basebackup"));
             command.args(["-R", "--no-sync", "--checkpoint=fast", "-U", "postgres", "-h"]);
             command.arg(self.socket()).args(["-p", port.as_str(), "-D"]).arg(data);
             let output = command.output().unwrap();
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         };
-        let mut server = Server::of(copy, &[]);
+        let mut server = Server::of(&self.programs, copy, &[]);
         server.run();
         server
     }
 
-    fn of(fill: impl FnOnce(&Path), settings: &[&str]) -> Server {
+    fn of(programs: &Path, fill: impl FnOnce(&Path), settings: &[&str]) -> Server {
         let folder = place();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let data = folder.path().join("data");
@@ -91,7 +99,7 @@ impl Server {
             writeln!(file, "{setting}").unwrap();
         }
         own(folder.path());
-        Server { folder, port, child: None, network: None }
+        Server { programs: programs.to_owned(), folder, port, child: None, network: None }
     }
 
     /// Starts it and waits until it takes logins.
@@ -104,7 +112,7 @@ impl Server {
     pub fn launch(&mut self) {
         let log =
             File::options().create(true).append(true).open(self.folder.path().join("log")).unwrap();
-        let mut command = as_postgres(&bin("postgres"));
+        let mut command = as_postgres(&self.programs.join("postgres"));
         if let Some(namespace) = &self.network {
             command = within(namespace, &command);
         }
@@ -138,7 +146,7 @@ impl Server {
     }
 
     fn control(&self, arguments: &[&str]) {
-        let mut command = as_postgres(&bin("pg_ctl"));
+        let mut command = as_postgres(&self.programs.join("pg_ctl"));
         command.arg("-D").arg(self.data()).args(arguments);
         let _ = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
     }
@@ -361,33 +369,6 @@ impl Drop for Open {
     }
 }
 
-/// A server program of the newest installed version.
-fn bin(name: &str) -> PathBuf {
-    let mut versions: Vec<_> = fs::read_dir("/usr/lib/postgresql")
-        .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
-        .unwrap_or_default();
-    versions.sort();
-    let found =
-        versions.iter().rev().map(|path| path.join("bin").join(name)).find(|path| path.exists());
-    found.unwrap_or_else(|| panic!("PostgreSQL is missing: apt-get install -y postgresql"))
-}
-
-fn is_root() -> bool {
-    nix::unistd::geteuid().is_root()
-}
-
-/// PostgreSQL refuses root: there the role that Debian's package makes takes over. Whoever runs it,
-/// it dies with the thread that started it, which [`spawn`] keeps alive.
-pub(super) fn as_postgres(program: &Path) -> Command {
-    let mut command = Command::new(super::program("setpriv", "util-linux"));
-    if is_root() {
-        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]);
-    }
-    command.args(["--pdeathsig=KILL", "--"]).arg(program).env_clear().env("PATH", "/usr/bin:/bin");
-    command.current_dir("/");
-    command
-}
-
 /// The same command in a network namespace.
 fn within(namespace: &Path, command: &Command) -> Command {
     let mut entering = Command::new(program("nsenter", "util-linux"));
@@ -415,23 +396,9 @@ pub(super) fn spawn(command: &mut Command) -> Child {
     child.recv().unwrap()
 }
 
-pub(super) fn own(path: &Path) {
-    if !is_root() {
-        return;
-    }
-    let user = nix::unistd::User::from_name("postgres").unwrap();
-    let user = user.expect("the role postgres is missing: apt-get install -y postgresql");
-    chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw())).unwrap();
-    if path.is_dir() {
-        for entry in fs::read_dir(path).unwrap() {
-            own(&entry.unwrap().path());
-        }
-    }
-}
-
 /// A folder for a server of this process. What is static is never dropped, and a run that is killed
 /// drops nothing: the folders of processes that are no more are removed here.
-fn place() -> TempDir {
+pub(super) fn place() -> TempDir {
     const PREFIX: &str = "premain-pg-";
     static SWEPT: Once = Once::new();
     SWEPT.call_once(|| {
@@ -453,22 +420,27 @@ fn copy_template(data: &Path) {
     static TEMPLATE: OnceLock<TempDir> = OnceLock::new();
     let template = TEMPLATE.get_or_init(|| {
         let folder = place();
-        own(folder.path());
-        let password = folder.path().join("password");
-        fs::write(&password, PASSWORD).unwrap();
-        fs::set_permissions(&password, fs::Permissions::from_mode(0o644)).unwrap();
-        let output = as_postgres(&bin("initdb"))
-            .args(["--no-sync", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"])
-            .arg(format!("--pwfile={}", password.display()))
-            .arg("-D")
-            .arg(folder.path().join("data"))
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        initdb(programs(), &folder.path().join("data"));
         folder
     });
     let copied = Command::new("cp").arg("-a").arg(template.path().join("data")).arg(data).status();
     assert!(copied.unwrap().success());
+}
+
+fn initdb(programs: &Path, data: &Path) {
+    let folder = data.parent().unwrap();
+    own(folder);
+    let password = folder.join("password");
+    fs::write(&password, PASSWORD).unwrap();
+    fs::set_permissions(&password, fs::Permissions::from_mode(0o644)).unwrap();
+    let output = as_postgres(&programs.join("initdb"))
+        .args(["--no-sync", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"])
+        .arg(format!("--pwfile={}", password.display()))
+        .arg("-D")
+        .arg(data)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Whether somebody listens there.

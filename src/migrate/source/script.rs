@@ -28,6 +28,9 @@ pub struct Script {
 /// The first line of a file that must not run in a transaction.
 const NO_TRANSACTION: &str = "-- premain: no-transaction";
 
+/// In bytes: the server's own limit for a message.
+const LARGEST_STATEMENT: usize = (1 << 30) - 1;
+
 impl Script {
     /// All of the file.
     pub fn whole(file: PathBuf, sql: impl Into<Text>) -> Script {
@@ -173,6 +176,12 @@ impl<'a> Reader<'a> {
             let needless = splitter.needed();
             splitter.forget(needless);
             self.forget(needless);
+            if self.buffer.len() > LARGEST_STATEMENT {
+                let why = "what begins here goes on for more than 1 GB, the most that PostgreSQL \
+                           takes in one statement; is there a quote or a comment left open?";
+                self.unrunnable.get_or_insert((self.offset, why.to_owned()));
+                break;
+            }
             if !self.fill()? {
                 break;
             }
