@@ -32,7 +32,7 @@ pub enum Exit {
     System,
     /// 74: a hook failed.
     Hook,
-    /// 75: the lock was not free in time, DDL stayed blocked, or the connection was lost.
+    /// 75: the lock was not free in time, DDL stayed blocked, the connection was lost, or the server had no room.
     TryAgain,
     /// 76: the server rejected a migration.
     Rejected,

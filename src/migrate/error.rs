@@ -147,13 +147,29 @@ impl Error {
     }
 }
 
-/// A missing privilege is the operator's matter; a server that goes down may come back.
+/// A missing privilege is the operator's matter; a server that goes down may come back, and may find
+/// room by then.
 fn of_code(code: &str) -> Exit {
     match code {
         "42501" => Exit::Refused,
         "57P01" | "57P02" | "57P03" => Exit::TryAgain,
-        code if code.starts_with("08") => Exit::TryAgain,
+        code if code.starts_with("08") || code.starts_with("53") => Exit::TryAgain,
         _ => Exit::Rejected,
+    }
+}
+
+/// What is to be done where the server refused a statement with this code: not every refusal is the
+/// file's fault.
+fn remedy(code: &str) -> &'static str {
+    let class = code.get(..2).unwrap_or_default();
+    match (class, code) {
+        (_, "42501") => "grant this role what it lacks, and start again",
+        (_, "53100") => "make room on the server's disk, and start again",
+        ("53", _) => "give the server what it lacks (its log tells more), and start again",
+        (_, "57014") => "find out who or what cancelled it, and start again",
+        ("08" | "40" | "57", _) => "start again",
+        ("58" | "F0" | "XX", _) => "no file can mend that: see the server's own log",
+        _ => "correct the file and deploy it again",
     }
 }
 
@@ -246,10 +262,10 @@ fn failed(f: &mut fmt::Formatter<'_>, migration: &str, failure: &Failure) -> fmt
                     "nothing of migration {migration} was kept; if it must run without a transaction, say so in the \
                      first line of its file: -- premain: no-transaction"
                 ),
-                false => write!(
-                    f,
-                    "nothing of migration {migration} was kept; correct the file and deploy it again"
-                ),
+                false => {
+                    let remedy = remedy(&diagnosis.code);
+                    write!(f, "nothing of migration {migration} was kept; {remedy}")
+                }
                 true => write!(
                     f,
                     "migration {migration} ends its transaction itself: what stands before that was kept, \
@@ -308,7 +324,10 @@ fn not_undone(f: &mut fmt::Formatter<'_>, migration: &str, failure: &Failure) ->
                 diagnosis.place, diagnosis.message
             )?;
             match kept {
-                false => write!(f, "nothing of migration {migration} was undone; correct the file"),
+                false => {
+                    let remedy = remedy(&diagnosis.code);
+                    write!(f, "nothing of migration {migration} was undone; {remedy}")
+                }
                 true => write!(
                     f,
                     "the file ends its transaction itself: what stands before that is undone, \

@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use nix::sys::signal::Signal;
 
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Running, migrate, premain};
-use crate::support::{folder, wait_for};
+use crate::support::programs::own;
+use crate::support::{folder, program, wait_for};
 
 const LOCK: &str = "SELECT pg_advisory_lock(31650977343957358);";
 
@@ -182,4 +184,69 @@ fn every_cell_is_a_test() {
         cells += 1;
     }
     assert!(cells > 50, "{cells} cells");
+}
+
+/// A file system that is easily full.
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    fn of(size: &str) -> Disk {
+        let disk = Disk(tempfile::tempdir().unwrap());
+        disk.mount(&format!("size={size}"));
+        own(disk.0.path());
+        disk
+    }
+
+    fn mount(&self, options: &str) {
+        let mut command = Command::new(program("mount", "mount"));
+        command.args(["-t", "tmpfs", "-o", options, "premain"]).arg(self.0.path());
+        assert!(command.status().unwrap().success(), "only root may mount");
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn a_full_disk_keeps_nothing_and_a_rerun_with_room_does() {
+    let disk = Disk::of("4m");
+    let server = Server::start(&[]);
+    let database = server.database();
+    let path = disk.0.path().display();
+    database.psql(&format!("CREATE TABLESPACE small LOCATION '{path}'"));
+    let filling = "CREATE TABLE b (n int) TABLESPACE small;\n\
+                   INSERT INTO b SELECT generate_series(1, 1000000)";
+    let place = folder(&[("1_a.sql", "CREATE TABLE a ()"), ("2_b.sql", filling)]);
+    let run = || migrate(place.path()).database(database.url()).run();
+    run()
+        .code(75)
+        .says("2_b.sql:2:1: could not extend file")
+        .says("No space left on device (53100 disk_full)")
+        .says("Check free disk space")
+        .says("nothing of migration 2 b was kept; make room on the server's disk, and start again")
+        .says("1 of 2 migrations were applied before it: 1 a");
+    assert!(database.has_table("a") && !database.has_table("b"));
+    disk.mount("remount,size=200m");
+    run().code(0).says("migration 2 b applied");
+}
+
+#[test]
+fn a_migration_that_somebody_cancels_is_not_the_file_s_fault() {
+    let database = Server::shared().database();
+    let place = folder(&SLOW);
+    fs::write(place.path().join("1_slow.sql"), "CREATE TABLE slow (); SELECT pg_sleep(1000)")
+        .unwrap();
+    let running = migrate(place.path()).database(database.url()).start();
+    let cancel = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity \
+                  WHERE datname = current_database() AND wait_event = 'PgSleep'";
+    wait_for("it is cancelled", || (database.psql(cancel) == "1").then_some(()));
+    running
+        .end()
+        .code(76)
+        .says("canceling statement due to user request (57014 query_canceled)")
+        .says("nothing of migration 1 slow was kept; find out who or what cancelled it");
+    assert!(!database.has_table("slow"));
 }

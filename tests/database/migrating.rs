@@ -284,7 +284,22 @@ fn a_privilege_that_is_missing_is_77() {
     database.psql(&format!("CREATE ROLE {role} LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC"));
     let place = folder(&[("V1__t.sql", "CREATE TABLE t (a int)")]);
     let url = database.url().replace("postgres@", &format!("{role}@"));
-    migrate(place.path()).database(&url).run().code(77).says("permission denied");
+    migrate(place.path())
+        .database(&url)
+        .run()
+        .code(77)
+        .says("permission denied for schema public")
+        .says("grant this role what it lacks");
+    database.psql(&format!("GRANT CREATE ON SCHEMA public TO {role}"));
+    migrate(place.path()).database(&url).run().code(0);
+    database.psql("CREATE TABLE theirs ()");
+    std::fs::write(place.path().join("V2__u.sql"), "ALTER TABLE theirs ADD a int").unwrap();
+    migrate(place.path())
+        .database(&url)
+        .run()
+        .code(77)
+        .says("must be owner of table theirs (42501 insufficient_privilege)")
+        .says("grant this role what it lacks, and start again");
 }
 
 #[test]

@@ -159,6 +159,32 @@ fn a_session_that_is_terminated_hands_over() {
 }
 
 #[test]
+fn a_replica_that_is_frozen_keeps_the_lock_and_is_named() {
+    let relay = Relay::on(Server::shared());
+    let first = relay.start(&relay.database.url());
+    relay.is_in_the_midst();
+    first.signal(Signal::SIGSTOP);
+    relay.open_the_gate();
+    let pid = relay.database.psql(
+        "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND database = \
+         (SELECT oid FROM pg_database WHERE datname = current_database())",
+    );
+    migrate(relay.place.path())
+        .words(["--lock-timeout", "1s"])
+        .database(relay.database.url())
+        .run()
+        .code(75)
+        .says(&format!("held by pid {pid} (premain, postgres@"));
+    // What docs/production.md has for it.
+    let second = relay.start(&relay.database.url());
+    relay.database.psql(&format!("SELECT pg_terminate_backend({pid})"));
+    second.end().code(0).says("migration 1 slow applied");
+    first.signal(Signal::SIGCONT);
+    first.end().code(0).says("connecting again");
+    assert_eq!(relay.database.psql(RECORDED), "1|1");
+}
+
+#[test]
 fn a_network_that_is_cut_hands_over() {
     let cable = Cable::new();
     let mut server = Server::create(&["listen_addresses='*'"]);

@@ -61,7 +61,7 @@ pub(super) fn as_postgres(program: &Path) -> Command {
 }
 
 /// Gives a file, or all of a folder, to the role that runs the servers.
-pub(super) fn own(path: &Path) {
+pub fn own(path: &Path) {
     if !is_root() {
         return;
     }
