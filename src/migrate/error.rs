@@ -105,7 +105,7 @@ impl Error {
         match self {
             Error::Refused { error: QueryError::Lost(_), .. } => true,
             Error::Refused { error: QueryError::Server(error), .. } => {
-                of_code(error.code().code()) == Exit::TryAgain
+                ends_the_session(error.code().code())
             }
             Error::Failed { failure, .. } => matches!(failure, Failure::Lost(_)),
             _ => false,
@@ -152,10 +152,14 @@ impl Error {
 fn of_code(code: &str) -> Exit {
     match code {
         "42501" => Exit::Refused,
-        "57P01" | "57P02" | "57P03" => Exit::TryAgain,
-        code if code.starts_with("08") || code.starts_with("53") => Exit::TryAgain,
+        code if ends_the_session(code) || code.starts_with("53") => Exit::TryAgain,
         _ => Exit::Rejected,
     }
+}
+
+/// The server goes down, or the connection does.
+fn ends_the_session(code: &str) -> bool {
+    matches!(code, "57P01" | "57P02" | "57P03") || code.starts_with("08")
 }
 
 /// What is to be done where the server refused a statement with this code: not every refusal is the

@@ -3,15 +3,17 @@
 //! It runs in the init's child, which then becomes the application, or in place for `--exec` and
 //! for the commands that launch nothing.
 
+mod migrating;
+
 use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
-use crate::config::{Config, Database};
+use crate::config::Config;
 use crate::database::{Demand, Session};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::hooks::{self, Hooks, Moment};
-use crate::migrate::{self, Outcome, Progress, Report, Source};
+use crate::migrate::{self, Report, Source};
 use crate::phase::Phase;
 use crate::shutdown::Shutdown;
 use crate::sys::Inherited;
@@ -20,9 +22,6 @@ use crate::{launch, text};
 
 /// How long a stopped migration may take to roll back; below the grace of every supervisor.
 const ROLLBACK: Duration = Duration::from_secs(5);
-
-/// How often in a row the connection may be lost without anything being applied in between.
-const LOSSES: u32 = 3;
 
 /// Boots and becomes the application; returns only if that could not be.
 pub fn run(config: &Config, application: &[OsString], inherited: &Inherited) -> Exit {
@@ -192,128 +191,15 @@ pub async fn prepare(hooks: &Hooks<'_>, goal: Goal) -> Result<Story, Error> {
             Ok(story)
         }
         Goal::Migrated => {
-            let place = Place { database, source: source.as_ref(), deadline };
             Phase::Migrating.publish();
-            migrate(hooks, &place, ready.value, story).await
+            match &source {
+                None => migrating::nothing(hooks, ready.value).await.map(|()| story),
+                Some(source) => {
+                    migrating::all(hooks, database, source, ready.value, deadline, story).await
+                }
+            }
         }
     }
-}
-
-/// What migrating is about.
-struct Place<'a> {
-    database: &'a Database,
-    /// Where migrations come from, if there are any.
-    source: Option<&'a Source>,
-    deadline: Deadline,
-}
-
-/// Applies what is pending, with the hooks around it; goes back to waiting where that takes a server
-/// that takes writes, and where the connection was lost, to look what became of what was under way.
-async fn migrate(
-    hooks: &Hooks<'_>,
-    place: &Place<'_>,
-    mut session: Session,
-    mut story: Story,
-) -> Result<Story, Error> {
-    let Hooks { config, shutdown, .. } = hooks;
-    let Some(source) = place.source else {
-        let ended = with_lock(hooks, &session, Moment::AfterMigrate(0)).await;
-        session.close().await;
-        return ended.map(|()| story);
-    };
-    let mut deadline = place.deadline;
-    let mut progress = Progress::default();
-    let (mut losses, mut prepared) = (0, false);
-    loop {
-        let applied = progress.applied;
-        // Once, however many sessions it takes.
-        let before = async |pending| {
-            if !prepared {
-                with_hook(hooks, &session, Moment::BeforeMigrate(pending)).await?;
-                prepared = true;
-            }
-            Ok(())
-        };
-        let outcome = tokio::select! {
-            biased;
-            // A signal that comes while a hook runs is the hook's, which is why it is asked first.
-            outcome = migrate::run(&session, source, &config.migrate, &mut progress, before) => outcome,
-            signal = shutdown.signal() => {
-                stop(session, shutdown).await;
-                return Err(Error::Stopped { signal, during: "migrating" });
-            }
-        };
-        let ended = match &outcome {
-            Ok(Outcome::Done(report)) => {
-                with_lock(hooks, &session, Moment::AfterMigrate(report.applied)).await
-            }
-            _ => Ok(()),
-        };
-        session.close().await;
-        let (lost, demand) = match outcome {
-            Ok(Outcome::Done(report)) => {
-                return ended.map(|()| Story { migrations: Migrations::Applied(report), ..story });
-            }
-            Ok(Outcome::NeedsWrites(pending)) => {
-                let pending = text::count(pending, "migration");
-                tracing::info!(
-                    "{pending} pending, and the server takes no writes: waiting for one that does"
-                );
-                (None, Demand::Writes)
-            }
-            Err(Error::Migrate(error)) if error.is_lost() => {
-                losses = if progress.applied > applied { 1 } else { losses + 1 };
-                if losses == LOSSES {
-                    return Err(error.into());
-                }
-                let what = error.to_string();
-                let what = what.lines().next().unwrap_or_default();
-                tracing::warn!("{what}; connecting again, to look what became of it");
-                deadline = Deadline::start(config.wait.timeout);
-                (Some(error), Demand::Login)
-            }
-            Err(error) => return Err(error),
-        };
-        Phase::Waiting.publish();
-        let ready = wait::for_database(place.database, demand, deadline);
-        let ready = match (race(shutdown, "waiting", ready).await?, lost) {
-            // Migrating had begun: that the server is gone is no reason to start without it.
-            (Err(gone), Some(lost)) => {
-                tracing::warn!("{gone}");
-                return Err(lost.into());
-            }
-            (ready, _) => ready?,
-        };
-        let attempts = story.waited.map_or(0, |(_, attempts)| attempts);
-        story.waited = Some((deadline.elapsed(), attempts + ready.attempts));
-        session = ready.value;
-        Phase::Migrating.publish();
-    }
-}
-
-/// Runs the hooks of a moment at which the lock need not be held yet.
-async fn with_lock(hooks: &Hooks<'_>, session: &Session, moment: Moment) -> Result<(), Error> {
-    if !hooks.has(moment) {
-        return Ok(());
-    }
-    let lock = migrate::hold_lock(session, &hooks.config.migrate);
-    race(hooks.shutdown, "waiting for the migration lock", lock).await??;
-    with_hook(hooks, session, moment).await
-}
-
-/// Runs the hooks of a moment while the session, which has nothing to do, holds the lock.
-async fn with_hook(hooks: &Hooks<'_>, session: &Session, moment: Moment) -> Result<(), Error> {
-    if !hooks.has(moment) {
-        return Ok(());
-    }
-    // PostgreSQL 14 and later may end sessions that do nothing, and with it free their locks.
-    let stay = "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings \
-                WHERE name = 'idle_session_timeout'";
-    let stay = session.execute(stay);
-    race(hooks.shutdown, "migrating", stay)
-        .await?
-        .map_err(migrate::Error::refused("keep the session"))?;
-    Ok(hooks.run(moment).await?)
 }
 
 /// Cancels what runs and waits for its rollback; a second signal waits for nothing.
