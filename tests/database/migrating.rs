@@ -306,14 +306,18 @@ fn a_privilege_that_is_missing_is_77() {
 fn another_history_table() {
     let database = Server::shared().database();
     database.psql("CREATE SCHEMA \"My Schema\"");
-    let place = folder(&[("V1__t.sql", "CREATE TABLE t (a int)")]);
-    for _ in 0..2 {
-        premain(["--ledger", "\"My Schema\".\"a \"\"table\"", "--migrations"])
-            .with(place.path())
-            .words(["migrate"])
-            .database(database.url())
-            .run()
-            .code(0);
+    // A number is a name, too, if it is quoted.
+    for (n, table) in ["\"My Schema\".\"a \"\"table\"", "\"16\""].iter().enumerate() {
+        let place = folder(&[("V1__t.sql", &format!("CREATE TABLE site.t{n} (a int)"))]);
+        database.psql("CREATE SCHEMA IF NOT EXISTS site");
+        for _ in 0..2 {
+            premain(["--ledger", table, "--migrations"])
+                .with(place.path())
+                .words(["migrate"])
+                .database(database.url())
+                .run()
+                .code(0);
+        }
+        assert_eq!(database.psql(&format!("SELECT count(*) FROM {table}")), "1");
     }
-    assert_eq!(database.psql("SELECT count(*) FROM \"My Schema\".\"a \"\"table\""), "1");
 }

@@ -271,10 +271,12 @@ pub(super) fn create_schema(schema: &str) -> String {
     )
 }
 
-/// `name`, or `"My name"` where that is needed to tell where it ends.
+/// `name`, or `"My name"` where that is needed to tell where it ends, or that it is one: PostgreSQL 16
+/// and later take a number for an object's own.
 fn plain(name: &str) -> String {
     let simple = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    if name.chars().all(simple) { name.to_owned() } else { quote(name) }
+    let is_plain = name.chars().all(simple) && !name.starts_with(|c: char| c.is_ascii_digit());
+    if is_plain { name.to_owned() } else { quote(name) }
 }
 
 /// `"name"`, with quotes inside doubled.
