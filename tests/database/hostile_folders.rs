@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
@@ -105,6 +106,24 @@ fn a_file_with_a_hole_of_gigabytes_is_not_read_through() {
             .unwrap();
         fails(place.path(), 65, &format!("{name}: line {line} holds a NUL byte"));
     }
+}
+
+/// A quote that nobody closes makes one statement of all that is behind it.
+#[test]
+fn a_statement_without_an_end_is_not_held_until_memory_is_short() {
+    let place = folder(&[("001_x.sql", "SELECT 1;\nSELECT '")]);
+    let mut file = File::options().append(true).open(place.path().join("001_x.sql")).unwrap();
+    for _ in 0..100 {
+        file.write_all(&[b' '; 1 << 20]).unwrap();
+    }
+    let mut command = Command::new(program("prlimit", "util-linux"));
+    command.args(["--as=100000000", "--cpu=60", "--", env!("CARGO_BIN_EXE_premain")]);
+    Premain::of(command)
+        .words(["validate", "--migrations"])
+        .with(place.path())
+        .run()
+        .code(66)
+        .says("001_x.sql: one of its statements does not fit into memory");
 }
 
 #[test]

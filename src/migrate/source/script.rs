@@ -164,6 +164,16 @@ impl<'a> Reader<'a> {
             if let Some((at, why)) = splitter.unrunnable.take() {
                 self.unrunnable.get_or_insert((self.offset + at, why));
             }
+            let unfinished = self.buffer.len() - splitter.needed();
+            if unfinished.max(found.as_ref().map_or(0, |found| found.range.len()))
+                > LARGEST_STATEMENT
+            {
+                let start = found.map_or(splitter.needed(), |found| found.range.start);
+                let why = "what begins here goes on for more than 1 GB, the most that PostgreSQL \
+                           takes in one statement; is there a quote or a comment left open?";
+                self.unrunnable.get_or_insert((self.offset + start, why.to_owned()));
+                break;
+            }
             if let Some(Statement { range, kind }) = found {
                 self.count(range.start);
                 return Ok(Some((kind, &self.buffer[range], self.characters)));
@@ -176,12 +186,6 @@ impl<'a> Reader<'a> {
             let needless = splitter.needed();
             splitter.forget(needless);
             self.forget(needless);
-            if self.buffer.len() > LARGEST_STATEMENT {
-                let why = "what begins here goes on for more than 1 GB, the most that PostgreSQL \
-                           takes in one statement; is there a quote or a comment left open?";
-                self.unrunnable.get_or_insert((self.offset, why.to_owned()));
-                break;
-            }
             if !self.fill()? {
                 break;
             }
@@ -205,6 +209,11 @@ impl<'a> Reader<'a> {
     fn fill(&mut self) -> io::Result<bool> {
         let before = self.buffer.len();
         while let Some(piece) = self.pieces.next()? {
+            self.buffer.try_reserve(piece.len()).map_err(|_| {
+                io::Error::other(
+                    "one of its statements does not fit into memory; is a quote or a comment left open?",
+                )
+            })?;
             self.buffer.push_str(piece);
             if self.buffer.len() >= before * 2 {
                 break;
