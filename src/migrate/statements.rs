@@ -4,6 +4,8 @@
 
 use std::ops::Range;
 
+use memchr::memchr2;
+
 /// One statement of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Statement {
@@ -240,8 +242,8 @@ fn token(text: &str) -> (Token, usize) {
             (Token::Blank, text.find(LINE_ENDS).map_or(text.len(), |end| end + 1))
         }
         '/' if text.starts_with("/*") => (Token::Blank, comment(text)),
-        '\'' => (Token::Text, string(text, '\'', false)),
-        '"' => (Token::Name, string(text, '"', false)),
+        '\'' => (Token::Text, string(text, b'\'', false)),
+        '"' => (Token::Name, string(text, b'"', false)),
         '$' => dollar_quoted(text),
         c if is_word(c) => {
             let within = |c: char| is_word(c) || c == '$' || c.is_ascii_digit();
@@ -273,7 +275,7 @@ fn is_word(c: char) -> bool {
 fn comment(text: &str) -> usize {
     let mut depth = 0_usize;
     let mut at = 0;
-    while let Some(found) = text[at..].find(['/', '*']) {
+    while let Some(found) = memchr2(b'/', b'*', &text.as_bytes()[at..]) {
         at += found;
         if text[at..].starts_with("/*") {
             depth += 1;
@@ -292,14 +294,14 @@ fn comment(text: &str) -> usize {
 }
 
 /// The length of a quoted text that begins with its quote, doubled quotes within it included.
-fn string(text: &str, quote: char, backslashes: bool) -> usize {
+fn string(text: &str, quote: u8, backslashes: bool) -> usize {
     let mut at = 1;
-    while let Some(found) = text[at..].find([quote, '\\']) {
+    while let Some(found) = memchr2(quote, b'\\', &text.as_bytes()[at..]) {
         at += found + 1;
         let escapes = text.as_bytes()[at - 1] == b'\\';
         if escapes && backslashes {
             at += text[at..].chars().next().map_or(0, char::len_utf8);
-        } else if !escapes && text[at..].starts_with(quote) {
+        } else if !escapes && text.as_bytes().get(at) == Some(&quote) {
             at += 1;
         } else if !escapes {
             return at;
@@ -310,12 +312,12 @@ fn string(text: &str, quote: char, backslashes: bool) -> usize {
 
 /// The length of `'…'` behind an `E`; it goes on in the next line, where that begins with a quote.
 fn escaped_string(text: &str) -> usize {
-    let mut end = string(text, '\'', true);
+    let mut end = string(text, b'\'', true);
     loop {
         let rest = &text[end..];
         let blank = rest.find(|c| !is_blank(c)).unwrap_or(rest.len());
         match rest[..blank].contains(LINE_ENDS) && rest[blank..].starts_with('\'') {
-            true => end += blank + string(&rest[blank..], '\'', true),
+            true => end += blank + string(&rest[blank..], b'\'', true),
             // The next line may still be to come.
             false if blank == rest.len() => return text.len(),
             false => return end,

@@ -108,19 +108,30 @@ fn a_file_with_a_hole_of_gigabytes_is_not_read_through() {
     }
 }
 
-/// A quote that nobody closes makes one statement of all that is behind it.
-#[test]
-fn a_statement_without_an_end_is_not_held_until_memory_is_short() {
+/// A file of one statement and the beginning of another, with a text of so many megabytes.
+fn endless(megabytes: usize) -> tempfile::TempDir {
     let place = folder(&[("001_x.sql", "SELECT 1;\nSELECT '")]);
     let mut file = File::options().append(true).open(place.path().join("001_x.sql")).unwrap();
-    for _ in 0..100 {
+    for _ in 0..megabytes {
         file.write_all(&[b' '; 1 << 20]).unwrap();
     }
+    place
+}
+
+#[test]
+fn a_statement_of_more_than_a_gigabyte_is_said_before_anything_runs() {
+    let ended = premain(["validate", "--migrations"]).with(endless(1100).path()).run().code(65);
+    let said = "001_x.sql:2:1: error: what begins here goes on for more than 1 GB, the most that";
+    assert!(ended.output.contains(said), "{}", ended.output);
+}
+
+#[test]
+fn a_statement_without_an_end_is_an_error_where_memory_is_short() {
     let mut command = Command::new(program("prlimit", "util-linux"));
     command.args(["--as=100000000", "--cpu=60", "--", env!("CARGO_BIN_EXE_premain")]);
     Premain::of(command)
         .words(["validate", "--migrations"])
-        .with(place.path())
+        .with(endless(100).path())
         .run()
         .code(66)
         .says("001_x.sql: one of its statements does not fit into memory");

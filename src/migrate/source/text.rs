@@ -6,6 +6,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use memchr::{memchr, memchr_iter};
 use sha2::{Digest, Sha256};
 
 use super::SourceError;
@@ -72,13 +73,12 @@ impl Text {
                 }
                 Err(error) => return Err(unreadable(error)),
             };
-            let lines = |text: &str| text.bytes().filter(|byte| *byte == b'\n').count();
-            if let Some(nul) = piece.find('\0') {
-                let line = line + lines(&piece[..nul]);
+            if let Some(nul) = memchr(b'\0', piece.as_bytes()) {
+                let line = line + line_ends(&piece.as_bytes()[..nul]);
                 let why = format!("line {line} holds a NUL byte, which SQL cannot");
                 return Err(SourceError::Malformed { path: path.to_owned(), why });
             }
-            line += lines(piece);
+            line += line_ends(piece.as_bytes());
             if large.begins.is_empty() {
                 large.begins = piece.chars().take(100).collect();
             }
@@ -338,7 +338,7 @@ impl<'a> Pieces<'a> {
 
     /// How many lines end in what is sound of the piece that is not.
     fn sound_lines(&self) -> usize {
-        self.buffer[..self.sound].iter().filter(|byte| **byte == b'\n').count()
+        line_ends(&self.buffer[..self.sound])
     }
 
     /// How much there was, and its SHA-256 if that was taken.
@@ -346,6 +346,10 @@ impl<'a> Pieces<'a> {
         let sha256 = self.hasher.map(|hasher| hexadecimal(&hasher.finalize()));
         (self.read, sha256.unwrap_or_default())
     }
+}
+
+fn line_ends(text: &[u8]) -> usize {
+    memchr_iter(b'\n', text).count()
 }
 
 #[cfg(test)]
