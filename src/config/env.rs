@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
 
 use super::Problem;
 use super::family::{self, Found, NAMES};
@@ -167,13 +169,28 @@ fn problem(name: &str, what: &str) -> Problem {
 
 /// A file's content without the line ends at its end.
 fn read_secret(path: &str) -> Result<String, String> {
-    let bytes = fs::read(path).map_err(|error| format!("which cannot be read: {error}"))?;
+    let bytes = read_file(Path::new(path))?;
     let text = String::from_utf8(bytes).map_err(|_| "which is not UTF-8".to_owned())?;
     let text = text.trim_end_matches(['\n', '\r']);
     match text {
         "" => Err("which is empty".to_owned()),
         text if text.contains('\0') => Err("which holds a null byte".to_owned()),
         text => Ok(text.to_owned()),
+    }
+}
+
+/// In bytes; no secret and no bundle of certificates comes near it.
+const LARGEST_FILE: u64 = 16 << 20;
+
+/// What a variable names, or why that cannot be had, behind its name.
+pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let read =
+        File::open(path).and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes));
+    match read {
+        Err(error) => Err(format!("which cannot be read: {error}")),
+        Ok(length) if length as u64 > LARGEST_FILE => Err("which is larger than 16 MB".to_owned()),
+        Ok(_) => Ok(bytes),
     }
 }
 

@@ -1,9 +1,9 @@
 //! What connection settings say about encryption, and whether it can work.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::database::{ChannelBinding, Host, RootCertificates, SslMode, Tls};
+use super::env::read_file;
 use super::settings::Judge;
 use super::value;
 
@@ -140,11 +140,9 @@ impl Judge<'_> {
     /// A file that is there and holds what it should.
     fn check_pem(&mut self, key: &str, path: &Path, content: &str) {
         let shown = path.display().to_string();
-        let text = match fs::read(path) {
+        let text = match read_file(path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(error) => {
-                return self.blame(key, &shown, &format!("which cannot be read: {error}"));
-            }
+            Err(why) => return self.blame(key, &shown, &why),
         };
         if !text.contains(content) {
             let wanted = content.trim_end_matches('-');

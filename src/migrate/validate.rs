@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use super::source::{Migration, Reader, Script, Source, SourceError, Survey, spot};
+use super::source::{Migration, Reader, Script, Source, SourceError, Survey, Text, spot};
 use super::statements::Kind;
 use crate::config::Format;
 
@@ -204,6 +204,14 @@ pub fn encoding(folder: &Path) -> Vec<Finding> {
         let path = entry.path();
         if path.extension().is_none_or(|extension| extension != "sql") || !path.is_file() {
             continue;
+        }
+        match Text::large(path) {
+            Ok(None) => {}
+            Err(SourceError::Malformed { why, .. }) => {
+                findings.push(Finding::file(Severity::Error, path, &why));
+                continue;
+            }
+            Ok(Some(_)) | Err(_) => continue,
         }
         let Ok(bytes) = std::fs::read(path) else { continue };
         let mut say = |offset: usize, what: &str| {

@@ -18,15 +18,17 @@ use crate::support::{folder, program};
 /// A server that nobody asks: the folder is read first.
 const NOWHERE: &str = "postgres://x@127.0.0.1:1/x";
 
-/// Half a gigabyte of addresses at the most, and ten seconds on a processor. Linux counts memory that
-/// is reserved and not used, so this is far above what is.
-fn limited(folder: &Path) -> Premain {
+/// So many megabytes of addresses at the most, and ten seconds on a processor. Linux counts memory
+/// that is reserved and not used, so this is far above what is.
+fn within(megabytes: usize, words: &[&str], folder: &Path) -> Premain {
     let mut command = Command::new(program("prlimit", "util-linux"));
-    command.args(["--as=500000000", "--cpu=10", "--", env!("CARGO_BIN_EXE_premain")]);
-    Premain::of(command)
-        .words(["migrate", "--wait-timeout", "1ms", "--migrations"])
-        .with(folder)
-        .database(NOWHERE)
+    command.args([&format!("--as={megabytes}000000"), "--cpu=10", "--"]);
+    command.arg(env!("CARGO_BIN_EXE_premain"));
+    Premain::of(command).words(words.iter().copied()).words(["--migrations"]).with(folder)
+}
+
+fn limited(folder: &Path) -> Premain {
+    within(500, &["migrate", "--wait-timeout", "1ms"], folder).database(NOWHERE)
 }
 
 fn fails(folder: &Path, code: i32, text: &str) -> Ended {
@@ -104,7 +106,14 @@ fn a_file_with_a_hole_of_gigabytes_is_not_read_through() {
             .unwrap()
             .set_len(4 << 30)
             .unwrap();
-        fails(place.path(), 65, &format!("{name}: line {line} holds a NUL byte"));
+        let text = format!("{name}: line {line} holds a NUL byte");
+        fails(place.path(), 65, &text);
+        let validated = within(500, &["validate"], place.path()).run().code(65);
+        assert!(
+            validated.output.contains(&text.replace(": line", ": error: line")),
+            "{}",
+            validated.output
+        );
     }
 }
 
@@ -127,11 +136,7 @@ fn a_statement_of_more_than_a_gigabyte_is_said_before_anything_runs() {
 
 #[test]
 fn a_statement_without_an_end_is_an_error_where_memory_is_short() {
-    let mut command = Command::new(program("prlimit", "util-linux"));
-    command.args(["--as=100000000", "--cpu=60", "--", env!("CARGO_BIN_EXE_premain")]);
-    Premain::of(command)
-        .words(["validate", "--migrations"])
-        .with(endless(100).path())
+    within(100, &["validate"], endless(100).path())
         .run()
         .code(66)
         .says("001_x.sql: one of its statements does not fit into memory");

@@ -14,7 +14,7 @@ fn pairs(variables: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
 /// A file that holds `content`, and its path.
 fn file(content: &[u8]) -> (tempfile::NamedTempFile, String) {
     let file = tempfile::NamedTempFile::new().unwrap();
-    fs::write(file.path(), content).unwrap();
+    std::fs::write(file.path(), content).unwrap();
     let path = path(file.path());
     (file, path)
 }
@@ -123,6 +123,7 @@ fn a_file_that_cannot_be_a_secret_is_a_problem_that_names_it() {
         ("/none/at/all", "which cannot be read: No such file or directory"),
         (&*folder, "which cannot be read: Is a directory"),
         (&*empty, "which is empty"),
+        ("/dev/zero", "which is larger than 16 MB"),
         (&*binary, "which is not UTF-8"),
         (&*null, "which holds a null byte"),
     ] {

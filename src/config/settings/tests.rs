@@ -209,6 +209,7 @@ fn certificates_that_cannot_work_are_problems_that_name_the_file() {
             format!("{path}/none.pem, which cannot be read: No such file"),
         ),
         (format!("sslrootcert={path}"), "cannot be read: Is a directory".to_owned()),
+        ("sslrootcert=/dev/zero".to_owned(), "which is larger than 16 MB".to_owned()),
         (format!("sslrootcert={path}/note.txt"), "without a PEM block of a CERTIFICATE".to_owned()),
         (format!("sslcert={path}/cert.pem"), "no sslkey to sslcert in DATABASE_URL".to_owned()),
         (format!("sslkey={path}/key.pem"), "no sslcert to sslkey in DATABASE_URL".to_owned()),

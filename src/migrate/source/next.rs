@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use time::UtcDateTime;
 
+use super::files::read_note;
 use super::{Migration, Source, SourceError, drizzle, prisma};
 use crate::config::Format;
 use crate::migrate::ledger::milliseconds;
@@ -246,8 +247,7 @@ fn drizzle_entry(folder: &Path, title: &str, now: UtcDateTime) -> Result<Next, S
     let mut journal =
         Journal { version: "7".to_owned(), dialect: "postgresql".to_owned(), entries: Vec::new() };
     if path.exists() {
-        let text = fs::read_to_string(&path)
-            .map_err(|source| SourceError::Unreadable { path: path.clone(), source })?;
+        let text = read_note(&path)?;
         journal = serde_json::from_str(&text).map_err(|error| SourceError::Malformed {
             path: path.clone(),
             why: format!("it is not the journal that drizzle-kit writes: {error}"),
@@ -301,8 +301,7 @@ fn continued(snapshots: &[PathBuf]) -> Result<Option<String>, SourceError> {
     let mut leaves: Vec<String> = Vec::new();
     let mut last = None;
     for path in snapshots.iter().filter(|path| path.is_file()) {
-        let text = fs::read_to_string(path)
-            .map_err(|source| SourceError::Unreadable { path: path.clone(), source })?;
+        let text = read_note(path)?;
         let malformed = |why: String| SourceError::Malformed {
             path: path.clone(),
             why: format!("it is no snapshot that drizzle-kit writes: {why}"),

@@ -48,7 +48,7 @@ impl Text {
     ///
     /// # Errors
     /// Where it cannot be read, or is no text.
-    pub(super) fn large(path: &Path) -> Result<Option<Text>, SourceError> {
+    pub(crate) fn large(path: &Path) -> Result<Option<Text>, SourceError> {
         let unreadable = |source| SourceError::Unreadable { path: path.to_owned(), source };
         let length = path.metadata().map_err(unreadable)?.len();
         if length < LARGE {
