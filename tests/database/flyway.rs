@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::support::folder;
 use crate::support::postgres::{Database, Server};
-use crate::support::premain::{Ended, premain};
+use crate::support::premain::{Ended, premain, waits_for_lock};
 
 const FILES: [(&str, &str); 4] = [
     ("V1.2__the_first.sql", "CREATE TABLE a (id int);\n"),
@@ -197,12 +197,8 @@ fn what_failed_halfway_stops_until_it_is_resolved() {
 fn flyway_s_lock_is_waited_for() {
     let database = Server::shared().database();
     let place = folder(&FILES);
-    let other = database.open("SELECT pg_advisory_lock(77433833903597);");
-    let mut running =
-        premain(["migrate", "--migrations"]).with(place.path()).database(database.url()).start();
-    running.wait_for("waiting for the migration lock, held by pid");
-    drop(other);
-    running.end().code(0).says("migrations 4 applied");
+    let migrate = premain(["migrate", "--migrations"]).with(place.path());
+    waits_for_lock(&database, 77_433_833_903_597_i64, migrate).says("migrations 4 applied");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::sqlx::crc32;
 use crate::support::folder;
 use crate::support::postgres::{Database, Server};
-use crate::support::premain::{Ended, premain};
+use crate::support::premain::{Ended, premain, waits_for_lock};
 
 const FILES: [(&str, &str); 5] = [
     ("000001_a.up.sql", "CREATE TABLE a (id int);"),
@@ -148,14 +148,8 @@ fn both_locks_of_golang_migrate_s_are_waited_for() {
     for slash in ["/", ""] {
         let name = format!("{slash}{}\0public\0schema_migrations", database.name);
         let key = crc32(name.as_bytes()).wrapping_mul(1_486_364_155);
-        let other = database.open(&format!("SELECT pg_advisory_lock({key});"));
         database.psql("DROP TABLE IF EXISTS a, schema_migrations");
-        let mut running = premain(["migrate", "--format", "golang-migrate", "--migrations"])
-            .with(place.path())
-            .database(database.url())
-            .start();
-        running.wait_for("waiting for the migration lock, held by pid");
-        drop(other);
-        running.end().code(0).says("migrations 1 applied");
+        let migrate = premain(["migrate", "--format", "golang-migrate", "--migrations"]);
+        waits_for_lock(&database, key, migrate.with(place.path())).says("migrations 1 applied");
     }
 }

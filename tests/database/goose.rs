@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::support::folder;
 use crate::support::postgres::{Database, Server};
-use crate::support::premain::{Ended, premain};
+use crate::support::premain::{Ended, premain, waits_for_lock};
 
 const FILES: [(&str, &str); 3] = [
     ("00001_a.sql", "-- +goose Up\nCREATE TABLE a (id int);\n\n-- +goose Down\nDROP TABLE a;\n"),
@@ -138,12 +138,8 @@ fn a_mistake_is_shown_where_it_stands_in_the_file() {
 fn goose_s_lock_is_waited_for() {
     let database = Server::shared().database();
     let place = folder(&FILES);
-    let other = database.open("SELECT pg_advisory_lock(4097083626);");
-    let mut running =
-        premain(["migrate", "--migrations"]).with(place.path()).database(database.url()).start();
-    running.wait_for("waiting for the migration lock, held by pid");
-    drop(other);
-    running.end().code(0).says("migrations 3 applied");
+    let migrate = premain(["migrate", "--migrations"]).with(place.path());
+    waits_for_lock(&database, 4_097_083_626_i64, migrate).says("migrations 3 applied");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use nix::unistd::Pid;
 use premain::config::command::COMMANDS;
 
 use super::PATIENCE;
-use super::postgres::PASSWORD;
+use super::postgres::{Database, PASSWORD};
 use super::terminal::Terminal;
 
 /// premain, about to be started, with nothing in its environment but a PATH.
@@ -162,6 +162,19 @@ impl Premain {
     pub fn at_a_terminal(self) -> Terminal {
         Terminal::start(self.0)
     }
+}
+
+/// premain waits for this lock of another tool's, and migrates once it is free.
+pub fn waits_for_lock(
+    database: &Database<'_>,
+    key: impl std::fmt::Display,
+    premain: Premain,
+) -> Ended {
+    let other = database.open(&format!("SELECT pg_advisory_lock({key});"));
+    let mut running = premain.database(database.url()).start();
+    running.wait_for("waiting for the migration lock, held by pid");
+    drop(other);
+    running.end().code(0)
 }
 
 impl Running {

@@ -102,11 +102,8 @@ impl Ledger for Flyway {
     }
 
     fn read(&self) -> String {
-        format!(
-            "{}; SELECT version, description, type, checksum, installed_on, success FROM {} ORDER BY installed_rank",
-            self.names.locate(),
-            self.names.qualified
-        )
+        let columns = "version, description, type, checksum, installed_on, success";
+        self.names.read(columns, "ORDER BY installed_rank")
     }
 
     /// The last row of a version, or of a repeatable, counts. A repeatable whose file is another one by

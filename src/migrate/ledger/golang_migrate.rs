@@ -55,11 +55,7 @@ impl Ledger for GolangMigrate {
     }
 
     fn read(&self) -> String {
-        format!(
-            "{}; SELECT version, dirty FROM {} LIMIT 1",
-            self.names.locate(),
-            self.names.qualified
-        )
+        self.names.read("version, dirty", "LIMIT 1")
     }
 
     fn parse(

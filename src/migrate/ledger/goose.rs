@@ -31,11 +31,7 @@ impl Ledger for Goose {
     }
 
     fn read(&self) -> String {
-        format!(
-            "{}; SELECT version_id, is_applied, tstamp FROM {} ORDER BY id",
-            self.names.locate(),
-            self.names.qualified
-        )
+        self.names.read("version_id, is_applied, tstamp", "ORDER BY id")
     }
 
     fn parse(

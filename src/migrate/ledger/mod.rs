@@ -202,6 +202,12 @@ impl Names {
         )
     }
 
+    /// The statements whose results [`Names::rows`] understands: `clauses` say which rows, in which
+    /// order.
+    fn read(&self, columns: &str, clauses: &str) -> String {
+        format!("{}; SELECT {columns} FROM {} {clauses}", self.locate(), self.qualified)
+    }
+
     /// Remembers the schema that the table is in: a migration may change the search path.
     fn located(&mut self, rows: &Rows) {
         if let Some([Some(qualified)]) = rows.first().map(Vec::as_slice) {
@@ -210,7 +216,7 @@ impl Names {
         }
     }
 
-    /// The table's rows, of the results of [`Names::locate`] and one statement behind it.
+    /// The table's rows, of the results of [`Names::read`].
     fn rows<'r>(&mut self, results: &'r [Rows]) -> Result<&'r Rows, Malformed> {
         let [table, rows] = results else { return Err(self.out_of_turn()) };
         self.located(table);

@@ -56,11 +56,9 @@ impl Ledger for Prisma {
     }
 
     fn read(&self) -> String {
-        format!(
-            "{}; SELECT migration_name, checksum, started_at, finished_at, logs FROM {} \
-             WHERE rolled_back_at IS NULL ORDER BY started_at",
-            self.names.locate(),
-            self.names.qualified
+        self.names.read(
+            "migration_name, checksum, started_at, finished_at, logs",
+            "WHERE rolled_back_at IS NULL ORDER BY started_at",
         )
     }
 

@@ -50,11 +50,7 @@ impl Ledger for Sql {
     }
 
     fn read(&self) -> String {
-        format!(
-            "{}; SELECT version, name, sha256, applied_at, success FROM {} ORDER BY version",
-            self.names.locate(),
-            self.names.qualified
-        )
+        self.names.read("version, name, sha256, applied_at, success", "ORDER BY version")
     }
 
     fn parse(&mut self, results: &[Rows], _: &[Migration]) -> Result<Vec<Applied>, Malformed> {

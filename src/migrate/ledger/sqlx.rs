@@ -64,12 +64,9 @@ impl Ledger for Sqlx {
     }
 
     fn read(&self) -> String {
-        format!(
-            "{}; SELECT version, description, installed_on, success, pg_catalog.encode(checksum, 'hex') \
-             FROM {} ORDER BY version",
-            self.names.locate(),
-            self.names.qualified
-        )
+        let columns =
+            "version, description, installed_on, success, pg_catalog.encode(checksum, 'hex')";
+        self.names.read(columns, "ORDER BY version")
     }
 
     fn parse(&mut self, results: &[Rows], _: &[Migration]) -> Result<Vec<Applied>, Malformed> {

@@ -32,10 +32,6 @@ impl Next {
     ///
     /// # Errors
     /// [`SourceError`]: what is there cannot be continued.
-    #[allow(
-        clippy::match_wildcard_for_single_variants,
-        reason = "whatever else there is numbers its files"
-    )]
     pub fn after(source: &Source, title: &str, now: UtcDateTime) -> Result<Next, SourceError> {
         let folder = source.folder.as_deref().unwrap_or(Path::new("migrations"));
         let newest = source.migrations.iter().max_by(|one, other| one.key.cmp(&other.key));
@@ -56,16 +52,7 @@ impl Next {
                     source.migrations.iter().filter(|migration| !migration.key.is_repeatable());
                 let newest = versions.max_by(|one, other| one.key.cmp(&other.key));
                 let folder = newest.and_then(|newest| newest.up.file.parent()).unwrap_or(folder);
-                let version = match newest.map(|newest| newest.key.to_string()) {
-                    None => "1".to_owned(),
-                    Some(version) => match version.rsplit_once('.') {
-                        // The part that counts is the last one.
-                        Some((parts, last)) => {
-                            format!("{parts}.{}", number_after(Some(Path::new(last)), now, "1"))
-                        }
-                        None => number_after(Some(Path::new(&version)), now, "1"),
-                    },
-                };
+                let version = dotted_after(newest, now);
                 let name = format!("V{version}__{title}.sql");
                 one(folder.join(&name), &format!("-- {name}\n"))
             }
@@ -93,7 +80,9 @@ impl Next {
                 }
                 next
             }
-            _ => numbered(source, newest, folder, title, now),
+            Format::Sql | Format::Sqlx | Format::Dbmate | Format::GolangMigrate | Format::Goose => {
+                numbered(source, newest, folder, title, now)
+            }
         })
     }
 
@@ -114,6 +103,17 @@ impl Next {
             None => Ok(()),
             Some((path, text)) => fs::write(path, text).map_err(|error| (path.clone(), error)),
         }
+    }
+}
+
+/// Behind a version of Flyway's, whose last part counts: `1.2` is followed by `1.3`.
+fn dotted_after(newest: Option<&Migration>, now: UtcDateTime) -> String {
+    let Some(newest) = newest else { return "1".to_owned() };
+    let version = newest.key.to_string();
+    let next = |part: &str| number_after(Some(Path::new(part)), now, "1");
+    match version.rsplit_once('.') {
+        Some((parts, last)) => format!("{parts}.{}", next(last)),
+        None => next(&version),
     }
 }
 
