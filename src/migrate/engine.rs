@@ -1,5 +1,7 @@
 //! The one loop that applies migrations.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::adoption;
@@ -131,9 +133,8 @@ pub async fn run<E: From<Error>>(
     // Not sooner: what a lost session sent is still under way as long as that session has the lock.
     progress.look(&plan);
     let scripts = plan.pending.iter().map(|migration| &migration.up);
-    let unknown: Vec<_> = scripts
-        .filter(|script| surveys.iter().all(|(known, _)| !std::ptr::eq(*known, *script)))
-        .collect();
+    let unknown: Vec<_> =
+        scripts.filter(|script| !surveys.contains_key(script.file.as_path())).collect();
     surveys.extend(survey(unknown.into_iter())?);
     if !plan.pending.is_empty() {
         before(plan.pending.len()).await?;
@@ -159,16 +160,16 @@ pub async fn hold_lock(session: &Session, config: &config::Migrate) -> Result<()
     lock::acquire(session, Vec::new(), config.lock_timeout).await
 }
 
-/// What scripts hold. Each is gone over once: it may be large.
-type Surveys<'a> = Vec<(&'a Script, Survey)>;
+/// What scripts hold, by their files. Each is gone over once: it may be large.
+type Surveys<'a> = BTreeMap<&'a Path, Survey>;
 
 /// Goes over these scripts, and fails if one of them can never run.
 pub(super) fn survey<'a>(scripts: impl Iterator<Item = &'a Script>) -> Result<Surveys<'a>, Error> {
-    let (mut surveys, mut findings) = (Vec::new(), Vec::new());
+    let (mut surveys, mut findings) = (Surveys::new(), Vec::new());
     for script in scripts {
         let survey = validate::survey(script)?;
         findings.extend(validate::never_runs(script, &survey)?);
-        surveys.push((script, survey));
+        surveys.insert(&script.file, survey);
     }
     if findings.is_empty() { Ok(surveys) } else { Err(Error::NeverRuns(findings)) }
 }
@@ -192,9 +193,10 @@ async fn apply_all(
         let mut entries = Vec::new();
         for migration in step {
             let up = &migration.up;
-            let known = surveys.iter().find(|(script, _)| std::ptr::eq(*script, up));
-            let survey =
-                known.map_or_else(|| validate::survey(up), |(_, survey)| Ok(survey.clone()))?;
+            let survey = match surveys.get(up.file.as_path()) {
+                Some(survey) => survey.clone(),
+                None => validate::survey(up)?,
+            };
             entries.push(Entry {
                 migration,
                 script: up,

@@ -53,12 +53,11 @@ pub async fn preview<'a>(
     for step in plan.steps(ledger.rules().but(&config.on_drift)) {
         let mut entries = Vec::new();
         for migration in step {
-            let survey =
-                surveys.iter().find(|(script, _)| std::ptr::eq(*script, &raw const migration.up));
+            let survey = surveys.get(migration.up.file.as_path());
             entries.push(Entry {
                 migration,
                 script: &migration.up,
-                survey: survey.map(|(_, survey)| survey.clone()).unwrap_or_default(),
+                survey: survey.cloned().unwrap_or_default(),
                 record: ledger.record(migration)?,
                 attempt: ledger.attempt(migration)?,
             });
