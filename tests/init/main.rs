@@ -21,13 +21,13 @@
 )]
 
 mod children;
-mod cost;
-mod ending;
+mod command_line;
+mod exit;
 mod harness;
 mod hooks;
-mod peers;
-mod places;
+mod minimal_containers;
+mod other_inits;
 mod privilege;
+mod resources;
 mod signals;
 mod terminal;
-mod usage;

@@ -1,0 +1,11 @@
+//! What goes wrong around premain: lost connections, crashes, signals, hostile servers and directories.
+
+mod crashes;
+mod hostile_directories;
+mod hostile_servers;
+mod lost_connections;
+mod pooler;
+mod replicas;
+mod signals;
+mod signals_during_hooks;
+mod standby;

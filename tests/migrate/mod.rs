@@ -1,0 +1,10 @@
+//! Applying migrations, whatever their format.
+
+mod applying;
+mod drift;
+mod large_files;
+mod no_transaction;
+mod progress;
+mod round_trips;
+mod sql_errors;
+mod statements;
