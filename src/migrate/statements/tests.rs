@@ -102,7 +102,7 @@ fn what_runs_in_no_transaction() {
     }
 }
 
-/// `tests/database/apart.rs` asks a server about these.
+/// `tests/migrate/no_transaction.rs` asks a server about these.
 const ALONE: [&str; 21] = [
     "CREATE INDEX CONCURRENTLY i ON t (a)",
     "create unique index /* , */ concurrently if not exists i on t (a)",

@@ -1,0 +1,253 @@
+//! The cells of docs/faults.md that no other group has: the server or premain dies, phase by phase.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+
+use crate::support::postgres::{Database, Server};
+use crate::support::premain::{Running, migrate, premain};
+use crate::support::programs::own;
+use crate::support::{folder, program, wait_for};
+
+const LOCK: &str = "SELECT pg_advisory_lock(31650977343957358);";
+
+/// A migration that takes its time, and says so.
+const SLOW: [(&str, &str); 2] = [
+    (
+        "1_slow.sql",
+        "CREATE TABLE slow (); DO $$ BEGIN RAISE NOTICE 'halfway'; END $$; SELECT pg_sleep(1)",
+    ),
+    ("2_next.sql", "CREATE TABLE next ()"),
+];
+
+fn is_whole(database: &Database<'_>) {
+    assert!(database.has_table("slow") && database.has_table("next"));
+    let recorded = "SELECT version FROM premain_migrations ORDER BY version";
+    assert_eq!(database.psql(recorded), "1\n2");
+    wait_for("no session is left", || (database.sessions() == 0).then_some(()));
+}
+
+/// The server dies at once, and comes back.
+fn crash(server: &mut Server) {
+    server.crash();
+    server.run();
+}
+
+#[test]
+fn a_server_that_crashes_in_a_migration_is_awaited_and_migrated() {
+    let mut server = Server::start(&["synchronous_commit=on"]);
+    let name = server.database().name;
+    let place = folder(&SLOW);
+    let url = server.url(&name);
+    let mut running = migrate(place.path()).database(&url).start();
+    running.wait_for("halfway");
+    crash(&mut server);
+    running
+        .end()
+        .code(0)
+        .says("migration 1 slow was interrupted, the connection was lost")
+        .says("migration 1 slow is not in the history table: it was rolled back")
+        .says("migrations 2 applied");
+    is_whole(&server.existing(&name));
+}
+
+#[test]
+fn a_server_that_crashes_while_the_lock_is_waited_for_is_awaited_and_migrated() {
+    let mut server = Server::start(&["synchronous_commit=on"]);
+    let name = server.database().name;
+    let place = folder(&SLOW);
+    let url = server.url(&name);
+    let holder = server.existing(&name).open(LOCK);
+    let mut running = migrate(place.path()).database(&url).start();
+    running.wait_for("waiting for the migration lock");
+    crash(&mut server);
+    drop(holder);
+    running.end().code(0).says("connecting again").says("migrations 2 applied");
+    is_whole(&server.existing(&name));
+}
+
+#[test]
+fn a_server_that_stays_away_in_a_migration_is_75_also_where_it_is_optional() {
+    let mut server = Server::start(&[]);
+    let name = server.database().name;
+    let place = folder(&SLOW);
+    let url = server.url(&name);
+    let mut running = premain(["--db-optional", "--wait-timeout", "1s", "--migrations"])
+        .with(place.path())
+        .words(["echo", "started"])
+        .database(&url)
+        .start();
+    running.wait_for("halfway");
+    server.crash();
+    let ended =
+        running.end().code(75).says("was not ready within").says("run again, which is safe");
+    assert_eq!(ended.output, "");
+}
+
+#[test]
+fn a_session_that_is_ended_while_it_waits_for_the_lock_is_taken_up_again() {
+    let database = Server::shared().database();
+    let place = folder(&SLOW);
+    let mut holder = database.open(LOCK);
+    let mut running = migrate(place.path()).database(database.url()).start();
+    running.wait_for("waiting for the migration lock");
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+               WHERE datname = current_database() AND application_name = 'premain'";
+    assert_eq!(database.psql(end), "t");
+    running.wait_for("connecting again");
+    holder.send("SELECT pg_advisory_unlock_all();");
+    drop(holder);
+    running.end().code(0);
+    is_whole(&database);
+}
+
+/// Killed at that moment; whatever it was doing, a rerun makes it whole.
+fn killed(database: &Database<'_>, moment: impl FnOnce(&mut Running), meanwhile: impl FnOnce()) {
+    let place = folder(&SLOW);
+    let mut running = migrate(place.path()).database(database.url()).start();
+    moment(&mut running);
+    running.signal(Signal::SIGKILL);
+    running.end().code(137);
+    meanwhile();
+    migrate(place.path()).database(database.url()).run().code(0);
+    is_whole(database);
+}
+
+#[test]
+fn a_premain_that_is_killed_leaves_nothing_that_a_rerun_minds() {
+    let database = Server::shared().database();
+    killed(&database, |running| running.wait_for("halfway"), || ());
+
+    let database = Server::shared().database();
+    let holder = database.open(LOCK);
+    killed(
+        &database,
+        |running| running.wait_for("waiting for the migration lock"),
+        || drop(holder),
+    );
+
+    let database = Server::shared().database();
+    killed(&database, |running| running.wait_for("migrations: "), || ());
+}
+
+/// Once the application runs, premain has no connection, and a database no say.
+#[test]
+fn a_server_that_dies_while_the_application_runs_is_no_business_of_premain_s() {
+    let mut server = Server::start(&[]);
+    let name = server.database().name;
+    let place = folder(&[("1_t.sql", "CREATE TABLE t ()")]);
+    let url = server.url(&name);
+    let mut running = premain(["--migrations"])
+        .with(place.path())
+        .words(["--", "sh", "-c", "echo up >&2; sleep 1000 & wait $!"])
+        .database(&url)
+        .start();
+    running.wait_for("up");
+    assert_eq!(server.existing(&name).sessions(), 0);
+    server.crash();
+    assert!(!running.has_ended());
+    running.signal(Signal::SIGTERM);
+    running.end().code(143);
+}
+
+#[test]
+fn a_session_that_is_ended_while_a_hook_runs_does_not_run_it_again() {
+    let database = Server::shared().database();
+    let place = folder(&SLOW);
+    let end = "select pg_terminate_backend(pid) from pg_stat_activity \
+               where datname = current_database() and pid <> pg_backend_pid()";
+    let hook = serde_json::json!(["sh", "-c", format!("echo backup; psql -Atc \"{end}\"")]);
+    let ended = migrate(place.path())
+        .words(["--before-migrate", &hook.to_string()])
+        .database(database.url())
+        .run()
+        .code(0)
+        .says("connecting again");
+    assert_eq!(ended.lines_with("before-migrate: backup"), 1, "{}", ended.log);
+    is_whole(&database);
+}
+
+/// What docs/faults.md claims, somebody does.
+#[test]
+fn every_cell_is_a_test() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/faults.md")).unwrap();
+    let mut cells = 0;
+    for (module, test) in page.split('`').filter_map(|word| word.split_once("::")) {
+        let groups = ["boot", "commands", "faults", "formats", "init", "migrate"];
+        let found = groups.iter().any(|group| {
+            let file = root.join("tests").join(group).join(module).with_extension("rs");
+            fs::read_to_string(file).is_ok_and(|code| code.contains(&format!("\nfn {test}() {{")))
+        });
+        assert!(found, "docs/faults.md names {module}::{test}, which is nowhere");
+        cells += 1;
+    }
+    assert!(cells > 50, "{cells} cells");
+}
+
+/// A file system that is easily full.
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    fn of(size: &str) -> Disk {
+        let disk = Disk(tempfile::tempdir().unwrap());
+        disk.mount(&format!("size={size}"));
+        own(disk.0.path());
+        disk
+    }
+
+    fn mount(&self, options: &str) {
+        let mut command = Command::new(program("mount", "mount"));
+        command.args(["-t", "tmpfs", "-o", options, "premain"]).arg(self.0.path());
+        assert!(command.status().unwrap().success(), "only root may mount");
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn a_full_disk_keeps_nothing_and_a_rerun_with_room_does() {
+    let disk = Disk::of("4m");
+    let server = Server::start(&[]);
+    let database = server.database();
+    let path = disk.0.path().display();
+    database.psql(&format!("CREATE TABLESPACE small LOCATION '{path}'"));
+    let filling = "CREATE TABLE b (n int) TABLESPACE small;\n\
+                   INSERT INTO b SELECT generate_series(1, 1000000)";
+    let place = folder(&[("1_a.sql", "CREATE TABLE a ()"), ("2_b.sql", filling)]);
+    let run = || migrate(place.path()).database(database.url()).run();
+    run()
+        .code(75)
+        .says("2_b.sql:2:1: could not extend file")
+        .says("No space left on device (53100 disk_full)")
+        .says("Check free disk space")
+        .says("nothing of migration 2 b was kept; make room on the server's disk, and start again")
+        .says("1 of 2 migrations were applied before it: 1 a");
+    assert!(database.has_table("a") && !database.has_table("b"));
+    disk.mount("remount,size=200m");
+    run().code(0).says("migration 2 b applied");
+}
+
+#[test]
+fn a_migration_that_somebody_cancels_is_not_the_file_s_fault() {
+    let database = Server::shared().database();
+    let place = folder(&SLOW);
+    fs::write(place.path().join("1_slow.sql"), "CREATE TABLE slow (); SELECT pg_sleep(1000)")
+        .unwrap();
+    let running = migrate(place.path()).database(database.url()).start();
+    let cancel = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity \
+                  WHERE datname = current_database() AND wait_event = 'PgSleep'";
+    wait_for("it is cancelled", || (database.psql(cancel) == "1").then_some(()));
+    running
+        .end()
+        .code(76)
+        .says("canceling statement due to user request (57014 query_canceled)")
+        .says("nothing of migration 1 slow was kept; find out who or what cancelled it");
+    assert!(!database.has_table("slow"));
+}
