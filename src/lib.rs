@@ -46,6 +46,7 @@ pub mod launch;
 pub mod log;
 pub mod migrate;
 pub mod phase;
+mod retry;
 pub mod shutdown;
 pub mod sys;
 pub mod text;

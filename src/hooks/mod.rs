@@ -15,14 +15,14 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use crate::config::{self, Config, Hook, Launch, Signal};
+use crate::retry::{Pauses, Policy};
 use crate::shutdown::Shutdown;
 use crate::sys::Inherited;
 use crate::{launch, text};
 use process::Process;
 
-/// When to say that a hook still runs: the pauses double from the first to the last.
-const FIRST_SILENCE: Duration = Duration::from_secs(2);
-const LAST_SILENCE: Duration = Duration::from_mins(1);
+/// How long to wait between two log lines that say that a hook still runs.
+const SILENCE: Policy = Policy::doubling(Duration::from_secs(2), Duration::from_mins(1));
 
 /// Why there is no going on.
 #[derive(Debug)]
@@ -163,7 +163,7 @@ impl Hooks<'_> {
             Err(process::Error::System(error)) => return Err(Error::System(error)),
         };
         tracing::info!("{about}running {hook} (pid {})", process.pid());
-        let mut silence = FIRST_SILENCE;
+        let mut silences = Pauses::new(SILENCE);
         let ended = loop {
             tokio::select! {
                 biased;
@@ -172,10 +172,9 @@ impl Hooks<'_> {
                     return Err(Error::Stopped(signal));
                 }
                 ended = process.ended() => break ended,
-                () = tokio::time::sleep(silence) => {
+                () = tokio::time::sleep(silences.next()) => {
                     let elapsed = text::duration(began.elapsed());
                     tracing::info!("{about}{hook} still runs after {elapsed}");
-                    silence = (silence * 2).min(LAST_SILENCE);
                 }
             }
         };

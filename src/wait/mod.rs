@@ -15,17 +15,18 @@ use futures_util::future::try_join_all;
 use crate::config::{self, Database};
 use crate::database::{Demand, Session, connect};
 use crate::exit::Exit;
+use crate::retry::{Pauses, Policy, Silence};
 use crate::text;
-use pace::Pacer;
+pub use pace::Pace;
 pub use target::{ask as ask_once, name};
-pub use verdict::{Pace, Refusal, Verdict};
+pub use verdict::{Refusal, Verdict};
 
 /// How long a login may be refused before that is final: a fresh container may still be creating
 /// its roles and databases.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// How often to say that we are still waiting, at the least.
-const SUMMARY: Duration = Duration::from_secs(5);
+const SUMMARY: Policy = Policy::doubling(Duration::from_secs(5), Duration::from_secs(5));
 
 /// How many reasons to tell between two summaries, of a server that always finds another one.
 const REASONS: usize = 10;
@@ -136,7 +137,7 @@ async fn until<T>(
     deadline: Deadline,
     mut attempt: impl AsyncFnMut() -> Result<T, Refusal>,
 ) -> Result<Ready<T>, Error> {
-    let mut pacer = Pacer::new();
+    let mut pauses = Pauses::new(Pace::Brisk.policy(Duration::ZERO));
     let mut report = Report::new(what, deadline);
     let mut refused_since: Option<Instant> = None;
     loop {
@@ -166,7 +167,8 @@ async fn until<T>(
             Verdict::Final(exit) => return Err(report.gave_up(refusal, exit)),
         };
         report.refused(refusal);
-        let pause = pacer.pause(pace, deadline.elapsed());
+        pauses.follow(pace.policy(deadline.elapsed()));
+        let pause = pauses.next();
         match deadline.instant() {
             Some(end) if end <= tokio::time::Instant::now() + pause => {
                 tokio::time::sleep_until(end).await;
@@ -185,12 +187,19 @@ struct Report<'a> {
     last: Option<Refusal>,
     /// The reasons that were told since the last summary: two that take turns are not a line each.
     told: Vec<String>,
-    spoken: Instant,
+    silence: Silence,
 }
 
 impl<'a> Report<'a> {
     fn new(what: &'a str, deadline: Deadline) -> Self {
-        Report { what, deadline, attempts: 0, last: None, told: Vec::new(), spoken: Instant::now() }
+        Report {
+            what,
+            deadline,
+            attempts: 0,
+            last: None,
+            told: Vec::new(),
+            silence: Silence::new(SUMMARY),
+        }
     }
 
     fn refused(&mut self, refusal: Refusal) {
@@ -199,14 +208,13 @@ impl<'a> Report<'a> {
         if !self.told.contains(reason) && self.told.len() < REASONS {
             tracing::info!("waiting for {what}: {reason}");
             self.told.push(reason.clone());
-            self.spoken = Instant::now();
-        } else if self.spoken.elapsed() >= SUMMARY {
+            self.silence.restart();
+        } else if self.silence.is_over() {
             let (elapsed, attempts) = (text::duration(self.deadline.elapsed()), self.attempts);
             tracing::info!(
                 "still waiting for {what} after {elapsed} ({attempts} attempts): {reason}"
             );
             self.told = vec![reason.clone()];
-            self.spoken = Instant::now();
         }
         self.last = Some(refusal);
     }

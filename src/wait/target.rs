@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::verdict::{Pace, Refusal, Verdict, of_attempt};
+use super::pace::Pace;
+use super::verdict::{Refusal, Verdict, of_attempt};
 use crate::config::{Database, Host, HttpUrl, Target};
 use crate::database::{ConnectError, Demand, connect};
 use crate::exit::Exit;

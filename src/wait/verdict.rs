@@ -4,6 +4,7 @@ use std::io;
 
 use tokio_postgres::error::DbError;
 
+use super::pace::Pace;
 use crate::database::ConnectError;
 use crate::exit::Exit;
 
@@ -27,17 +28,6 @@ pub enum Verdict {
     Grace(Exit),
     /// No.
     Final(Exit),
-}
-
-/// How eagerly to ask again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pace {
-    /// Nobody is bothered by the question.
-    Brisk,
-    /// The server is there, and about to be ready.
-    Steady,
-    /// The server is there and busy.
-    Gentle,
 }
 
 impl Refusal {
