@@ -3,8 +3,9 @@
 use std::fmt;
 use std::io;
 
-use crate::config::{Problems, Signal};
+use crate::config::Problems;
 use crate::exit::Exit;
+use crate::signal::Signal;
 use crate::{hooks, migrate, wait};
 
 /// Why premain stopped before the application ran.

@@ -21,10 +21,25 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-use crate::{conceal, config, sys};
+use crate::{conceal, sys};
+
+/// How premain logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// The least important level that is printed.
+    pub level: Level,
+    /// One JSON object a line instead of text.
+    pub json: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { level: Level::INFO, json: false }
+    }
+}
 
 /// Starts to log. Only the first call has an effect.
-pub fn start(config: config::Log) {
+pub fn start(config: Settings) {
     let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let people = !config.json && std::io::stderr().is_terminal();
     let colour = wanted && people;
@@ -61,7 +76,7 @@ static PATIENCE: AtomicU16 = AtomicU16::new(200);
 
 /// Without spans, registries and layers, because PID 1 keeps all of its memory for ever.
 struct Logger {
-    config: config::Log,
+    config: Settings,
     colour: bool,
 }
 

@@ -9,7 +9,7 @@ use nix::sys::signal::{SigSet, Signal as Typed};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use tokio::io::unix::AsyncFd;
 
-use crate::config::Signal;
+use crate::signal::Signal;
 use crate::sys;
 
 /// The signals that end a process which does not handle them; a boot has no use for any other.

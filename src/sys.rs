@@ -28,7 +28,7 @@ use nix::sys::signalfd::SignalFd;
 use nix::unistd::Pid;
 use tokio::io::unix::AsyncFd;
 
-use crate::config::Signal;
+use crate::signal::Signal;
 
 // ---- The entry point ---------------------------------------------------------------------------
 

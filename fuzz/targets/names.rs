@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use premain::config::LedgerName;
+use premain::migrate::settings::HistoryTableName;
 use premain::migrate::Name;
 
 fuzz_target!(|text: &str| {
@@ -18,9 +18,9 @@ fuzz_target!(|text: &str| {
         assert!(first <= last);
     }
 
-    if let Ok(name) = LedgerName::parse(text) {
+    if let Ok(name) = HistoryTableName::parse(text) {
         let quote = |part: &String| format!("\"{}\"", part.replace('"', "\"\""));
         let quoted: Vec<_> = name.schema.iter().chain([&name.table]).map(quote).collect();
-        assert_eq!(LedgerName::parse(&quoted.join(".")), Ok(name));
+        assert_eq!(HistoryTableName::parse(&quoted.join(".")), Ok(name));
     }
 });

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use premain::config::Environment;
-use premain::config::url::redact;
+use premain::database::connection_string::url::redact;
 
 /// The inputs' password: never said, wherever it stands as one.
 const CANARY: &str = "hunter2";

@@ -1,7 +1,7 @@
 //! Migrating: what is pending, with the hooks around it, in as many sessions as it takes.
 
 use super::{Migrations, Story, race, stop};
-use crate::config::Database;
+use crate::database::Database;
 use crate::database::{Demand, Session};
 use crate::error::Error;
 use crate::hooks::{Hooks, Moment};

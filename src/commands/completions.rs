@@ -3,9 +3,10 @@
 
 use std::fmt::Write as _;
 
+use crate::config::Shell;
 use crate::config::command::COMMANDS;
 use crate::config::option::OPTIONS;
-use crate::config::{Format, Shell};
+use crate::migrate::settings::Format;
 
 /// An option as a shell sees it.
 struct Completed {

@@ -11,12 +11,13 @@ use futures_util::future::join_all;
 use serde::Serialize;
 
 use crate::boot;
-use crate::config::{Config, Target};
+use crate::config::Config;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::phase::{self, Phase};
 use crate::sys::Inherited;
 use crate::wait;
+use crate::wait::Target;
 
 /// The whole answer; JSON is exactly this.
 #[derive(Debug, Serialize)]

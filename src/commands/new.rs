@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use time::UtcDateTime;
 
-use crate::config::{Config, Format, SourceChoice};
+use crate::config::Config;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::migrate;
+use crate::migrate::settings::{Format, SourceChoice};
 use crate::migrate::source::next::{Next, sanitised};
 use crate::migrate::source::{Source, SourceError, USUAL_FOLDERS};
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::question;
 use crate::boot::{self, Goal};
-use crate::config::{Database, Host};
+use crate::database::{Database, Host};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::hooks::Hooks;

@@ -1,9 +1,10 @@
 //! `premain resolve`: say how a migration stands that failed halfway, or that people ran themselves.
 
 use crate::boot;
-use crate::config::{Config, Resolution};
+use crate::config::Config;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::migrate::settings::Resolution;
 use crate::migrate::{self, Source, adoption};
 use crate::shutdown::Shutdown;
 

@@ -6,10 +6,11 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::boot;
-use crate::config::{Config, Policy};
+use crate::config::Config;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::migrate::plan::{Drift, OutOfOrder, Plan, Rules, plan};
+use crate::migrate::settings::Policy;
 use crate::migrate::{self, Applied, Key, Migration, Source, adoption, engine, ledger};
 use crate::shutdown::Shutdown;
 

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::{Config, SourceChoice};
+use crate::config::Config;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::migrate::settings::SourceChoice;
 use crate::migrate::source::{SourceError, USUAL_FOLDERS};
 use crate::migrate::validate::{Finding, Severity, all, encoding};
 use crate::migrate::{self, Source};

@@ -266,8 +266,8 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::command::Resolution;
     use super::*;
+    use crate::migrate::settings::Resolution;
 
     fn parse(line: &str) -> Result<CommandLine, UsageError> {
         CommandLine::parse(line.split_whitespace().map(OsString::from))

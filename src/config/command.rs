@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 
 use super::cli::UsageError;
+use crate::migrate::settings::Resolution;
 
 /// What premain was asked to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,15 +48,6 @@ pub enum Command {
     Help,
     /// Print the version.
     Version,
-}
-
-/// What became of a migration that failed halfway.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Resolution {
-    /// All of it is in the database by now.
-    Applied(String),
-    /// Nothing of it is in the database any more.
-    RolledBack(String),
 }
 
 /// A shell that completes command lines.
@@ -221,7 +213,7 @@ pub const COMMANDS: &[CommandInfo] = &[
         options: &[],
         build: |given| {
             let word = given.needed_word("completions", "bash|zsh|fish")?;
-            let shell = super::value::choice(&word, Shell::ALL);
+            let shell = crate::value::choice(&word, Shell::ALL);
             let wrong = |allowed| UsageError::Malformed(format!("'{word}' is not {allowed}"));
             shell.map(Command::Completions).map_err(wrong)
         },

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
-use super::Problem;
 use super::family::{self, Found, NAMES};
 use super::option::PREFIX;
+use crate::value::{Problem, read_file};
 
 /// The suffix of a variable that names the file its value stands in.
 const FILE: &str = "_FILE";
@@ -176,21 +174,6 @@ fn read_secret(path: &str) -> Result<String, String> {
         "" => Err("which is empty".to_owned()),
         text if text.contains('\0') => Err("which holds a null byte".to_owned()),
         text => Ok(text.to_owned()),
-    }
-}
-
-/// In bytes; no secret and no bundle of certificates comes near it.
-const LARGEST_FILE: u64 = 16 << 20;
-
-/// What a variable names, or why that cannot be had, behind its name.
-pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    let read =
-        File::open(path).and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes));
-    match read {
-        Err(error) => Err(format!("which cannot be read: {error}")),
-        Ok(length) if length as u64 > LARGEST_FILE => Err("which is larger than 16 MB".to_owned()),
-        Ok(_) => Ok(bytes),
     }
 }
 

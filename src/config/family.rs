@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::database::{Database, Host};
 use super::env::Environment;
-use super::settings::Settings;
-use super::{Problem, Target, url, user};
+use crate::database::connection_string::settings::Settings;
+use crate::database::connection_string::url;
+use crate::database::{Database, Host};
+use crate::launch::user;
+use crate::value::Problem;
+use crate::wait::Target;
 
 /// The variables that say something about databases.
 pub(super) const NAMES: &[&str] = &[

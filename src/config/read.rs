@@ -7,11 +7,16 @@ use std::time::Duration;
 
 use super::option::Raw;
 use super::reader::Reader;
-use super::{
-    Command, Config, Environment, Format, Health, Hook, Hooks, Init, Launch, LedgerName, Log,
-    Migrate, OnDrift, Policy, Problem, Problems, Signal, SignalTarget, SourceChoice, Status,
-    Target, User, Wait, cli, hook, target, value,
-};
+use super::{Command, Config, Environment, Health, Problems, Status, cli, value};
+use crate::hooks::{self, Hook, entrypoint};
+use crate::init::{Rules, SignalTarget, rules};
+use crate::launch::{self, User};
+use crate::log;
+use crate::migrate;
+use crate::migrate::settings::{Format, HistoryTableName, OnDrift, Policy, SourceChoice};
+use crate::signal::Signal;
+use crate::value::Problem;
+use crate::wait::{self, Target, settings};
 
 impl Config {
     /// Reads everything, and reports everything that is wrong with it in one go.
@@ -24,7 +29,7 @@ impl Config {
     ) -> Result<Config, Problems> {
         let mut environment = Environment::new(environment);
         let line = cli::CommandLine::parse(arguments)
-            .map_err(|error| Problems::Usage(error, log(&environment)))?;
+            .map_err(|error| Problems::Usage(error, log_settings(&environment)))?;
         let mut reader = Reader::new(&line, &environment);
         let raw = reader.raw();
 
@@ -54,7 +59,7 @@ impl Config {
             migrate,
             hooks,
             init,
-            launch: Launch { user, environment: environment.for_application(&dropped) },
+            launch: launch::Settings { user, environment: environment.for_application(&dropped) },
             status,
             health,
             warnings,
@@ -63,7 +68,7 @@ impl Config {
 }
 
 /// How to log where the command line means nothing: as the environment alone has it.
-fn log(environment: &Environment) -> Log {
+fn log_settings(environment: &Environment) -> log::Settings {
     let nothing = cli::CommandLine { command: Command::Help, options: BTreeMap::new() };
     let mut reader = Reader::new(&nothing, environment);
     let raw = reader.raw();
@@ -72,7 +77,7 @@ fn log(environment: &Environment) -> Log {
 
 /// The parts of the configuration.
 impl Reader<'_> {
-    fn log(&mut self, raw: &Raw) -> Log {
+    fn log(&mut self, raw: &Raw) -> log::Settings {
         let levels = [
             ("error", tracing::Level::ERROR),
             ("warn", tracing::Level::WARN),
@@ -86,13 +91,16 @@ impl Reader<'_> {
             raw.log_format.as_deref(),
             &[("text", false), ("json", true)],
         );
-        Log { level: level.unwrap_or(Log::default().level), json: json.unwrap_or_default() }
+        log::Settings {
+            level: level.unwrap_or(log::Settings::default().level),
+            json: json.unwrap_or_default(),
+        }
     }
 
-    fn wait(&mut self, raw: &Raw) -> Wait {
+    fn wait(&mut self, raw: &Raw) -> wait::Settings {
         let timeout = self.read("wait-timeout", raw.wait_timeout.as_deref(), value::limit);
         let db_optional = self.flag("db-optional", raw.db_optional.as_deref());
-        Wait {
+        wait::Settings {
             timeout: timeout.unwrap_or(Some(match self.line.command {
                 // Somebody is looking at a screen.
                 Command::Status | Command::Plan => Duration::from_secs(2),
@@ -106,23 +114,24 @@ impl Reader<'_> {
     fn targets(&mut self, raw: Option<&str>) -> Vec<Target> {
         let origin = self.name("wait-for");
         let mut doubts = Vec::new();
-        let targets = self.each("wait-for", raw, |text| target::target(text, &origin, &mut doubts));
+        let targets =
+            self.each("wait-for", raw, |text| settings::target(text, &origin, &mut doubts));
         self.warnings.append(&mut doubts);
         targets
     }
 
-    fn migrate(&mut self, raw: &Raw) -> Migrate {
+    fn migrate(&mut self, raw: &Raw) -> migrate::Settings {
         let source = self.read("migrations", raw.migrations.as_deref(), |text| Ok(source(text)));
         let format = self.choice("format", raw.format.as_deref(), Format::ALL);
-        let ledger = self.read("ledger", raw.ledger.as_deref(), LedgerName::parse);
+        let ledger = self.read("ledger", raw.ledger.as_deref(), HistoryTableName::parse);
         let lock_timeout = self.read("lock-timeout", raw.lock_timeout.as_deref(), value::limit);
         let ddl_lock_timeout =
             self.read("ddl-lock-timeout", raw.ddl_lock_timeout.as_deref(), value::limit);
         let ddl_retries = self.read("ddl-retries", raw.ddl_retries.as_deref(), value::count);
-        Migrate {
+        migrate::Settings {
             source: source.unwrap_or(SourceChoice::Auto),
             format,
-            ledger,
+            history_table: ledger,
             lock_timeout: lock_timeout.unwrap_or(Some(Duration::from_mins(5))),
             ddl_lock_timeout: ddl_lock_timeout.unwrap_or(Some(Duration::from_secs(5))),
             ddl_retries: ddl_retries.unwrap_or(10),
@@ -139,7 +148,7 @@ impl Reader<'_> {
         }
     }
 
-    fn init(&mut self, raw: &Raw) -> Init {
+    fn init(&mut self, raw: &Raw) -> Rules {
         let targets = [("child", SignalTarget::Child), ("group", SignalTarget::Group)];
         let grace = self.read("grace", raw.grace.as_deref(), value::limit);
         let signal_target = self.choice("signal-target", raw.signal_target.as_deref(), &targets);
@@ -153,25 +162,25 @@ impl Reader<'_> {
                 "shorter than --grace (PREMAIN_GRACE, 8s by default), of which it is a part";
             self.complain("term-delay", given, allowed);
         }
-        Init {
+        Rules {
             exec: self.flag("exec", raw.exec.as_deref()),
             grace,
             signal_target: signal_target.unwrap_or(SignalTarget::Child),
             rewrite: self
-                .each("rewrite", raw.rewrite.as_deref(), value::rewrite)
+                .each("rewrite", raw.rewrite.as_deref(), rules::rewrite)
                 .into_iter()
                 .collect(),
             term_delay: term_delay.unwrap_or_default(),
             remap_exit: self
-                .each("remap-exit", raw.remap_exit.as_deref(), value::remap)
+                .each("remap-exit", raw.remap_exit.as_deref(), rules::remap)
                 .into_iter()
                 .collect(),
             pdeathsig: self.read("pdeathsig", raw.pdeathsig.as_deref(), Signal::parse),
         }
     }
 
-    fn hooks(&mut self, raw: &Raw) -> Hooks {
-        Hooks {
+    fn hooks(&mut self, raw: &Raw) -> hooks::Settings {
+        hooks::Settings {
             generate: self.hook("generate", raw.generate.as_deref()),
             before_migrate: self.hook("before-migrate", raw.before_migrate.as_deref()),
             after_migrate: self.hook("after-migrate", raw.after_migrate.as_deref()),
@@ -197,9 +206,9 @@ impl Reader<'_> {
         let folder = match raw.and_then(|text| text.lines().last()).map(str::trim) {
             Some("none") => return Vec::new(),
             Some(folder) => folder,
-            None => hook::ENTRYPOINT,
+            None => entrypoint::ENTRYPOINT,
         };
-        match hook::executables(folder.as_ref(), &mut self.warnings) {
+        match entrypoint::executables(folder.as_ref(), &mut self.warnings) {
             Ok(hooks) => hooks,
             // Most images have none.
             Err(error) if error.kind() == io::ErrorKind::NotFound && raw.is_none() => Vec::new(),
@@ -213,7 +222,7 @@ impl Reader<'_> {
 
     fn health(&mut self, raw: &Raw) -> Health {
         // Neither has a form that could come with a doubt.
-        let parse = |text: &str| target::target(text, "", &mut Vec::new());
+        let parse = |text: &str| settings::target(text, "", &mut Vec::new());
         let page = self.read("http", raw.http.as_deref(), |text| match text.split_once("://") {
             Some(("http" | "https", _)) => parse(text),
             _ => Err("http(s)://HOST[:PORT][/PATH]".to_owned()),
@@ -264,7 +273,7 @@ mod tests {
     #[test]
     fn without_options_everything_has_its_default() {
         let config = read("node server.js", &[]).unwrap();
-        assert_eq!(config.log, Log::default());
+        assert_eq!(config.log, log::Settings::default());
         assert_eq!(config.wait.timeout, Some(Duration::from_mins(1)));
         assert!(config.wait.targets.is_empty() && !config.wait.db_optional);
         assert_eq!(config.database, None);

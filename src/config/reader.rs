@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::option::{OPTIONS, OptionInfo, PREFIX, Raw};
-use super::{Environment, Problem, cli, url, value};
+use super::{Environment, cli, value};
+use crate::database::connection_string::url;
+use crate::value::{Allowed, Problem, choice};
 
 /// Judges raw values one by one and keeps every complaint.
 pub(super) struct Reader<'a> {
@@ -57,7 +59,7 @@ impl<'a> Reader<'a> {
         &mut self,
         option: &str,
         raw: Option<&str>,
-        parse: impl Fn(&str) -> Result<T, value::Allowed>,
+        parse: impl Fn(&str) -> Result<T, Allowed>,
     ) -> Option<T> {
         // An option given twice: the last one counts.
         let text = raw?.lines().last()?.trim();
@@ -76,7 +78,7 @@ impl<'a> Reader<'a> {
         raw: Option<&str>,
         choices: &[(&str, T)],
     ) -> Option<T> {
-        self.read(option, raw, |text| value::choice(text, choices))
+        self.read(option, raw, |text| choice(text, choices))
     }
 
     pub(super) fn flag(&mut self, option: &str, raw: Option<&str>) -> bool {
@@ -87,7 +89,7 @@ impl<'a> Reader<'a> {
         &mut self,
         option: &str,
         raw: Option<&str>,
-        mut parse: impl FnMut(&str) -> Result<T, value::Allowed>,
+        mut parse: impl FnMut(&str) -> Result<T, Allowed>,
     ) -> Vec<T> {
         let mut values = Vec::new();
         for word in value::words(raw.unwrap_or_default()) {

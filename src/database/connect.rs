@@ -14,8 +14,8 @@ use tokio_postgres::tls::NoTls;
 
 use super::bounded::{Allowance, Bounded, BoundedTls};
 use super::session::{Origin, Session};
-use crate::config::{ChannelBinding, Database, Host, SessionTarget, SslMode};
-use crate::tls::{Connector, TlsError};
+use super::settings::{ChannelBinding, Database, Host, SessionTarget, SslMode};
+use super::tls::{Connector, TlsError};
 
 /// How long one attempt may take where the URL has no `connect_timeout`.
 const ATTEMPT: Duration = Duration::from_secs(5);

@@ -15,9 +15,9 @@ use tokio_postgres::{AsyncMessage, Client, Connection, SimpleQueryMessage};
 
 use super::bounded::Allowance;
 use super::connect::{Address, Wire, reason};
-use crate::config::{Database, Host};
+use super::settings::{Database, Host};
+use super::tls::Connector;
 use crate::text;
-use crate::tls::Connector;
 
 /// One login on one server. Statements are simple queries only: they need no round trip to prepare,
 /// may hold several statements, and pass through every pooler.

@@ -6,7 +6,10 @@
 
 #![forbid(unsafe_code)]
 
+mod command;
+pub mod entrypoint;
 mod process;
+mod settings;
 mod variables;
 
 use std::ffi::OsString;
@@ -14,12 +17,15 @@ use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::config::{self, Config, Hook, Launch, Signal};
+use crate::config::Config;
 use crate::retry::{Pauses, Policy};
 use crate::shutdown::Shutdown;
+use crate::signal::Signal;
 use crate::sys::Inherited;
 use crate::{launch, text};
+pub use command::Hook;
 use process::Process;
+pub use settings::Settings;
 
 /// How long to wait between two log lines that say that a hook still runs.
 const SILENCE: Policy = Policy::doubling(Duration::from_secs(2), Duration::from_mins(1));
@@ -105,7 +111,7 @@ impl Moment {
 }
 
 /// Says that the hooks around migrations do not run, and the one that generates them either.
-pub fn skip(hooks: &config::Hooks, generate: bool, why: &str) {
+pub fn skip(hooks: &Settings, generate: bool, why: &str) {
     let generate = hooks.generate.as_ref().filter(|_| generate);
     let all = [generate, hooks.before_migrate.as_ref(), hooks.after_migrate.as_ref()];
     for hook in all.into_iter().flatten() {
@@ -155,7 +161,7 @@ impl Hooks<'_> {
         // Every line about migrations has the word in it.
         let about = if moment == Moment::Entrypoint { "" } else { "migrations: " };
         let environment = self.environment(moment);
-        let launch = Launch { user: None, environment };
+        let launch = launch::Settings { user: None, environment };
         let failed = |how| Error::Failed { hook: hook.to_string(), how, so: moment.so() };
         let mut process = match Process::start(hook, &launch, self.inherited) {
             Ok(process) => process,

@@ -12,10 +12,12 @@ use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe::Receiver;
 
 use super::How;
-use crate::config::{Hook, Launch, Signal};
+use super::command::Hook;
+use crate::launch::Settings;
 use crate::launch::{self, Call};
 use crate::log;
 use crate::shutdown::Shutdown;
+use crate::signal::Signal;
 use crate::sys::{self, Change, Inherited, Reaped, Recipient};
 
 /// How long a hook may take to end when it was told to; a supervisor's grace is longer.
@@ -53,7 +55,7 @@ pub struct Process {
 
 impl Process {
     /// Starts it, as a group of its own, with the signals that the application will have.
-    pub fn start(hook: &Hook, launch: &Launch, inherited: &Inherited) -> Result<Process, Error> {
+    pub fn start(hook: &Hook, launch: &Settings, inherited: &Inherited) -> Result<Process, Error> {
         let system = |error: io::Error| Error::System(error);
         let ended = SigSet::from(Typed::SIGCHLD);
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;

@@ -1,6 +1,6 @@
 //! A database as libpq's variables: so `pg_dump` and `psql` need no argument to find it.
 
-use crate::config::{ChannelBinding, Database, Host, RootCertificates, SessionTarget, SslMode};
+use crate::database::{ChannelBinding, Database, Host, RootCertificates, SessionTarget, SslMode};
 
 /// Every variable that says where to connect; `None` for one that must not be set, or it would lead
 /// elsewhere.

@@ -6,7 +6,7 @@ use std::fs;
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
-use crate::config::Signal;
+use crate::signal::Signal;
 use crate::sys::{self, Recipient};
 
 /// Sends `signal` to everything that is left of the application that was `application`.

@@ -8,6 +8,7 @@
 
 mod leftovers;
 mod oom;
+pub mod rules;
 mod supervisor;
 mod terminal;
 
@@ -16,11 +17,13 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::unistd::{Pid, setpgid};
 
-use crate::config::{self, Config, Signal, SignalTarget};
+use crate::config::Config;
 use crate::exit::Exit;
 use crate::log;
 use crate::phase;
+use crate::signal::Signal;
 use crate::sys::{self, Change, Forked, Inherited, Reaped, Received, Recipient};
+pub use rules::{Rules, SignalTarget};
 use supervisor::{Action, Event, Supervisor};
 use terminal::Terminal;
 
@@ -82,7 +85,7 @@ fn step_forward(child: Pid, terminal: Option<Terminal>) {
 
 /// Lets go of everything that PID 1 would otherwise keep from others for as long as it lives:
 /// memory, inherited descriptors, the file system of the working directory.
-fn settle(config: Config) -> config::Init {
+fn settle(config: Config) -> Rules {
     let rules = config.init;
     drop((config.command, config.database, config.launch, config.wait, config.migrate));
     sys::trim_memory();
@@ -93,7 +96,7 @@ fn settle(config: Config) -> config::Init {
 }
 
 struct Init<'a> {
-    rules: &'a config::Init,
+    rules: &'a Rules,
     child: Pid,
     terminal: Option<Terminal>,
     supervisor: Supervisor<'a>,

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::config::{self, Signal};
+use super::rules::Rules;
 use crate::exit::Exit;
+use crate::signal::Signal;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +55,7 @@ const LEFTOVERS_GRACE: Duration = Duration::from_secs(4);
 /// An application's life as its init sees it.
 #[derive(Debug)]
 pub struct Supervisor<'a> {
-    rules: &'a config::Init,
+    rules: &'a Rules,
     stage: Stage,
     /// The application was stopped and nobody has continued it since.
     stopped: bool,
@@ -84,7 +85,7 @@ enum Stage {
 
 impl<'a> Supervisor<'a> {
     /// For a child that has just begun to boot.
-    pub fn new(rules: &'a config::Init) -> Self {
+    pub fn new(rules: &'a Rules) -> Self {
         let stage = Stage::Booting;
         Supervisor {
             rules,

@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 mod diagnose;
+mod settings;
+pub mod user;
 
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -11,9 +13,10 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::unistd::{self, Gid, Uid};
 
-use crate::config::{Launch, User};
 use crate::exit::Exit;
 use crate::sys::Inherited;
+pub use settings::Settings;
+pub use user::User;
 
 /// Why the application could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +74,7 @@ impl Error {
 ///
 /// # Errors
 /// [`Error::User`].
-pub fn check(launch: &Launch) -> Result<(), Error> {
+pub fn check(launch: &Settings) -> Result<(), Error> {
     let Some(user) = other_user(launch) else {
         return Ok(());
     };
@@ -81,7 +84,7 @@ pub fn check(launch: &Launch) -> Result<(), Error> {
 }
 
 /// Becomes the application; returns only if that could not be.
-pub fn exec(launch: &Launch, application: &[OsString], inherited: &Inherited) -> Error {
+pub fn exec(launch: &Settings, application: &[OsString], inherited: &Inherited) -> Error {
     match Call::prepare(launch, application) {
         Ok(call) => inherited.restored(|| call.execute()),
         Err(error) => error,
@@ -105,7 +108,7 @@ impl<'a> Call<'a> {
     ///
     /// # Errors
     /// [`Error::User`], [`Error::Nul`].
-    pub fn prepare(launch: &'a Launch, words: &'a [OsString]) -> Result<Call<'a>, Error> {
+    pub fn prepare(launch: &'a Settings, words: &'a [OsString]) -> Result<Call<'a>, Error> {
         let user = other_user(launch);
         if let Some(user) = user {
             become_user(user).map_err(|source| refused(user, source))?;
@@ -167,7 +170,7 @@ impl<'a> Call<'a> {
 }
 
 /// The application's variables, those set that only we can know.
-fn environment(launch: &Launch, user: Option<&User>) -> Result<Vec<CString>, Error> {
+fn environment(launch: &Settings, user: Option<&User>) -> Result<Vec<CString>, Error> {
     let pid = unistd::Pid::this().to_string();
     let mut home = user.map(|user| user.home.as_os_str());
     let mut variables = Vec::with_capacity(launch.environment.len() + 1);
@@ -209,7 +212,7 @@ fn become_user(user: &User) -> nix::Result<()> {
 }
 
 /// Whom to become; nobody if that is who we are.
-fn other_user(launch: &Launch) -> Option<&User> {
+fn other_user(launch: &Settings) -> Option<&User> {
     let ours = |user: &&User| {
         [Uid::current(), Uid::effective()] == [Uid::from_raw(user.uid); 2]
             && [Gid::current(), Gid::effective()] == [Gid::from_raw(user.gid); 2]

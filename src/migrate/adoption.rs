@@ -9,8 +9,8 @@ use super::engine::{Say, judge, read};
 use super::error::Error;
 use super::ledger::{self, Ledger, literal};
 use super::lock;
+use super::settings::{Format, Resolution, Settings};
 use super::source::{Migration, Order, Script, Source};
-use crate::config::{self, Format, Resolution};
 use crate::database::{Rows, Session};
 use crate::text;
 
@@ -150,7 +150,7 @@ pub async fn check(session: &Session, ledger: &dyn Ledger) -> Result<bool, Error
 pub async fn baseline(
     session: &Session,
     source: &Source,
-    config: &config::Migrate,
+    config: &Settings,
     until: Option<&str>,
 ) -> Result<Vec<String>, Error> {
     let count = match until {
@@ -201,7 +201,7 @@ pub async fn baseline(
 pub async fn resolve(
     session: &Session,
     source: &Source,
-    config: &config::Migrate,
+    config: &Settings,
     resolution: &Resolution,
 ) -> Result<String, Error> {
     let (Resolution::Applied(wanted) | Resolution::RolledBack(wanted)) = resolution;

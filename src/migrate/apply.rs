@@ -8,10 +8,10 @@ use tokio_postgres::error::{DbError, ErrorPosition};
 
 use super::apart::Halfway;
 use super::diagnose::{Diagnosis, Position};
+use super::settings::Settings;
 use super::source::Migration;
 use super::transaction::{Entry, Message, Transaction};
 use super::watch::Watch;
-use crate::config;
 use crate::database::{QueryError, Session};
 use crate::text;
 
@@ -83,7 +83,7 @@ pub(super) struct Attempts<'a> {
 }
 
 impl<'a> Applier<'a> {
-    pub(super) fn new(session: &'a Session, config: &config::Migrate) -> Self {
+    pub(super) fn new(session: &'a Session, config: &Settings) -> Self {
         Applier {
             session,
             lock_timeout: config.ddl_lock_timeout.unwrap_or_default(),

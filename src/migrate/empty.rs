@@ -7,9 +7,9 @@
 use super::error::Error;
 use super::ledger::{self, literal, quote};
 use super::lock;
+use super::settings::Settings;
 use super::source::Source;
 use super::statements::{self, Token};
-use crate::config;
 use crate::database::{Rows, Session};
 
 /// What is gone.
@@ -37,7 +37,7 @@ const OBJECTS: &str = "FROM pg_catalog.pg_depend d \
 pub async fn empty(
     session: &Session,
     source: Option<&Source>,
-    config: &config::Migrate,
+    config: &Settings,
 ) -> Result<Emptied, Error> {
     let native = source.map(|source| ledger::of(source.format, config).native_locks());
     let sessions = end_others(session).await?;

@@ -10,10 +10,10 @@ use super::error::Error;
 use super::ledger::{self, Applied, Ledger};
 use super::lock;
 use super::plan::{Drift, Plan, Policy, plan};
+use super::settings::Settings;
 use super::source::{Migration, Script, Source, Survey};
 use super::transaction::Entry;
 use super::validate;
-use crate::config;
 use crate::database::{QueryError, Session};
 use crate::text;
 
@@ -82,7 +82,7 @@ impl Progress {
 pub async fn run<E: From<Error>>(
     session: &Session,
     source: &Source,
-    config: &config::Migrate,
+    config: &Settings,
     progress: &mut Progress,
     before: impl AsyncFnOnce(usize) -> Result<(), E>,
 ) -> Result<Outcome, E> {
@@ -156,7 +156,7 @@ pub async fn run<E: From<Error>>(
 ///
 /// # Errors
 /// [`Error::Locked`], or what the server says.
-pub async fn hold_lock(session: &Session, config: &config::Migrate) -> Result<(), Error> {
+pub async fn hold_lock(session: &Session, config: &Settings) -> Result<(), Error> {
     lock::acquire(session, Vec::new(), config.lock_timeout).await
 }
 
@@ -179,7 +179,7 @@ async fn apply_all(
     plan: &Plan<'_>,
     surveys: &Surveys<'_>,
     ledger: &dyn Ledger,
-    config: &config::Migrate,
+    config: &Settings,
     progress: &mut Progress,
 ) -> Result<(), Error> {
     let applier = Applier::new(session, config);
@@ -233,7 +233,7 @@ pub(super) async fn undo(
     session: &Session,
     migration: &Migration,
     ledger: &dyn Ledger,
-    config: &config::Migrate,
+    config: &Settings,
 ) -> Result<(), Error> {
     let Some(down) = &migration.down else { return Ok(()) };
     let record = ledger.unrecord(migration)?;
@@ -255,7 +255,7 @@ pub(super) fn judge<'a>(
     source: &'a Source,
     recorded: &[Applied],
     ledger: &dyn Ledger,
-    config: &config::Migrate,
+    config: &Settings,
     say: Say,
 ) -> Result<Plan<'a>, Error> {
     let rules = ledger.rules().but(&config.on_drift);

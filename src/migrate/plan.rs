@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use super::Key;
 use super::ledger::Applied;
+use super::settings::OnDrift;
+pub use super::settings::Policy;
 use super::source::{Migration, Order};
-use crate::config::OnDrift;
-pub use crate::config::Policy;
 
 /// What to do about a file that is older than what is applied, and is not applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,9 +7,9 @@ use super::adoption;
 use super::engine::{Say, judge, read, survey};
 use super::error::Error;
 use super::ledger;
+use super::settings::Settings;
 use super::source::{Migration, Reader, Source, SourceError};
 use super::transaction::{Entry, Transaction, settings};
-use crate::config;
 use crate::database::Session;
 
 /// Everything that is pending, as SQL.
@@ -32,7 +32,7 @@ pub struct Preview<'a> {
 pub async fn preview<'a>(
     session: &Session,
     source: &'a Source,
-    config: &config::Migrate,
+    config: &Settings,
 ) -> Result<Preview<'a>, Error> {
     let mut ledger = ledger::of(source.format, config);
     let recorded = read(session, source, ledger.as_mut()).await?;

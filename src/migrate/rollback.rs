@@ -8,8 +8,8 @@ use super::error::Error;
 use super::ledger::{self, Applied, Ledger};
 use super::lock;
 use super::plan::Drift;
+use super::settings::Settings;
 use super::source::{Migration, Source};
-use crate::config;
 use crate::database::Session;
 use crate::text;
 
@@ -20,7 +20,7 @@ use crate::text;
 pub async fn find<'a>(
     session: &Session,
     source: &'a Source,
-    config: &config::Migrate,
+    config: &Settings,
     to: Option<&str>,
 ) -> Result<Vec<&'a Migration>, Error> {
     let mut ledger = ledger::of(source.format, config);
@@ -35,7 +35,7 @@ pub async fn find<'a>(
 pub async fn run(
     session: &Session,
     source: &Source,
-    config: &config::Migrate,
+    config: &Settings,
     to: Option<&str>,
     expected: &[&Migration],
 ) -> Result<Duration, Error> {
@@ -59,7 +59,7 @@ fn undone<'a>(
     source: &'a Source,
     recorded: &[Applied],
     ledger: &dyn Ledger,
-    config: &config::Migrate,
+    config: &Settings,
     to: Option<&str>,
     say: Say,
 ) -> Result<Vec<&'a Migration>, Error> {

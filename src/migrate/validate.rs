@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
+use super::settings::Format;
 use super::source::{Migration, Reader, Script, Source, SourceError, Survey, Text, spot};
 use super::statements::Kind;
-use crate::config::Format;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

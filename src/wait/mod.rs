@@ -4,6 +4,7 @@
 //! What is transient and what is final stands in [`verdict`], how to ask in [`target`].
 
 mod pace;
+pub mod settings;
 mod target;
 mod verdict;
 
@@ -12,12 +13,12 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
 
-use crate::config::{self, Database};
-use crate::database::{Demand, Session, connect};
+use crate::database::{Database, Demand, Session, connect};
 use crate::exit::Exit;
 use crate::retry::{Pauses, Policy, Silence};
 use crate::text;
 pub use pace::Pace;
+pub use settings::{HttpUrl, Settings, Target};
 pub use target::{ask as ask_once, name};
 pub use verdict::{Refusal, Verdict};
 
@@ -122,7 +123,7 @@ pub async fn for_database(
 ///
 /// # Errors
 /// [`Error`] for the first that cannot be, or was not ready in time.
-pub async fn for_targets(targets: &[config::Target], deadline: Deadline) -> Result<u32, Error> {
+pub async fn for_targets(targets: &[Target], deadline: Deadline) -> Result<u32, Error> {
     let all = try_join_all(targets.iter().map(async |target| {
         let silence = Refusal::silence("no answer");
         until(&name(target), silence, deadline, async || target::ask(target).await).await

@@ -6,11 +6,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::pace::Pace;
+use super::settings::{HttpUrl, Target};
 use super::verdict::{Refusal, Verdict, of_attempt};
-use crate::config::{Database, Host, HttpUrl, Target};
-use crate::database::{ConnectError, Demand, connect};
+use crate::database::{ConnectError, Database, Demand, Host, connect, tls};
 use crate::exit::Exit;
-use crate::tls;
 
 /// One attempt's limit.
 const ATTEMPT: Duration = Duration::from_secs(5);

@@ -137,7 +137,7 @@ fn libpqs_variables_fill_what_a_url_leaves_out() {
 fn a_urls_ssl_is_not_overruled_by_pgsslmode() {
     let url = ("DATABASE_URL", "postgres://u@h/d?ssl=false");
     let tls = database(&[url, ("PGSSLMODE", "require")]).tls;
-    assert_eq!(tls.mode, super::super::SslMode::Disable);
+    assert_eq!(tls.mode, crate::database::SslMode::Disable);
 }
 
 #[test]

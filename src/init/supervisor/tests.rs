@@ -10,11 +10,11 @@ const SECOND: Duration = Duration::from_secs(1);
 const QUIT: Signal = Signal::from_number(libc::SIGQUIT).unwrap();
 const USR1: Signal = Signal::from_number(libc::SIGUSR1).unwrap();
 
-fn rules() -> config::Init {
-    config::Init {
+fn rules() -> Rules {
+    Rules {
         exec: false,
         grace: Some(8 * SECOND),
-        signal_target: config::SignalTarget::Child,
+        signal_target: crate::init::rules::SignalTarget::Child,
         rewrite: BTreeMap::default(),
         term_delay: Duration::ZERO,
         remap_exit: BTreeMap::default(),
@@ -22,7 +22,7 @@ fn rules() -> config::Init {
     }
 }
 
-fn running(rules: &config::Init) -> Supervisor<'_> {
+fn running(rules: &Rules) -> Supervisor<'_> {
     let mut supervisor = Supervisor::new(rules);
     supervisor.launched();
     supervisor
@@ -59,7 +59,7 @@ fn there_is_one_grace() {
 
 #[test]
 fn without_a_grace_nobody_is_ever_killed() {
-    let rules = config::Init { grace: None, ..rules() };
+    let rules = Rules { grace: None, ..rules() };
     let mut supervisor = running(&rules);
     let now = Instant::now();
     supervisor.on(Event::Arrived(Signal::TERM), now);
@@ -73,7 +73,7 @@ fn without_a_grace_nobody_is_ever_killed() {
 fn a_signal_that_means_term_after_rewriting_starts_the_grace_too() {
     let stop = Signal::parse("RTMIN+3").unwrap();
     let rewrite = [(stop, Some(Signal::TERM)), (Signal::TERM, Some(QUIT))].into();
-    let rules = config::Init { rewrite, ..rules() };
+    let rules = Rules { rewrite, ..rules() };
     for (arrived, forwarded) in [(stop, Signal::TERM), (Signal::TERM, QUIT)] {
         let mut supervisor = running(&rules);
         assert_eq!(supervisor.on(Event::Arrived(arrived), Instant::now()), forward(forwarded));
@@ -83,7 +83,7 @@ fn a_signal_that_means_term_after_rewriting_starts_the_grace_too() {
 
 #[test]
 fn a_dropped_term_starts_nothing() {
-    let rules = config::Init { rewrite: [(Signal::TERM, None)].into(), ..rules() };
+    let rules = Rules { rewrite: [(Signal::TERM, None)].into(), ..rules() };
     let mut supervisor = running(&rules);
     assert_eq!(supervisor.on(Event::Arrived(Signal::TERM), Instant::now()), None);
     assert_eq!(supervisor.deadline(), None);
@@ -91,7 +91,7 @@ fn a_dropped_term_starts_nothing() {
 
 #[test]
 fn the_rules_of_the_application_are_not_the_boots() {
-    let rules = config::Init {
+    let rules = Rules {
         rewrite: [(Signal::TERM, Some(QUIT))].into(),
         term_delay: 5 * SECOND,
         remap_exit: [(143, 0)].into(),
@@ -246,7 +246,7 @@ proptest! {
         grace in prop::option::of(1..20_u64),
         delay in 0..3_u64,
     ) {
-        let rules = config::Init {
+        let rules = Rules {
             grace: grace.map(Duration::from_secs),
             term_delay: Duration::from_secs(delay),
             ..rules()

@@ -1,9 +1,9 @@
 //! dbmate's `schema_migrations`, byte for byte.
 
 use super::{Applied, Ledger, Malformed, Names, literal};
-use crate::config::LedgerName;
 use crate::database::Rows;
 use crate::migrate::plan::{OutOfOrder, Policy, Rules};
+use crate::migrate::settings::HistoryTableName;
 use crate::migrate::source::Migration;
 use crate::migrate::{Digits, Key};
 
@@ -15,7 +15,7 @@ pub struct Dbmate {
 
 impl Dbmate {
     /// The table of that name, or dbmate's own, wherever the session creates tables.
-    pub fn new(name: Option<&LedgerName>) -> Self {
+    pub fn new(name: Option<&HistoryTableName>) -> Self {
         Dbmate { names: Names::new(name, None, "schema_migrations") }
     }
 }

@@ -1,10 +1,10 @@
 //! Drizzle's `drizzle.__drizzle_migrations` before 1.0, byte for byte.
 
 use super::{Applied, Ledger, Malformed, Names, literal, sha256};
-use crate::config::LedgerName;
 use crate::database::Rows;
 use crate::migrate::Key;
 use crate::migrate::plan::{OutOfOrder, Policy, Rules};
+use crate::migrate::settings::HistoryTableName;
 use crate::migrate::source::Migration;
 
 /// `(id serial PRIMARY KEY, hash text NOT NULL, created_at bigint)`: the file's SHA-256 and the
@@ -16,7 +16,7 @@ pub struct Drizzle {
 
 impl Drizzle {
     /// The table of that name, or Drizzle's own default for what was not named.
-    pub fn new(name: Option<&LedgerName>) -> Self {
+    pub fn new(name: Option<&HistoryTableName>) -> Self {
         Drizzle { names: Names::new(name, Some("drizzle"), "__drizzle_migrations") }
     }
 

@@ -3,9 +3,9 @@
 use time::{Date, Month, Time, UtcDateTime};
 
 use super::{Applied, Ledger, Malformed, Names, literal, sha256};
-use crate::config::LedgerName;
 use crate::database::Rows;
 use crate::migrate::plan::{OutOfOrder, Policy, Rules};
+use crate::migrate::settings::HistoryTableName;
 use crate::migrate::source::Migration;
 use crate::migrate::{Key, Name};
 
@@ -28,7 +28,7 @@ struct Row<'a> {
 
 impl Drizzle1 {
     /// The table of that name, or Drizzle's own default for what was not named.
-    pub fn new(name: Option<&LedgerName>) -> Self {
+    pub fn new(name: Option<&HistoryTableName>) -> Self {
         let names = Names::new(name, Some("drizzle"), "__drizzle_migrations");
         Drizzle1 { names, upgrade: Vec::new() }
     }

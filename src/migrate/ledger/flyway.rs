@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{Applied, Attempt, Ledger, Malformed, Names, literal, quote};
-use crate::config::LedgerName;
 use crate::database::Rows;
 use crate::migrate::plan::{OutOfOrder, Policy, Rules};
+use crate::migrate::settings::HistoryTableName;
 use crate::migrate::source::{Migration, Text};
 use crate::migrate::{Dotted, Key};
 
@@ -39,7 +39,7 @@ struct Row<'a> {
 
 impl Flyway {
     /// The table of that name, or Flyway's own, wherever the session creates tables.
-    pub fn new(name: Option<&LedgerName>) -> Self {
+    pub fn new(name: Option<&HistoryTableName>) -> Self {
         Flyway { names: Names::new(name, None, "flyway_schema_history"), versions: Vec::new() }
     }
 

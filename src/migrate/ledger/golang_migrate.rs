@@ -1,10 +1,10 @@
 //! golang-migrate's `schema_migrations`, byte for byte.
 
 use super::{Applied, Attempt, Ledger, Malformed, Names, advisory, literal};
-use crate::config::LedgerName;
 use crate::database::Rows;
 use crate::migrate::Key;
 use crate::migrate::plan::{OutOfOrder, Policy, Rules};
+use crate::migrate::settings::HistoryTableName;
 use crate::migrate::source::Migration;
 
 /// `(version bigint PRIMARY KEY, dirty boolean)`, one row: the newest version that is applied. Every
@@ -19,7 +19,7 @@ pub struct GolangMigrate {
 
 impl GolangMigrate {
     /// The table of that name, or golang-migrate's own, wherever the session creates tables.
-    pub fn new(name: Option<&LedgerName>) -> Self {
+    pub fn new(name: Option<&HistoryTableName>) -> Self {
         GolangMigrate {
             names: Names::new(name, None, "schema_migrations"),
             newest: None,

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{Applied, Ledger, Malformed, Names};
-use crate::config::LedgerName;
 use crate::database::Rows;
 use crate::migrate::Key;
 use crate::migrate::plan::{OutOfOrder, Policy, Rules};
+use crate::migrate::settings::HistoryTableName;
 use crate::migrate::source::Migration;
 
 /// The first row, which records no migration, says version 0.
@@ -20,7 +20,7 @@ pub struct Goose {
 
 impl Goose {
     /// The table of that name, or goose's own, wherever the session creates tables.
-    pub fn new(name: Option<&LedgerName>) -> Self {
+    pub fn new(name: Option<&HistoryTableName>) -> Self {
         Goose { names: Names::new(name, None, "goose_db_version") }
     }
 }

@@ -30,10 +30,10 @@ use std::fmt;
 
 use sha2::Digest;
 
-use crate::config::{self, Format, LedgerName};
 use crate::database::Rows;
 use crate::migrate::Key;
 use crate::migrate::plan::Rules;
+use crate::migrate::settings::{Format, HistoryTableName, Settings};
 use crate::migrate::source::{Migration, Text};
 
 /// One migration as a history table records it.
@@ -165,7 +165,7 @@ struct Names {
 
 impl Names {
     /// As the user named it; `schema` and `table` for what was not named.
-    fn new(name: Option<&LedgerName>, schema: Option<&str>, table: &str) -> Names {
+    fn new(name: Option<&HistoryTableName>, schema: Option<&str>, table: &str) -> Names {
         let schema = name.and_then(|name| name.schema.as_deref()).or(schema);
         let table = name.map_or(table, |name| &name.table);
         let parts = || schema.into_iter().chain([table]);
@@ -234,8 +234,8 @@ impl Names {
 }
 
 /// The dialect that belongs to a folder's layout.
-pub fn of(format: Format, config: &config::Migrate) -> Box<dyn Ledger> {
-    let name = config.ledger.as_ref();
+pub fn of(format: Format, config: &Settings) -> Box<dyn Ledger> {
+    let name = config.history_table.as_ref();
     match format {
         Format::Refinery => Box::new(Refinery::new(name)),
         Format::Drizzle => Box::new(Drizzle::new(name)),

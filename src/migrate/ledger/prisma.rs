@@ -3,9 +3,9 @@
 use sha2::Sha256;
 
 use super::{Applied, Attempt, Ledger, Malformed, Names, literal, same_but_line_ends, sha256};
-use crate::config::LedgerName;
 use crate::database::Rows;
 use crate::migrate::plan::{OutOfOrder, Policy, Rules};
+use crate::migrate::settings::HistoryTableName;
 use crate::migrate::source::Migration;
 use crate::migrate::{Key, Name};
 
@@ -17,7 +17,7 @@ pub struct Prisma {
 
 impl Prisma {
     /// The table of that name, or Prisma's own, wherever the session creates tables.
-    pub fn new(name: Option<&LedgerName>) -> Self {
+    pub fn new(name: Option<&HistoryTableName>) -> Self {
         Prisma { names: Names::new(name, None, "_prisma_migrations") }
     }
 

@@ -8,10 +8,10 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::{Applied, Ledger, Malformed, Names, literal};
-use crate::config::LedgerName;
 use crate::database::Rows;
 use crate::migrate::Key;
 use crate::migrate::plan::{OutOfOrder, Policy, Rules};
+use crate::migrate::settings::HistoryTableName;
 use crate::migrate::source::Migration;
 
 /// `(version int4 PRIMARY KEY, name varchar(255), applied_on varchar(255), checksum varchar(255))`;
@@ -31,7 +31,7 @@ enum Width {
 
 impl Refinery {
     /// The table of that name, or refinery's own.
-    pub fn new(name: Option<&LedgerName>) -> Self {
+    pub fn new(name: Option<&HistoryTableName>) -> Self {
         Refinery { names: Names::new(name, None, "refinery_schema_history"), width: Width::Int4 }
     }
 

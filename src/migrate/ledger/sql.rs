@@ -3,10 +3,10 @@
 use sha2::Sha256;
 
 use super::{Applied, Attempt, Ledger, Malformed, Names, literal, same_but_line_ends, sha256};
-use crate::config::LedgerName;
 use crate::database::Rows;
 use crate::migrate::Key;
 use crate::migrate::plan::{OutOfOrder, Policy, Rules};
+use crate::migrate::settings::HistoryTableName;
 use crate::migrate::source::Migration;
 
 /// One row a migration: `sha256` is what `sha256sum` prints, `success` is false where a migration
@@ -18,7 +18,7 @@ pub struct Sql {
 
 impl Sql {
     /// The table of that name, or `premain_migrations` wherever the session creates tables.
-    pub fn new(name: Option<&LedgerName>) -> Self {
+    pub fn new(name: Option<&HistoryTableName>) -> Self {
         Sql { names: Names::new(name, None, "premain_migrations") }
     }
 

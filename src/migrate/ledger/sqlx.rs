@@ -3,10 +3,10 @@
 use sha2::Sha384;
 
 use super::{Applied, Attempt, Ledger, Malformed, Names, advisory, literal, same_but_line_ends};
-use crate::config::LedgerName;
 use crate::database::Rows;
 use crate::migrate::Key;
 use crate::migrate::plan::{OutOfOrder, Policy, Rules};
+use crate::migrate::settings::HistoryTableName;
 use crate::migrate::source::{Migration, Text};
 
 /// One row a migration: `checksum` is the SHA-384 of the file's bytes, `execution_time` is in
@@ -18,7 +18,7 @@ pub struct Sqlx {
 
 impl Sqlx {
     /// The table of that name, or sqlx's own, wherever the session creates tables.
-    pub fn new(name: Option<&LedgerName>) -> Self {
+    pub fn new(name: Option<&HistoryTableName>) -> Self {
         Sqlx { names: Names::new(name, None, "_sqlx_migrations") }
     }
 

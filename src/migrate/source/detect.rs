@@ -6,7 +6,7 @@ use super::{
     SourceError, Text, dbmate, drizzle, flyway, goose, is_file, prisma, read_sql, refinery, sql,
     sql_files, subfolders,
 };
-use crate::config::Format;
+use crate::migrate::settings::Format;
 
 /// The format that the folder's files are in; refinery's where nothing tells, for what it says of
 /// files that are none.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Key, Migration, Order, Script, Source};
-use crate::config::Format;
+use crate::migrate::settings::Format;
 
 /// Order, version, name and SQL of each, oldest first.
 const EMBEDDED: &[(Order, i64, &str, &str)] = &include!(concat!(env!("OUT_DIR"), "/embedded.rs"));

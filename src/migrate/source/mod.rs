@@ -34,7 +34,7 @@ use files::{
 };
 
 use super::Key;
-use crate::config::{self, Format, SourceChoice};
+use crate::migrate::settings::{Format, Settings, SourceChoice};
 
 /// One migration on disk, or embedded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,7 +149,7 @@ impl Source {
     ///
     /// # Errors
     /// [`SourceError`]: an unreadable or malformed folder, or too many of them.
-    pub fn find(config: &config::Migrate) -> Result<Option<Source>, SourceError> {
+    pub fn find(config: &Settings) -> Result<Option<Source>, SourceError> {
         match &config.source {
             SourceChoice::None => Ok(None),
             SourceChoice::Embedded => {

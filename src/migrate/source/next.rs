@@ -9,8 +9,8 @@ use time::UtcDateTime;
 
 use super::files::read_note;
 use super::{Migration, Source, SourceError, drizzle, prisma};
-use crate::config::Format;
 use crate::migrate::ledger::milliseconds;
+use crate::migrate::settings::Format;
 
 /// What drizzle-kit writes into a migration that people fill.
 const DRIZZLE_CUSTOM: &str = "-- Custom SQL migration file, put your code below! --";

@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::fs;
 
-use super::value::Allowed;
+use crate::value::Allowed;
 
 /// Somebody to become.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl User {
 }
 
 /// What this process's user is called: libpq's last resort for a role.
-pub(super) fn own_name() -> Option<String> {
+pub(crate) fn own_name() -> Option<String> {
     let uid = nix::unistd::geteuid().to_string();
     let passwd = fs::read_to_string("/etc/passwd").ok()?;
     let entry = numbered(&passwd, &uid)?;

@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::database::{ChannelBinding, Host, RootCertificates, SslMode, Tls};
-use super::env::read_file;
 use super::settings::Judge;
-use super::value;
+use crate::database::settings::{ChannelBinding, Host, RootCertificates, SslMode, Tls};
+use crate::value::{choice, read_file};
 
 /// `sslmode` in the words of libpq and node-postgres.
 const SSL_MODES: [(&str, SslMode); 7] = [
@@ -52,7 +51,7 @@ impl Judge<'_> {
             "true" | "1" => Some(SslMode::Require),
             "false" | "0" => Some(SslMode::Disable),
             text => {
-                let mode = value::choice(text, &SSL_MODES).ok();
+                let mode = choice(text, &SSL_MODES).ok();
                 if mode.is_none() {
                     self.complain("ssl", "true, false, no-verify or another of sslmode's words");
                 }

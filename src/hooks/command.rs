@@ -1,27 +1,7 @@
-//! Hooks: the programs that run besides premain's own work, before the application.
+//! One hook's program and arguments, and how a user writes them.
 
 use std::ffi::OsString;
 use std::fmt;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-
-use nix::unistd::{AccessFlags, access};
-
-/// Where every container image has its hooks, if it has any.
-pub const ENTRYPOINT: &str = "/docker-entrypoint.d";
-
-/// Everything that is to run.
-#[derive(Debug, Clone, Default)]
-pub struct Hooks {
-    /// `--generate`
-    pub generate: Option<Hook>,
-    /// `--before-migrate`
-    pub before_migrate: Option<Hook>,
-    /// `--after-migrate`
-    pub after_migrate: Option<Hook>,
-    /// The executables of `/docker-entrypoint.d`, in the order of their names.
-    pub entrypoint: Vec<Hook>,
-}
 
 /// One program with its arguments.
 #[derive(Clone, PartialEq, Eq)]
@@ -126,58 +106,6 @@ fn split(text: &str) -> Result<Vec<String>, String> {
     Ok(words)
 }
 
-/// The executables in `folder`; what is left out is said in `warnings`, hidden files aside.
-///
-/// # Errors
-/// Why the folder cannot be read.
-pub fn executables(folder: &Path, warnings: &mut Vec<String>) -> std::io::Result<Vec<Hook>> {
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        paths.push(entry?.path());
-    }
-    // Kubernetes mounts a ConfigMap with folders of its own beside the files: `..data`.
-    let visible =
-        |path: &Path| path.file_name().is_some_and(|name| !name.as_bytes().starts_with(b"."));
-    paths.retain(|path| visible(path));
-    paths.sort_by(|one, other| {
-        let key = |path: &'_ Path| path.file_name().unwrap_or_default().to_owned();
-        let (one, other) = (key(one), key(other));
-        natural(one.as_bytes()).cmp(&natural(other.as_bytes())).then_with(|| one.cmp(&other))
-    });
-    let mut hooks = Vec::new();
-    for path in paths {
-        let name = path.display();
-        let ignored = if path.is_dir() {
-            Some("is a folder")
-        } else if path.extension().is_some_and(|extension| extension == "envsh") {
-            Some("is for a shell to read (.envsh), and there is none here")
-        } else if access(&path, AccessFlags::X_OK).is_err() {
-            Some("is not executable (chmod +x)")
-        } else {
-            None
-        };
-        match ignored {
-            Some(why) => warnings.push(format!("{name} {why}, and is ignored")),
-            None => hooks.push(Hook { name: name.to_string(), words: vec![path.into()] }),
-        }
-    }
-    Ok(hooks)
-}
-
-/// What `sort -V` and the official images go by: numbers within a name count by their value.
-fn natural(name: &[u8]) -> Vec<(usize, &[u8])> {
-    let digits = u8::is_ascii_digit;
-    name.chunk_by(|one, other| digits(one) == digits(other))
-        .map(|part| match part.first().is_some_and(digits) {
-            true => {
-                let zeros = part.iter().take_while(|digit| **digit == b'0').count();
-                (part.len() - zeros, &part[zeros..])
-            }
-            false => (usize::MAX, part),
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -244,13 +172,6 @@ mod tests {
         assert_eq!(hook.to_string(), "--before-migrate (pg_dump)");
         assert_eq!(hook.label(), "before-migrate");
         assert!(!format!("{hook:?}").contains("secret"));
-    }
-
-    #[test]
-    fn numbers_in_names_count_by_their_value() {
-        let mut names = ["b", "10-a", "9-a", "010-b", "a2", "a10", "1"];
-        names.sort_by(|one, other| natural(one.as_bytes()).cmp(&natural(other.as_bytes())));
-        assert_eq!(names, ["1", "9-a", "10-a", "010-b", "a2", "a10", "b"]);
     }
 
     proptest! {

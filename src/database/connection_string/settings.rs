@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use super::database::{DEFAULT_PORT, Database, Host, SessionTarget, SslMode};
 use super::parameters::{self, Meaning};
 use super::url::Parts;
-use super::{Problem, Secret, value};
+use crate::database::secret::Secret;
+use crate::database::settings::{DEFAULT_PORT, Database, Host, SessionTarget, SslMode};
+use crate::value::{Problem, choice};
 
 const SESSION_TARGETS: [(&str, SessionTarget); 6] = [
     ("any", SessionTarget::Any),
@@ -21,7 +22,7 @@ const SESSION_TARGETS: [(&str, SessionTarget); 6] = [
 
 /// Everything that was said about one database, unjudged.
 #[derive(Debug)]
-pub(super) struct Settings {
+pub(crate) struct Settings {
     /// The variable that named it, for messages.
     origin: String,
     entries: BTreeMap<String, Setting>,
@@ -42,12 +43,12 @@ impl std::fmt::Debug for Setting {
 
 impl Settings {
     /// Nothing yet, found in the variable `origin`.
-    pub(super) fn new(origin: &str) -> Settings {
+    pub(crate) fn new(origin: &str) -> Settings {
         Settings { origin: origin.to_owned(), entries: BTreeMap::new() }
     }
 
     /// The parts of the connection string in the variable `origin`.
-    pub(super) fn of_url(origin: &str, parts: Parts) -> Settings {
+    pub(crate) fn of_url(origin: &str, parts: Parts) -> Settings {
         let mut settings = Settings::new(origin);
         for (key, value) in parts.parameters {
             if !value.is_empty() {
@@ -58,17 +59,17 @@ impl Settings {
     }
 
     /// The variable that named the database.
-    pub(super) fn origin(&self) -> &str {
+    pub(crate) fn origin(&self) -> &str {
         &self.origin
     }
 
     /// Whether this was said already.
-    pub(super) fn says(&self, key: &str) -> bool {
+    pub(crate) fn says(&self, key: &str) -> bool {
         self.entries.contains_key(key)
     }
 
     /// Takes this from `variable`, unless it was said already.
-    pub(super) fn fill(&mut self, key: &str, value: &str, variable: &str) {
+    pub(crate) fn fill(&mut self, key: &str, value: &str, variable: &str) {
         if !value.is_empty() && !self.says(key) {
             let setting = Setting { value: value.to_owned(), variable: Some(variable.to_owned()) };
             self.entries.insert(key.to_owned(), setting);
@@ -76,13 +77,13 @@ impl Settings {
     }
 
     /// The servers alone.
-    pub(super) fn hosts(&self, problems: &mut Vec<Problem>) -> Vec<Host> {
+    pub(crate) fn hosts(&self, problems: &mut Vec<Problem>) -> Vec<Host> {
         let mut judge = Judge { settings: self, problems, warnings: &mut Vec::new() };
         judge.hosts(SslMode::default())
     }
 
     /// The database that all of this means; `None` if it cannot work, with the reasons in `problems`.
-    pub(super) fn database(
+    pub(crate) fn database(
         &self,
         problems: &mut Vec<Problem>,
         warnings: &mut Vec<String>,
@@ -114,7 +115,7 @@ impl Settings {
 }
 
 /// Judges settings one by one and keeps every complaint.
-pub(super) struct Judge<'a> {
+pub(crate) struct Judge<'a> {
     pub(super) settings: &'a Settings,
     problems: &'a mut Vec<Problem>,
     warnings: &'a mut Vec<String>,
@@ -160,7 +161,7 @@ impl<'a> Judge<'a> {
     }
 
     pub(super) fn choice<T: Copy>(&mut self, key: &str, choices: &[(&str, T)]) -> Option<T> {
-        match value::choice(self.text(key)?, choices) {
+        match choice(self.text(key)?, choices) {
             Ok(choice) => Some(choice),
             Err(allowed) => {
                 self.complain(key, &allowed);

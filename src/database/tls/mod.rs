@@ -16,7 +16,7 @@ use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_rustls::{Connect, TlsConnector};
 
-use crate::config::{Host, SslMode, Tls};
+use super::settings::{Host, SslMode, Tls};
 use verify::{Proof, Refused, Verifier};
 
 /// Why a connection cannot be encrypted as demanded. None of these goes away by waiting.

@@ -13,7 +13,7 @@ use rustls::{
 use x509_cert::der::{Decode, Encode};
 
 use super::{TlsError, certificates, webpki_error};
-use crate::config::RootCertificates;
+use crate::database::settings::RootCertificates;
 
 /// What a certificate has to prove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

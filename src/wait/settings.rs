@@ -1,12 +1,66 @@
-//! `--wait-for`: what else to wait for.
+//! What to wait for, and how long; and how a user writes a target.
 
 use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
-use super::settings::Settings;
-use super::value::Allowed;
-use super::{HttpUrl, Target, url};
+use crate::database::Database;
+use crate::database::connection_string::settings::Settings as Parts;
+use crate::database::connection_string::url;
+use crate::value::Allowed;
+
+/// What to wait for, and how long.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// For everything together; `None` for ever.
+    pub timeout: Option<Duration>,
+    /// Besides the database.
+    pub targets: Vec<Target>,
+    /// Start the application even if the database does not become ready.
+    pub db_optional: bool,
+}
+
+/// One more thing to wait for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A port that accepts connections.
+    Tcp {
+        /// Name or address.
+        host: String,
+        /// Its port.
+        port: u16,
+    },
+    /// A URL that answers 2xx or 3xx.
+    Http(HttpUrl),
+    /// A unix socket that accepts connections.
+    Unix(PathBuf),
+    /// A file that exists.
+    File(PathBuf),
+    /// A PostgreSQL server that accepts this login.
+    Postgres(Box<Database>),
+    /// A PostgreSQL server that answers, whoever asks.
+    PostgresServer {
+        /// Name or address.
+        host: String,
+        /// Its port.
+        port: u16,
+    },
+}
+
+/// The parts of an `http://` or `https://` URL that a GET needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpUrl {
+    /// `https`.
+    pub tls: bool,
+    /// Name or address, without the brackets of IPv6.
+    pub host: String,
+    /// 80 or 443 where the URL has none.
+    pub port: u16,
+    /// Path and query, beginning with `/`.
+    pub path: String,
+}
 
 /// Every form of a target.
 const FORMS: &str = "tcp://HOST:PORT, http(s)://HOST[:PORT][/PATH], unix:///PATH, file:///PATH or \
@@ -80,7 +134,7 @@ fn host_name(text: &str) -> Option<String> {
     (!text.is_empty() && !text.contains(strange)).then(|| text.to_owned())
 }
 
-fn path(rest: &str) -> Option<std::path::PathBuf> {
+fn path(rest: &str) -> Option<PathBuf> {
     let path = percent_decode_str(rest).decode_utf8().ok()?;
     (path.len() > 1 && path.starts_with('/') && !path.contains('\0')).then(|| path.as_ref().into())
 }
@@ -90,7 +144,7 @@ fn postgres(text: &str, origin: &str, warnings: &mut Vec<String>) -> Result<Targ
     let parts = url::parse(text).map_err(|fault| allowed(&fault))?;
     warnings.extend(parts.doubts.iter().map(|doubt| format!("{origin} {doubt}")));
     let mut problems = Vec::new();
-    let database = Settings::of_url(origin, parts).database(&mut problems, warnings);
+    let database = Parts::of_url(origin, parts).database(&mut problems, warnings);
     database.map(|database| Target::Postgres(Box::new(database))).ok_or_else(|| {
         let reasons: Vec<_> = problems.into_iter().map(|problem| problem.what).collect();
         allowed(&reasons.join(", and "))

@@ -3,9 +3,9 @@ use std::path::PathBuf;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use proptest::prelude::*;
 
-use super::super::database::{ChannelBinding, RootCertificates, Tls};
 use super::super::url;
 use super::*;
+use crate::database::settings::{ChannelBinding, RootCertificates, Tls};
 
 /// What a connection string in `DATABASE_URL` means, with the warnings; else everything that is
 /// wrong with it.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Secret;
+use super::secret::Secret;
 
 /// Where PostgreSQL listens unless somebody says otherwise.
 pub const DEFAULT_PORT: u16 = 5432;
@@ -108,7 +108,7 @@ pub enum Host {
 
 impl Host {
     /// A path is the folder of a socket, anything else a name or address.
-    pub(super) fn new(host: &str, port: u16) -> Host {
+    pub(crate) fn new(host: &str, port: u16) -> Host {
         if host.starts_with('/') {
             Host::Unix { folder: host.into(), port }
         } else {

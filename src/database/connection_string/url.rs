@@ -11,7 +11,7 @@ use super::parameters::{Meaning, meaning};
 
 /// A connection string taken apart.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Parts {
+pub(crate) struct Parts {
     /// libpq's parameter names and their values, percent-decoded, in the order of precedence: what
     /// comes later wins.
     pub parameters: Vec<(String, String)>,
@@ -41,7 +41,7 @@ const FOREIGN: [&str; 14] = [
 ];
 
 /// The scheme of another database's URL, if `text` is one.
-pub(super) fn foreign(text: &str) -> Option<&'static str> {
+pub(crate) fn foreign(text: &str) -> Option<&'static str> {
     let (scheme, _) = text.trim().split_once(':')?;
     // SQLAlchemy's dialect+driver.
     let dialect = scheme.split_once('+').map_or(scheme, |(dialect, _)| dialect);
@@ -50,7 +50,7 @@ pub(super) fn foreign(text: &str) -> Option<&'static str> {
 
 /// Whether `text` begins as a PostgreSQL URL does: `postgres://`, `postgresql://`, with a driver as
 /// `SQLAlchemy` wants it (`postgresql+asyncpg://`) or with JDBC's prefix.
-pub(super) fn is_postgres(text: &str) -> bool {
+pub(crate) fn is_postgres(text: &str) -> bool {
     text.split_once("://").is_some_and(|(scheme, _)| is_postgres_scheme(scheme))
 }
 
@@ -65,7 +65,7 @@ fn is_postgres_scheme(scheme: &str) -> bool {
 ///
 /// # Errors
 /// What is wrong with it and what would be right, without secrets.
-pub(super) fn parse(text: &str) -> Result<Parts, Fault> {
+pub(crate) fn parse(text: &str) -> Result<Parts, Fault> {
     let text = text.trim();
     if text.starts_with(['"', '\'', '`']) {
         return Err("begins with a quote: Docker's env files keep quotes, write it without".into());
@@ -234,7 +234,7 @@ impl Decoder {
 ///
 /// # Errors
 /// What an address of that kind looks like; the text itself may be a password in the wrong place.
-pub(super) fn split_host(text: &str) -> Result<(&str, &str), Fault> {
+pub(crate) fn split_host(text: &str) -> Result<(&str, &str), Fault> {
     let (name, rest) = match text.strip_prefix('[') {
         Some(inside) => inside.split_once(']').ok_or("has a host whose bracket is never closed")?,
         None => text.split_at(text.find(':').unwrap_or(text.len())),

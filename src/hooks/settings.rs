@@ -1,0 +1,16 @@
+//! Which hooks there are.
+
+use super::command::Hook;
+
+/// Everything that is to run.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// `--generate`
+    pub generate: Option<Hook>,
+    /// `--before-migrate`
+    pub before_migrate: Option<Hook>,
+    /// `--after-migrate`
+    pub after_migrate: Option<Hook>,
+    /// The executables of `/docker-entrypoint.d`, in the order of their names.
+    pub entrypoint: Vec<Hook>,
+}

@@ -1,0 +1,44 @@
+//! What every parser of a setting needs: how a complaint is told, choices, and files that a setting
+//! names.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+/// What a value should have been: the end of the sentence "… is 'x', not …".
+pub type Allowed = String;
+
+/// One thing that cannot work.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The option (`--grace`) or variable (`DATABASE_URL`) that says so.
+    pub name: String,
+    /// What is wrong with it, and what is allowed; without secrets.
+    pub what: String,
+}
+
+/// One of a few words.
+///
+/// # Errors
+/// All of them.
+pub fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, Allowed> {
+    choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| {
+        let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
+        format!("one of {}", words.join(", "))
+    })
+}
+
+/// In bytes; no secret and no bundle of certificates comes near it.
+const LARGEST_FILE: u64 = 16 << 20;
+
+/// What a variable names, or why that cannot be had, behind its name.
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let read =
+        File::open(path).and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes));
+    match read {
+        Err(error) => Err(format!("which cannot be read: {error}")),
+        Ok(length) if length as u64 > LARGEST_FILE => Err("which is larger than 16 MB".to_owned()),
+        Ok(_) => Ok(bytes),
+    }
+}
