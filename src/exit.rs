@@ -1,9 +1,11 @@
-//! Every status premain itself can end with. Once the application ran, its own status is ours.
+//! The exit codes of premain. Once the application ran, premain exits with its status.
+
+#![forbid(unsafe_code)]
 
 /// How premain ends.
 ///
-/// The numbers below 128 are those of `sysexits.h` and, for 126 and 127, of every shell, so that
-/// an orchestrator can decide from the number alone whether another try can help.
+/// The numbers are those of `sysexits.h` and, for 126 and 127, of every shell, so that an
+/// orchestrator can decide by the number alone whether a retry can help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// 0: done, or the application succeeded.
@@ -20,23 +22,24 @@ pub enum Exit {
     Migrating,
     /// 64: wrong usage: an unknown option, a malformed value, no command.
     Usage,
-    /// 65: bad migrations: a malformed folder, drift, one that failed halfway.
+    /// 65: bad migrations: a malformed directory, drift, a migration that failed halfway.
     Migrations,
-    /// 66: the migrations folder or a file in it cannot be read.
+    /// 66: the migrations directory or a file in it cannot be read.
     Unreadable,
     /// 69: the database, or another target, did not become ready in time.
     NotReady,
     /// 70: a bug in premain.
     Bug,
-    /// 71: the operating system refused something.
+    /// 71: a system call failed.
     System,
     /// 74: a hook failed.
     Hook,
-    /// 75: the lock was not free in time, DDL stayed blocked, the connection was lost, or the server had no room.
+    /// 75: the lock was not free in time, DDL stayed blocked, the connection was lost, or
+    /// the server lacked room.
     TryAgain,
     /// 76: the server rejected a migration.
     Rejected,
-    /// 77: login, database or privilege refused (SQLSTATE 28xxx, 3D000, 42501).
+    /// 77: the server refuses the login, the database or a privilege (SQLSTATE 28xxx, 3D000, 42501).
     Refused,
     /// 78: the configuration cannot work: environment, URL, TLS, user, pooler.
     Config,
@@ -51,7 +54,7 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// The status for the parent of this process, 0 to 255.
+    /// The exit status, as the parent process sees it.
     pub fn code(self) -> u8 {
         match self {
             Exit::Success => 0,

@@ -25,7 +25,7 @@
 //! | other people's programs before the application | [`hooks`] |
 //! | how far the start has come, for `premain health` | [`phase`] |
 //! | becoming the application | [`launch`]: user, environment, exec |
-//! | what is said, and what is hidden | [`log`], [`text`]; [`conceal`] |
+//! | what is logged, and what is hidden | [`log`], [`text`]; [`redact`] |
 //! | everything else one can ask for | [`commands`]: one file per subcommand |
 //! | how it ends | [`exit`]: every status; [`error`]: what maps to it |
 //!
@@ -35,7 +35,6 @@
 
 pub mod boot;
 pub mod commands;
-pub mod conceal;
 pub mod config;
 pub mod database;
 pub mod error;
@@ -45,11 +44,12 @@ pub mod init;
 pub mod launch;
 pub mod log;
 pub mod migrate;
-pub mod phase;
+mod phase;
+pub mod redact;
 mod retry;
 pub mod shutdown;
 pub mod signal;
 pub mod sys;
-pub mod text;
+mod text;
 pub mod value;
 pub mod wait;

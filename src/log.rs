@@ -1,8 +1,7 @@
-//! Log lines on stderr, by `tracing`: text for people, JSON for machines, one event one line; and below
-//! them, where somebody sits before a terminal, a bar for what takes its time.
+//! Writes log lines to stderr, by `tracing`, as text or JSON, and on a terminal a progress bar below them.
 //!
-//! A line never blocks, never kills and never changes the descriptor, which the application
-//! shares: where there is no room for it within the patience, it is dropped.
+//! Each event is one line. stderr is shared with the application, so its flags are never changed; and
+//! a line that finds no room there within a short timeout is dropped, so that logging never blocks.
 
 #![forbid(unsafe_code)]
 
@@ -21,7 +20,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-use crate::{conceal, sys};
+use crate::{redact, sys};
 
 /// How premain logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,61 +37,61 @@ impl Default for Settings {
     }
 }
 
-/// Starts to log. Only the first call has an effect.
-pub fn start(config: Settings) {
+/// Starts logging. Only the first call has an effect.
+pub fn start(settings: Settings) {
     let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let people = !config.json && std::io::stderr().is_terminal();
-    let colour = wanted && people;
-    PEOPLE.store(people && config.level >= Level::INFO, Ordering::Relaxed);
-    JSON.store(config.json, Ordering::Relaxed);
-    // An error says that somebody has started before.
-    let _ = tracing::subscriber::set_global_default(Logger { config, colour });
+    let terminal = !settings.json && std::io::stderr().is_terminal();
+    let colour = wanted && terminal;
+    WITH_BAR.store(terminal && settings.level >= Level::INFO, Ordering::Relaxed);
+    JSON.store(settings.json, Ordering::Relaxed);
+    // It fails if logging was started before.
+    let _ = tracing::subscriber::set_global_default(Logger { settings, colour });
 }
 
-/// Writes a line that `speaker`, a hook, has printed, at every level: it is not ours to judge. In
-/// text it stays as it is, byte by byte. Whether there was room for it; `hurried`, it does not wait.
-pub fn pass_on(speaker: &str, line: &[u8], hurried: bool) -> bool {
-    let patience = if hurried { 0 } else { PATIENCE.load(Ordering::Relaxed) };
+/// Writes a line that a hook printed, whatever the log level, and in text byte by byte as it is.
+/// Returns whether there was room for it; with `hurried` it does not wait for room.
+pub(crate) fn pass_on(hook: &str, line: &[u8], hurried: bool) -> bool {
+    let timeout = if hurried { 0 } else { TIMEOUT.load(Ordering::Relaxed) };
     if JSON.load(Ordering::Relaxed) {
         let message = String::from_utf8_lossy(line).into_owned();
-        let rest = format!(",\"hook\":{}", json_string(speaker));
+        let rest = format!(",\"hook\":{}", json_string(hook));
         let fields = Fields { json: true, message, rest };
-        write(json_line(Level::INFO, &fields, OffsetDateTime::now_utc()).as_bytes(), patience)
+        write(json_line(Level::INFO, &fields, OffsetDateTime::now_utc()).as_bytes(), timeout)
     } else {
-        write(&[speaker.as_bytes(), b": ", line, b"\n"].concat(), patience)
+        write(&[hook.as_bytes(), b": ", line, b"\n"].concat(), timeout)
     }
 }
 
-/// The format, for lines that are not events.
+/// Whether the format is JSON, for lines that are not events.
 static JSON: AtomicBool = AtomicBool::new(false);
 
-/// From here on a line that cannot be written at once is dropped: an init has other things to do.
-pub fn never_wait() {
-    PATIENCE.store(0, Ordering::Relaxed);
+/// Drops every line from now on that cannot be written at once: an init must not wait for a reader.
+pub(crate) fn never_wait() {
+    TIMEOUT.store(0, Ordering::Relaxed);
 }
 
-/// How many milliseconds a line may wait for room: a boot has the time for a slow reader.
-static PATIENCE: AtomicU16 = AtomicU16::new(200);
+/// How many milliseconds a line may wait for room: during the boot a slow reader gets some time.
+static TIMEOUT: AtomicU16 = AtomicU16::new(200);
 
-/// Without spans, registries and layers, because PID 1 keeps all of its memory for ever.
+/// It has no spans, registries or layers, because PID 1 keeps its memory as long as it lives.
 struct Logger {
-    config: Settings,
+    settings: Settings,
     colour: bool,
 }
 
 impl Subscriber for Logger {
-    /// Events of premain's own, down to the level; dependencies have nothing to say to a user.
+    /// Only premain's own events, down to the level: those of its dependencies do not help a user.
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.is_event()
-            && *metadata.level() <= self.config.level
+            && *metadata.level() <= self.settings.level
             && metadata.target().starts_with(env!("CARGO_PKG_NAME"))
     }
 
     fn event(&self, event: &Event<'_>) {
         let level = *event.metadata().level();
-        let mut fields = Fields { json: self.config.json, ..Fields::default() };
+        let mut fields = Fields { json: self.settings.json, ..Fields::default() };
         event.record(&mut fields);
-        let line = match self.config.json {
+        let line = match self.settings.json {
             true => json_line(level, &fields, OffsetDateTime::now_utc()),
             false => text_lines(level, &fields, self.colour),
         };
@@ -108,12 +107,12 @@ impl Subscriber for Logger {
     fn exit(&self, _: &Id) {}
 }
 
-/// What an event carries.
+/// The fields of an event, formatted.
 #[derive(Default)]
 struct Fields {
     json: bool,
     message: String,
-    /// Behind the message: ` key=value`, or `,"key":value`.
+    /// The fields after the message: ` key=value`, or `,"key":value`.
     rest: String,
 }
 
@@ -128,8 +127,8 @@ impl Fields {
     }
 
     fn text(&mut self, field: &Field, value: String) {
-        // What a server says, or a migration's own text, may hold a secret that we know nothing of.
-        let value = conceal::masked(value);
+        // A server's message or the text of a migration may contain a secret.
+        let value = redact::masked(value);
         if field.name() == "message" {
             self.message = value;
         } else if self.json {
@@ -174,7 +173,7 @@ fn json_line(level: Level, fields: &Fields, time: OffsetDateTime) -> String {
     format!("{{\"time\":\"{time}\",\"level\":\"{level}\",\"message\":{message}{}}}\n", fields.rest)
 }
 
-/// No time: `docker logs -t` has it. Every line begins with who speaks, those of a report too.
+/// Without the time, which `docker logs -t` adds. Each line of a long message begins with the prefix.
 fn text_lines(level: Level, fields: &Fields, colour: bool) -> String {
     let (word, escape) = match level {
         Level::ERROR => ("error: ", "1;31"),
@@ -190,7 +189,7 @@ fn text_lines(level: Level, fields: &Fields, colour: bool) -> String {
         } else if index == 0 {
             lines.push_str(word);
         }
-        lines.extend(line.chars().flat_map(harmless));
+        lines.extend(line.chars().flat_map(escaped));
         if index == 0 {
             lines.push_str(&fields.rest);
         }
@@ -199,22 +198,23 @@ fn text_lines(level: Level, fields: &Fields, colour: bool) -> String {
     lines
 }
 
-/// A character that may reach a terminal: a server's notice must not be able to steer it.
-fn harmless(character: char) -> impl Iterator<Item = char> {
-    let steers = character.is_control() && character != '\t';
-    let escaped = steers.then(|| character.escape_default());
-    escaped.into_iter().flatten().chain((!steers).then_some(character))
+/// Escapes control characters, so that a server's notice cannot control the terminal.
+fn escaped(character: char) -> impl Iterator<Item = char> {
+    let controls = character.is_control() && character != '\t';
+    let escaped = controls.then(|| character.escape_default());
+    escaped.into_iter().flatten().chain((!controls).then_some(character))
 }
 
-/// Whether somebody sits before a terminal and reads along.
-static PEOPLE: AtomicBool = AtomicBool::new(false);
+/// Whether to show the progress bar: stderr is a terminal, and the level does not ask for silence.
+static WITH_BAR: AtomicBool = AtomicBool::new(false);
 
-/// The bar below the lines, while there is one.
+/// The bar below the lines, while it is shown.
 static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
-/// Shows what goes on, and how far it is, in percent where that is known. Tells whether anybody sees it.
-pub fn progress(message: String, percent: Option<u64>) -> bool {
-    if !PEOPLE.load(Ordering::Relaxed) || !has_room() {
+/// Shows `message` in a progress bar, with a percentage where it is known. Returns whether the bar is
+/// visible: if not, the caller may want to log instead.
+pub(crate) fn progress(message: String, percent: Option<u64>) -> bool {
+    if !WITH_BAR.load(Ordering::Relaxed) || !has_room() {
         return false;
     }
     let Ok(mut bar) = BAR.lock() else { return false };
@@ -234,35 +234,35 @@ pub fn progress(message: String, percent: Option<u64>) -> bool {
     !bar.is_hidden()
 }
 
-/// Takes it away again.
-pub fn progress_ended() {
+/// Removes the progress bar.
+pub(crate) fn progress_ended() {
     let bar = BAR.lock().ok().and_then(|mut bar| bar.take());
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
 }
 
-/// A line goes above the bar.
+/// Writes a line; the bar, if there is one, is drawn again below it.
 fn write_above_the_bar(line: &[u8]) {
-    let write = || write(line, PATIENCE.load(Ordering::Relaxed));
+    let write = || write(line, TIMEOUT.load(Ordering::Relaxed));
     match BAR.lock().as_deref() {
         Ok(Some(bar)) if has_room() => bar.suspend(write),
         _ => write(),
     };
 }
 
-/// Whether the line before was cut in its middle.
+/// Whether only a part of the last line was written.
 static CUT: AtomicBool = AtomicBool::new(false);
 
-/// Whether there was room for all of it within so many milliseconds a part.
-fn write(line: &[u8], patience: u16) -> bool {
-    if CUT.swap(false, Ordering::Relaxed) && write_part(b"\n", patience).is_err() {
+/// Writes a line in chunks, each within `timeout` milliseconds. Returns whether all of it was written.
+fn write(line: &[u8], timeout: u16) -> bool {
+    if CUT.swap(false, Ordering::Relaxed) && write_chunk(b"\n", timeout).is_err() {
         CUT.store(true, Ordering::Relaxed);
         return false;
     }
     let mut rest = line;
     while !rest.is_empty() {
-        match write_part(rest, patience) {
+        match write_chunk(rest, timeout) {
             Ok(written) => rest = &rest[written.min(rest.len())..],
             Err(_) => {
                 CUT.store(rest.len() < line.len(), Ordering::Relaxed);
@@ -273,31 +273,31 @@ fn write(line: &[u8], patience: u16) -> bool {
     true
 }
 
-/// As much as goes at once: at most what a pipe takes whole.
-fn write_part(bytes: &[u8], patience: u16) -> nix::Result<usize> {
+/// Writes at most `PIPE_BUF` bytes, which a pipe takes as a whole.
+fn write_chunk(bytes: &[u8], timeout: u16) -> nix::Result<usize> {
     let stderr = std::io::stderr();
     let stderr = stderr.as_fd();
     let bytes = &bytes[..bytes.len().min(libc::PIPE_BUF)];
     match sys::write_without_waiting(stderr, bytes) {
-        // No room, or a file or a kernel that cannot tell.
+        // No room, or this file or kernel does not support the question.
         Err(Errno::EAGAIN | Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL | Errno::EPERM) => {}
         done => return done,
     }
-    match wait_for_room(PollTimeout::from(patience)) {
+    match wait_for_room(PollTimeout::from(timeout)) {
         Ok(0) => Err(Errno::EAGAIN),
-        // Room for PIPE_BUF at least, says POLLOUT.
+        // POLLOUT promises room for PIPE_BUF.
         Ok(_) => nix::unistd::write(stderr, bytes),
         Err(error) => Err(error),
     }
 }
 
-/// Whether something can be written without waiting: a terminal may have been stopped.
+/// Whether a write would not block: a terminal may have been stopped with ^S.
 fn has_room() -> bool {
     wait_for_room(PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }
 
-fn wait_for_room(patience: PollTimeout) -> nix::Result<i32> {
-    poll(&mut [PollFd::new(std::io::stderr().as_fd(), PollFlags::POLLOUT)], patience)
+fn wait_for_room(timeout: PollTimeout) -> nix::Result<i32> {
+    poll(&mut [PollFd::new(std::io::stderr().as_fd(), PollFlags::POLLOUT)], timeout)
 }
 
 #[cfg(test)]
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_of_a_report_says_who_speaks() {
+    fn every_line_of_a_report_begins_with_the_prefix() {
         let lines =
             text_lines(Level::ERROR, &fields("no\n  | SELEC\n  | ^^^^^", " file=a.sql"), false);
         assert_eq!(
@@ -320,13 +320,13 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_says_cannot_steer_the_terminal() {
+    fn control_characters_of_a_server_are_escaped() {
         let line = text_lines(Level::INFO, &fields("notice: \x1b[2J\r\tfine é", ""), false);
         assert_eq!(line, "premain: notice: \\u{1b}[2J\\r\tfine é\n");
     }
 
     #[test]
-    fn json_is_one_object_a_line() {
+    fn a_json_event_is_one_line() {
         let mut fields = fields("it said \"no\"\nand again", ",\"pid\":7");
         fields.json = true;
         let line = json_line(Level::WARN, &fields, OffsetDateTime::UNIX_EPOCH);

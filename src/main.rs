@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use premain::config::{Command, Config};
 use premain::exit::Exit;
 use premain::sys::Inherited;
-use premain::{commands, conceal, init, launch, log};
+use premain::{commands, init, launch, log, redact};
 
 premain::entry_point!(run);
 
@@ -27,11 +27,11 @@ fn run(arguments: Vec<OsString>) -> Exit {
         }
     };
     log::start(config.log);
-    conceal::secrets();
+    redact::protect_process();
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    // Whoever only asks may be anybody.
+    // A health check runs as any user.
     if config.command != Command::Health
         && let Err(error) = launch::check(&config.launch)
     {

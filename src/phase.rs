@@ -1,40 +1,40 @@
-//! How far a start has come, told to everybody who may look: as the name of the process.
+//! Publishes the phase of a start as the name of the process, for `premain health`.
 //!
-//! A name is in `/proc/PID/comm`, which every user may read. It takes no disk, no socket and no
-//! cleaning up: the application's `execve` replaces it by its own.
+//! Every user can read the name in `/proc/PID/comm`. It needs no file or socket and no cleaning up:
+//! the application's `execve` replaces it.
 
 #![forbid(unsafe_code)]
 
 use std::ffi::CStr;
 
-/// What the init is called.
-pub const INIT: &CStr = c"premain:init";
+/// The process name of the init.
+pub(crate) const INIT: &CStr = c"premain:init";
 
-/// How far the boot has come.
+/// What the boot is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
-    /// Before and after the others: hooks run, the folder is read.
+pub(crate) enum Phase {
+    /// Before and after the other two: reading the migrations directory, running hooks.
     Starting,
-    /// The database, or another target, is not ready yet.
+    /// Waiting for the database or another target.
     Waiting,
-    /// Migrations are looked at and applied.
+    /// Comparing and applying migrations.
     Migrating,
 }
 
 impl Phase {
     const ALL: [Phase; 3] = [Phase::Starting, Phase::Waiting, Phase::Migrating];
 
-    /// Calls this process so.
-    pub fn publish(self) {
-        call(self.name());
+    /// Names this process after the phase.
+    pub(crate) fn publish(self) {
+        set_process_name(self.name());
     }
 
-    /// The phase of a process of this name.
-    pub fn of(name: &[u8]) -> Option<Phase> {
+    /// The phase that a process of this name is in; `None` if the name is not one of a boot.
+    pub(crate) fn from_process_name(name: &[u8]) -> Option<Phase> {
         Phase::ALL.into_iter().find(|phase| phase.name().to_bytes() == name)
     }
 
-    /// Fifteen bytes at the most: the kernel keeps no more.
+    /// At most 15 bytes: the kernel cuts what is longer.
     fn name(self) -> &'static CStr {
         match self {
             Phase::Starting => c"premain:start",
@@ -44,13 +44,13 @@ impl Phase {
     }
 }
 
-/// Calls this process the init.
-pub fn publish_init() {
-    call(INIT);
+/// Names this process as the init.
+pub(crate) fn publish_init() {
+    set_process_name(INIT);
 }
 
-fn call(name: &CStr) {
-    // It cannot fail; and what would a start stop for, if it could?
+fn set_process_name(name: &CStr) {
+    // It cannot fail with a valid pointer.
     let _ = nix::sys::prctl::set_name(name);
 }
 
@@ -59,11 +59,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernel_keeps_every_name_whole() {
+    fn the_kernel_keeps_every_name() {
         for phase in Phase::ALL {
             assert!(phase.name().to_bytes().len() <= 15, "{phase:?}");
-            assert_eq!(Phase::of(phase.name().to_bytes()), Some(phase));
+            assert_eq!(Phase::from_process_name(phase.name().to_bytes()), Some(phase));
         }
-        assert_eq!(Phase::of(INIT.to_bytes()), None);
+        assert_eq!(Phase::from_process_name(INIT.to_bytes()), None);
     }
 }

@@ -1,9 +1,11 @@
-//! How durations and counts are written for people.
+//! Formats durations and counts for messages.
+
+#![forbid(unsafe_code)]
 
 use std::time::Duration;
 
 /// `240ms`, `1.2s`, `45s`, `2m 05s`, `3h 04m`.
-pub fn duration(duration: Duration) -> String {
+pub(crate) fn duration(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
     let seconds = duration.as_secs();
     match seconds {
@@ -18,7 +20,7 @@ pub fn duration(duration: Duration) -> String {
 }
 
 /// `1 migration`, `4 migrations`.
-pub fn count(number: usize, noun: &str) -> String {
+pub(crate) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
@@ -27,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_have_two_significant_parts_at_most() {
+    fn durations_show_at_most_two_units() {
         for (milliseconds, text) in [
             (0, "0ms"),
             (240, "240ms"),

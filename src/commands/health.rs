@@ -199,10 +199,10 @@ fn stage(processes: &[Process]) -> Stage {
 /// How far this one's start has come; nothing if it is not premain.
 fn of_start(candidate: &Process, all: &[Process]) -> Option<Stage> {
     if !candidate.is_init() {
-        return Phase::of(&candidate.name).map(Stage::from);
+        return Phase::from_process_name(&candidate.name).map(Stage::from);
     }
     let children = || all.iter().filter(|process| process.parent == candidate.pid);
-    if let Some(phase) = children().find_map(|child| Phase::of(&child.name)) {
+    if let Some(phase) = children().find_map(|child| Phase::from_process_name(&child.name)) {
         return Some(phase.into());
     }
     Some(match children().count() {

@@ -8,7 +8,7 @@ use tokio_postgres::error::{DbError, ErrorPosition};
 
 use super::source::{Script, Text, spot};
 use super::sqlstate;
-use crate::conceal;
+use crate::redact;
 
 /// What the server said, and where in the file.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ impl Diagnosis {
 fn snippet(spot: &spot::Spot) -> Snippet<'_, Annotation<'_>> {
     let caret = AnnotationKind::Primary.span(spot.span.clone());
     // Before it is drawn: a long line is cut, and what is left may no longer look like a secret.
-    Snippet::source(conceal::masked(spot.text.clone())).line_start(spot.line).annotation(caret)
+    Snippet::source(redact::masked(spot.text.clone())).line_start(spot.line).annotation(caret)
 }
 
 impl fmt::Display for Diagnosis {

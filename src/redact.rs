@@ -1,35 +1,44 @@
-//! What others can see of this process or read in its log, and should not: passwords, tokens, and a
-//! URL that is for migrations alone.
+//! Hides secrets: in every text that is logged, and from other processes that look at this one.
+//!
+//! A message may contain text that is not premain's own (what a server says, a line of a migration),
+//! so everything that looks like a password or a token is overwritten. Where premain's own text needs
+//! to show such a place, it puts [`LOGIN`] or [`OMITTED`] there, which stay readable.
 
 #![forbid(unsafe_code)]
 
 use crate::sys;
 
-/// The variable that the application does not get, so that nobody else may find it here either.
-const CONCEALED: &str = "MIGRATION_DATABASE_URL=";
+/// What premain's own messages write for a login in a URL.
+const LOGIN: &[u8] = b"USER:PASSWORD";
 
-/// Hides premain's own secrets from `/proc/PID/environ`, `/proc/PID/cmdline` and debuggers. To be
-/// called when the configuration has been read and nothing else has been done.
-pub fn secrets() {
+/// What premain's own messages write for a value that they leave out.
+const OMITTED: &[u8] = "…".as_bytes();
+
+/// The application never gets this variable, so other processes must not find it in premain either.
+const HIDDEN_VARIABLE: &str = "MIGRATION_DATABASE_URL=";
+
+/// Hides premain's own secrets from `/proc/PID/environ`, `/proc/PID/cmdline` and debuggers. Must be
+/// called after the configuration was read and before anything else is done.
+pub fn protect_process() {
     sys::edit_visible_strings(mask, |variable| {
-        if variable.starts_with(CONCEALED.as_bytes()) {
-            variable[CONCEALED.len()..].fill(0);
+        if variable.starts_with(HIDDEN_VARIABLE.as_bytes()) {
+            variable[HIDDEN_VARIABLE.len()..].fill(0);
         }
     });
     // The application may run as the same user; `execve` makes it dumpable again.
     let _ = nix::sys::prctl::set_dumpable(false);
 }
 
-/// `text` without whatever looks like a secret in it; no longer and no shorter.
-pub fn masked(text: String) -> String {
+/// Overwrites everything in `text` that looks like a secret with `*`. The length stays the same.
+pub(crate) fn masked(text: String) -> String {
     let mut bytes = text.into_bytes();
     mask(&mut bytes);
     String::from_utf8(bytes).unwrap_or_default()
 }
 
-/// Overwrites what stands between `://user:` and `@`, the query of a web page's URL, and the value
-/// behind `password`, as connection strings have it (`password=…`) and as SQL has it (`PASSWORD '…'`).
-/// A migration that fails is shown, and may have been about to create a role.
+/// Overwrites what is between `://user:` and `@`, the query of an `http(s)://` URL, and the value
+/// after `password`, in connection strings (`password=…`) and in SQL (`PASSWORD '…'`): the line of
+/// a migration that fails is shown, and may create a role.
 fn mask(text: &mut [u8]) {
     let mut from = 0;
     while let Some(found) = position(&text[from..], b"://") {
@@ -52,11 +61,13 @@ fn mask_login(url: &mut [u8]) {
     let authority = until(url, b"/?# \t\n\"'");
     if let Some(at) = authority.iter().rposition(|&byte| byte == b'@')
         && let Some(colon) = authority[..at].iter().position(|&byte| byte == b':')
+        && authority[..at] != *LOGIN
     {
         authority[colon + 1..at].fill(b'*');
     }
 }
 
+/// The query of a URL, which may hold a token.
 fn mask_query(url: &mut [u8]) {
     let url = until(url, b" \t\n\"'");
     if let Some(query) = url.iter().position(|&byte| byte == b'?') {
@@ -64,7 +75,7 @@ fn mask_query(url: &mut [u8]) {
     }
 }
 
-/// The word or the string at the start of `text`. Prose has no `=` and no string there.
+/// The value at the start of `text`: a string, or after `=` a word. Prose has neither.
 fn mask_value(text: &mut [u8]) {
     let blanks = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
     let mut start = blanks(text);
@@ -74,9 +85,9 @@ fn mask_value(text: &mut [u8]) {
     }
     let text = &mut text[start..];
     match text {
-        // E'…', and what may stand in it.
+        // E'…', in which a backslash escapes.
         [b'e' | b'E', b'\'', string @ ..] => mask_string(string, true),
-        // A string within a string, of a statement that a function puts together.
+        // A string within a string: a function that builds a statement.
         [b'\'', b'\'', nested @ ..] => {
             let end = position(nested, b"''").unwrap_or(nested.len());
             until(&mut nested[..end], b"\n").fill(b'*');
@@ -91,13 +102,22 @@ fn mask_value(text: &mut [u8]) {
             let end = end.unwrap_or(string.len());
             string[..end].fill(b'*');
         }
-        _ if equals => until(text, b"& \t\n\"';,)").fill(b'*'),
+        _ if equals => {
+            let word = until(text, b"& \t\n\"';,)");
+            if *word != *OMITTED {
+                word.fill(b'*');
+            }
+        }
         _ => {}
     }
 }
 
-/// Up to the quote that ends it: not a doubled one, nor one behind a backslash where that counts.
+/// Up to the closing quote, which is neither doubled nor (with `backslashes`) escaped.
 fn mask_string(string: &mut [u8], backslashes: bool) {
+    let behind = string.strip_prefix(OMITTED).and_then(|rest| rest.strip_prefix(b"'"));
+    if behind.is_some_and(|behind| !behind.starts_with(b"'")) {
+        return;
+    }
     let mut at = 0;
     while at < string.len() {
         let skip = match (string[at], string.get(at + 1)) {
@@ -111,16 +131,17 @@ fn mask_string(string: &mut [u8], backslashes: bool) {
     }
 }
 
+/// The start of `text`, up to the first of these bytes.
 fn until<'a>(text: &'a mut [u8], ends: &[u8]) -> &'a mut [u8] {
     let end = text.iter().position(|byte| ends.contains(byte)).unwrap_or(text.len());
     &mut text[..end]
 }
 
-/// `needle` is in small letters.
+/// Finds `needle`, which must be lower case, in any case.
 fn position(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     let mut from = 0;
     loop {
-        // Most of a text is ruled out by one byte.
+        // Comparing one byte first rules out most positions.
         from += haystack[from..].iter().position(|byte| byte.to_ascii_lowercase() == needle[0])?;
         let here = haystack.get(from..from + needle.len())?;
         if here.eq_ignore_ascii_case(needle) {
@@ -190,6 +211,48 @@ mod tests {
             ),
         ] {
             assert_eq!(of(text), expected);
+        }
+    }
+
+    #[test]
+    fn placeholders_stay_readable_and_secrets_beside_them_do_not() {
+        for (text, expected) in [
+            ("postgres://USER:PASSWORD@HOST/DATABASE", "postgres://USER:PASSWORD@HOST/DATABASE"),
+            ("ALTER ROLE app PASSWORD '…'", "ALTER ROLE app PASSWORD '…'"),
+            ("a://USER:PASSWORD@h a://u:PASSWORD@h", "a://USER:PASSWORD@h a://u:********@h"),
+            ("a://USER:PASSWORDS@h", "a://USER:*********@h"),
+            ("a://USER:PASSWORD@x@h", "a://USER:**********@h"),
+            ("a://user:PASSWORD@h", "a://user:********@h"),
+            ("PASSWORD 'x…'", "PASSWORD '****'"),
+            ("password=… password=…x", "password=… password=****"),
+            ("PASSWORD '…''x'", "PASSWORD '******'"),
+        ] {
+            assert_eq!(of(text), expected);
+        }
+    }
+
+    /// The string literals of a source file, roughly: comments, tests and escaped quotes are left out.
+    fn literals(source: &str) -> Vec<String> {
+        let code = source.split("#[cfg(test)]").next().unwrap_or_default();
+        let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let code: String = lines.flat_map(|line| line.split(" // ").next()).collect();
+        let code = code.replace("\\\"", "").replace("'\"'", "");
+        code.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn premain_s_own_words_are_never_masked() {
+        let files = walkdir::WalkDir::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")).into_iter();
+        let files = files.map(|file| file.unwrap().into_path());
+        let files = files.filter(|file| {
+            file.extension().is_some_and(|extension| extension == "rs")
+                && !file.ends_with("tests.rs")
+        });
+        let literals: Vec<_> =
+            files.flat_map(|file| literals(&std::fs::read_to_string(file).unwrap())).collect();
+        assert!(literals.iter().any(|literal| literal.contains("USER:PASSWORD@")));
+        for literal in literals {
+            assert_eq!(of(&literal), literal);
         }
     }
 
