@@ -1,21 +1,18 @@
-//! Everything that can stop premain, and what each is worth as an exit status.
+//! Everything that can stop premain before the application runs, and the exit status of each.
 
 use std::fmt;
 use std::io;
 
-use crate::config::Problems;
 use crate::exit::Exit;
-use crate::signal::Signal;
+use crate::shutdown::Stopped;
 use crate::{hooks, migrate, wait};
 
 /// Why premain stopped before the application ran.
 #[derive(Debug)]
 pub enum Error {
-    /// It was told something that cannot work.
-    Config(Problems),
-    /// `premain wait` and its like, and no database is configured.
+    /// This command needs a database, and none is configured.
     NoDatabase(&'static str),
-    /// A command was asked for something that has no meaning here.
+    /// The command line is valid, but asks for something that cannot be done.
     Usage(String),
     /// The database or another target did not become ready.
     Wait(wait::Error),
@@ -24,17 +21,12 @@ pub enum Error {
     /// A hook stopped the start.
     Hook(hooks::Error),
     /// A signal came first.
-    Stopped {
-        /// Which.
-        signal: Signal,
-        /// What it interrupted.
-        during: &'static str,
-    },
-    /// The operating system refused something that premain needs for itself.
+    Stopped(Stopped),
+    /// A system call that premain itself needs failed.
     System {
-        /// What.
+        /// What cannot be done, as in "cannot start the runtime".
         what: &'static str,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -43,18 +35,23 @@ impl Error {
     /// The status premain ends with.
     pub fn exit(&self) -> Exit {
         match self {
-            Error::Config(problems) => problems.exit(),
             Error::NoDatabase(_) => Exit::Config,
             Error::Usage(_) => Exit::Usage,
             Error::Wait(error) => error.exit(),
             Error::Migrate(error) => error.exit(),
             Error::Hook(hooks::Error::Failed { .. }) => Exit::Hook,
-            Error::Hook(hooks::Error::System(_)) => Exit::System,
-            Error::Hook(hooks::Error::Stopped(signal)) | Error::Stopped { signal, .. } => {
-                Exit::Stopped(signal.number())
-            }
-            Error::System { .. } => Exit::System,
+            Error::Hook(hooks::Error::System(_)) | Error::System { .. } => Exit::System,
+            Error::Stopped(Stopped { signal, .. }) => Exit::Stopped(signal.number()),
         }
+    }
+
+    /// Logs it, and returns the status premain ends with.
+    pub fn report(&self) -> Exit {
+        match self {
+            Error::Stopped(_) => tracing::info!("{self}"),
+            _ => tracing::error!("{self}"),
+        }
+        self.exit()
     }
 }
 
@@ -63,18 +60,15 @@ impl std::error::Error for Error {}
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Config(problems) => problems.fmt(f),
             Error::NoDatabase(command) => write!(
                 f,
-                "'premain {command}' needs a database: set DATABASE_URL, or POSTGRES_HOST and its kin"
+                "'premain {command}' needs a database: set DATABASE_URL, or POSTGRES_HOST and the like"
             ),
             Error::Usage(why) => f.write_str(why),
             Error::Wait(error) => error.fmt(f),
             Error::Migrate(error) => error.fmt(f),
             Error::Hook(error) => error.fmt(f),
-            Error::Stopped { signal, during } => {
-                write!(f, "stopped by {signal} while {during}; the application was not started")
-            }
+            Error::Stopped(stopped) => stopped.fmt(f),
             Error::System { what, source } => write!(f, "cannot {what}: {source}"),
         }
     }
@@ -94,9 +88,12 @@ impl From<migrate::Error> for Error {
 
 impl From<hooks::Error> for Error {
     fn from(error: hooks::Error) -> Self {
-        match error {
-            hooks::Error::Stopped(signal) => Error::Stopped { signal, during: "running a hook" },
-            error => Error::Hook(error),
-        }
+        Error::Hook(error)
+    }
+}
+
+impl From<Stopped> for Error {
+    fn from(stopped: Stopped) -> Self {
+        Error::Stopped(stopped)
     }
 }

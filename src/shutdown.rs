@@ -3,6 +3,7 @@
 //! No handler is installed and nothing is unblocked before the application is exec'ed, so a signal
 //! can arrive at any instant and none is lost.
 
+use std::fmt;
 use std::io;
 
 use nix::sys::signal::{SigSet, Signal as Typed};
@@ -12,8 +13,8 @@ use tokio::io::unix::AsyncFd;
 use crate::signal::Signal;
 use crate::sys;
 
-/// The signals that end a process which does not handle them; a boot has no use for any other.
-/// SIGPIPE is not among them: a closed log is no reason to stop.
+/// The signals that end a process that does not handle them; a boot needs no others. SIGPIPE is not
+/// one of them: a closed log is no reason to stop.
 const STOPPING: [Typed; 8] = [
     Typed::SIGTERM,
     Typed::SIGINT,
@@ -25,15 +26,30 @@ const STOPPING: [Typed; 8] = [
     Typed::SIGPWR,
 ];
 
+/// A signal came before the work was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopped {
+    /// The signal.
+    pub signal: Signal,
+    /// What it interrupted, as in "stopped by SIGTERM while waiting".
+    pub during: &'static str,
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "stopped by {} while {}", self.signal, self.during)
+    }
+}
+
 /// Where signals arrive during the boot.
 pub struct Shutdown(AsyncFd<SignalFd>);
 
 impl Shutdown {
-    /// Listens to the signals that stop a boot, `ignored` ones (as under `nohup`) aside. They must
-    /// be blocked. Needs a running tokio runtime.
+    /// Listens to the signals that stop a boot, except those that premain's caller ignores (`nohup`).
+    /// They must be blocked. Needs a running tokio runtime.
     ///
     /// # Errors
-    /// The operating system's, for a process that is out of descriptors.
+    /// The operating system's, for example when the process has no descriptors left.
     pub fn listen(ignored: impl Fn(i32) -> bool) -> io::Result<Shutdown> {
         let signals: SigSet =
             STOPPING.into_iter().filter(|signal| !ignored(*signal as i32)).collect();
@@ -42,7 +58,23 @@ impl Shutdown {
         sys::watch(descriptor).map(Shutdown)
     }
 
-    /// Completes when one of them has arrived.
+    /// Does `work` until a signal arrives, and drops it then.
+    ///
+    /// # Errors
+    /// The signal.
+    pub async fn race<T>(
+        &self,
+        during: &'static str,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Stopped> {
+        tokio::select! {
+            biased;
+            signal = self.signal() => Err(Stopped { signal, during }),
+            outcome = work => Ok(outcome),
+        }
+    }
+
+    /// Completes when a signal has arrived.
     pub async fn signal(&self) -> Signal {
         loop {
             let Ok(mut ready) = self.0.readable().await else { return Signal::TERM };

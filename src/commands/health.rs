@@ -126,7 +126,7 @@ fn checks(config: &Config, inherited: &Inherited) -> Result<Vec<Check>, Error> {
         // No runtime for nothing.
         return Ok(Vec::new());
     }
-    boot::in_runtime(inherited, async |_| {
+    boot::in_runtime(config, inherited, async |_| {
         let answers = targets.iter().map(async |target| {
             let asked = tokio::time::timeout(config.health.timeout, wait::ask_once(target));
             let refused = match asked.await {

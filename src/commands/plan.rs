@@ -1,25 +1,23 @@
-//! `premain plan`: the SQL that would run, in order, as a script. Touches nothing.
+//! `premain plan`: the SQL that would run, in order, as a script. Changes nothing.
 
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::boot;
-use crate::config::Config;
+use crate::boot::Context;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::migrate::preview::{Preview, preview};
 use crate::migrate::{self, Source};
-use crate::shutdown::Shutdown;
 
-/// The same for programs.
+/// The answer in JSON.
 #[derive(Serialize)]
 struct Answer {
     source: String,
     ledger: String,
-    /// The statements that come first.
+    /// The statements that run first: they create or upgrade the history table.
     before: Vec<String>,
-    /// All or nothing each.
+    /// One transaction each, except for migrations that run without one.
     steps: Vec<Step>,
 }
 
@@ -30,32 +28,28 @@ struct Step {
     sql: String,
 }
 
-pub(super) async fn run(config: &Config, shutdown: &Shutdown) -> Result<Exit, Error> {
-    let source = Source::find(&config.migrate).map_err(migrate::Error::from)?;
-    let session = boot::connect(config, "plan", shutdown).await?;
-    let Some(source) = source else {
-        session.close().await;
-        return Ok(super::print(super::NO_MIGRATIONS));
-    };
-    let preview = preview(&session, &source, &config.migrate).await;
-    session.close().await;
-    let preview = match preview {
-        Ok(preview) => preview,
-        Err(error) => {
-            if config.status.json {
-                super::print_json(&serde_json::json!({ "refused": error.to_string() }));
-            } else {
-                super::print(&commented(&format!("refused: {error}")));
-            }
-            return Err(error.into());
-        }
-    };
-    if config.status.json {
-        super::print_json(&Answer::new(&source, preview));
+pub(super) async fn run(context: &Context<'_>) -> Result<Exit, Error> {
+    let config = context.config;
+    let done = context.with_migrations("plan", "planning", async |session, source| {
+        let preview = preview(session, source, &config.migrate).await;
+        let preview = preview.inspect_err(|error| refused(error, config.status.json))?;
+        Ok(if config.status.json {
+            super::json(&Answer::new(source, preview))
+        } else {
+            script(source, &preview)
+        })
+    });
+    Ok(done.await?.map_or_else(super::no_migrations, |text| super::print(&text)))
+}
+
+/// Why a start would not get to apply anything.
+fn refused(error: &migrate::Error, json: bool) {
+    let text = if json {
+        super::json(&serde_json::json!({ "refused": error.to_string() }))
     } else {
-        super::print(&script(&source, &preview));
-    }
-    Ok(Exit::Success)
+        commented(&format!("refused: {error}"))
+    };
+    super::print(&text);
 }
 
 impl Answer {
@@ -74,7 +68,7 @@ impl Answer {
     }
 }
 
-/// A script for psql that does the same, short of the lock, the retries and the look again.
+/// A script for psql that does the same, but without lock, retries and checks.
 fn script(source: &Source, preview: &Preview<'_>) -> String {
     let pending: usize = preview.steps.iter().map(|(migrations, _)| migrations.len()).sum();
     let mut text = commented(&format!(

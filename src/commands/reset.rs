@@ -1,23 +1,21 @@
-//! `premain reset`: drop everything and migrate again. For development only, which is asked of the
-//! environment, the host and the names before anything else.
+//! `premain reset`: drop everything and migrate again. For development only: environment variables,
+//! host and names that look like production are rejected first.
 
 use std::net::IpAddr;
 
 use super::question;
-use crate::boot::{self, Goal};
-use crate::database::{Database, Host};
+use crate::boot::Context;
+use crate::database::{Database, Host, Session};
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::hooks::Hooks;
 use crate::migrate::{self, Source, empty};
 use crate::text;
 
-/// The variables in which people say where they are.
+/// Environment variables that commonly name the environment.
 const VARIABLES: [&str; 4] = ["NODE_ENV", "APP_ENV", "RAILS_ENV", "PREMAIN_ENV"];
 
-pub(super) async fn run(hooks: &Hooks<'_>, yes: bool) -> Result<Exit, Error> {
-    let Hooks { config, shutdown, .. } = hooks;
-    let database = config.database.as_ref().ok_or(Error::NoDatabase("reset"))?;
+pub(super) async fn run(context: &Context<'_>, yes: bool) -> Result<Exit, Error> {
+    let database = context.config.database.as_ref().ok_or(Error::NoDatabase("reset"))?;
     if let Some(why) = refusal(database, |name: &str| std::env::var(name).ok()) {
         return Err(Error::Usage(format!(
             "'premain reset' is for development: {why}; nothing was dropped"
@@ -30,36 +28,37 @@ pub(super) async fn run(hooks: &Hooks<'_>, yes: bool) -> Result<Exit, Error> {
              to ask at; give --yes if you are sure"
         )));
     }
-    // What is wrong with the folder is said before anything is gone.
-    let source = Source::find(&config.migrate).map_err(migrate::Error::from)?;
-    let session = boot::connect(config, "reset", shutdown).await?;
-    if !yes {
-        let question = format!(
-            "All tables, data, functions and types of database {name} on {} will be dropped.\n\
-             Type the name of the database to go on:",
-            session.host()
-        );
-        if !question::confirmed(&question, &[name], shutdown).await? {
-            session.close().await;
-            tracing::info!("migrations: nothing was dropped");
-            return Ok(Exit::Success);
+    let settings = &context.config.migrate;
+    // What is wrong with the migrations is reported before anything is dropped.
+    let source = Source::find(settings).map_err(migrate::Error::from)?;
+    let emptied = context.with_session("reset", "dropping", async |session| {
+        if !yes && !is_confirmed(context, name, session).await? {
+            return Ok(None);
         }
-    }
-    let done = boot::cancellable(session, shutdown, "dropping", async |session| {
-        empty::empty(session, source.as_ref(), &config.migrate).await
+        Ok(Some(empty::empty(session, source.as_ref(), settings).await?))
     });
-    let report = done.await??;
+    let Some(report) = emptied.await? else {
+        tracing::info!("migrations: nothing was dropped");
+        return Ok(Exit::Success);
+    };
     tracing::info!(
         "migrations: database {name} emptied: {} dropped, {} ended",
         text::count(report.objects, "object"),
         text::count(report.sessions, "other session")
     );
-    let story = boot::prepare(hooks, Goal::Migrated).await?;
-    tracing::info!("{story}");
-    Ok(Exit::Success)
+    super::migrate::run(context).await
 }
 
-/// Why this is not development, if it is not. `--yes` changes nothing about it.
+async fn is_confirmed(context: &Context<'_>, name: &str, session: &Session) -> Result<bool, Error> {
+    let question = format!(
+        "All tables, data, functions and types of database {name} on {} will be dropped.\n\
+         Type the name of the database to go on:",
+        session.host()
+    );
+    question::confirmed(&question, &[name], context.shutdown).await
+}
+
+/// Why this may be production, if it may; `--yes` does not override it.
 fn refusal(database: &Database, variable: impl Fn(&str) -> Option<String>) -> Option<String> {
     for name in VARIABLES {
         if let Some(value) = variable(name).filter(|value| value.to_lowercase().contains("prod")) {
@@ -77,8 +76,8 @@ fn refusal(database: &Database, variable: impl Fn(&str) -> Option<String>) -> Op
     Some(format!("the {kind} {name} looks like production"))
 }
 
-/// A host that may be anywhere: an address that is not private, or a name with a domain. A name
-/// alone is a neighbour in the same compose project.
+/// The host, if it may be remote: an address that is not private, or a name with a domain. A name
+/// without a domain is a service of the same compose project.
 fn far_host(host: &Host) -> Option<String> {
     const NEAR: [&str; 3] = [".localhost", ".local", ".test"];
     let Host::Tcp { host: name, .. } = host else { return None };

@@ -1,32 +1,24 @@
-//! `premain resolve`: say how a migration stands that failed halfway, or that people ran themselves.
+//! `premain resolve`: record the state of a migration that failed halfway, or that was run by hand.
 
-use crate::boot;
-use crate::config::Config;
+use crate::boot::Context;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::migrate::adoption;
 use crate::migrate::settings::Resolution;
-use crate::migrate::{self, Source, adoption};
-use crate::shutdown::Shutdown;
 
-pub(super) async fn run(
-    config: &Config,
-    resolution: &Resolution,
-    shutdown: &Shutdown,
-) -> Result<Exit, Error> {
-    let source = Source::find(&config.migrate).map_err(migrate::Error::from)?;
-    let session = boot::connect(config, "resolve", shutdown).await?;
-    let Some(source) = source else {
-        session.close().await;
-        return Ok(super::print(super::NO_MIGRATIONS));
-    };
-    let resolved = adoption::resolve(&session, &source, &config.migrate, resolution).await?;
-    session.close().await;
+pub(super) async fn run(context: &Context<'_>, resolution: &Resolution) -> Result<Exit, Error> {
+    let settings = &context.config.migrate;
+    let done =
+        context.with_migrations("resolve", "recording a migration", async |session, source| {
+            Ok(adoption::resolve(session, source, settings, resolution).await?)
+        });
+    let Some(migration) = done.await? else { return Ok(super::no_migrations()) };
     match resolution {
         Resolution::Applied(_) => {
-            tracing::info!("migration {resolved} recorded as applied, without running it");
+            tracing::info!("migration {migration} recorded as applied, without running it");
         }
         Resolution::RolledBack(_) => {
-            tracing::info!("migration {resolved} is pending again; 'premain migrate' applies it");
+            tracing::info!("migration {migration} is pending again; 'premain migrate' applies it");
         }
     }
     Ok(Exit::Success)

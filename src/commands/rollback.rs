@@ -1,22 +1,16 @@
-//! `premain rollback`: the ways down of the newest migrations, newest first.
+//! `premain rollback`: run the down migrations of the newest migrations, newest first.
 
 use std::fmt::Write as _;
 
 use super::question;
-use crate::boot;
-use crate::config::Config;
+use crate::boot::Context;
+use crate::database::Session;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::migrate::{self, Migration, Source, rollback};
-use crate::shutdown::Shutdown;
+use crate::migrate::{Migration, Source, rollback};
 use crate::text;
 
-pub(super) async fn run(
-    config: &Config,
-    to: Option<&str>,
-    yes: bool,
-    shutdown: &Shutdown,
-) -> Result<Exit, Error> {
+pub(super) async fn run(context: &Context<'_>, to: Option<&str>, yes: bool) -> Result<Exit, Error> {
     if !yes && !question::can_be_asked() {
         return Err(Error::Usage(
             "'premain rollback' asks before it runs anything, and there is no terminal to ask at; \
@@ -24,37 +18,42 @@ pub(super) async fn run(
                 .to_owned(),
         ));
     }
-    let source = Source::find(&config.migrate).map_err(migrate::Error::from)?;
-    let session = boot::connect(config, "rollback", shutdown).await?;
-    let Some(source) = source else {
-        session.close().await;
-        return Ok(super::print(super::NO_MIGRATIONS));
-    };
-    let migrations = rollback::find(&session, &source, &config.migrate, to).await?;
+    let done = context.with_migrations("rollback", "rolling back", async |session, source| {
+        roll_back(context, session, source, to, yes).await
+    });
+    match done.await? {
+        Some(outcome) => tracing::info!("migrations: {outcome}"),
+        None => return Ok(super::no_migrations()),
+    }
+    Ok(Exit::Success)
+}
+
+/// Returns what was done, in words.
+async fn roll_back(
+    context: &Context<'_>,
+    session: &Session,
+    source: &Source,
+    to: Option<&str>,
+    yes: bool,
+) -> Result<String, Error> {
+    let settings = &context.config.migrate;
+    let migrations = rollback::find(session, source, settings, to).await?;
     if migrations.is_empty() {
-        session.close().await;
-        tracing::info!("migrations: nothing to roll back");
-        return Ok(Exit::Success);
+        return Ok("nothing to roll back".to_owned());
     }
     let count = text::count(migrations.len(), "migration");
     if !yes {
         super::print(&preview(&migrations));
         let question = format!("Roll back {count}? [y/N]");
-        if !question::confirmed(&question, &["y", "Y", "yes"], shutdown).await? {
-            session.close().await;
-            tracing::info!("migrations: nothing was rolled back");
-            return Ok(Exit::Success);
+        if !question::confirmed(&question, &["y", "Y", "yes"], context.shutdown).await? {
+            return Ok("nothing was rolled back".to_owned());
         }
     }
-    let done = boot::cancellable(session, shutdown, "rolling back", async |session| {
-        rollback::run(session, &source, &config.migrate, to, &migrations).await
-    });
-    let elapsed = done.await??;
-    tracing::info!("migrations: {count} rolled back in {}", text::duration(elapsed));
-    Ok(Exit::Success)
+    let elapsed = rollback::run(session, source, settings, to, &migrations).await?;
+    Ok(format!("{count} rolled back in {}", text::duration(elapsed)))
 }
 
-/// What will run, in the order in which it does.
+/// The SQL that will run, in order.
 fn preview(migrations: &[&Migration]) -> String {
     let mut text = String::new();
     for migration in migrations {

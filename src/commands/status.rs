@@ -5,14 +5,13 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::boot;
-use crate::config::Config;
+use crate::boot::Context;
+use crate::database::Session;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::migrate::plan::{Drift, OutOfOrder, Plan, Rules, plan};
 use crate::migrate::settings::Policy;
 use crate::migrate::{self, Applied, Key, Migration, Source, adoption, engine, ledger};
-use crate::shutdown::Shutdown;
 
 /// The whole answer; JSON is exactly this.
 #[derive(Debug, Serialize)]
@@ -121,50 +120,61 @@ impl State {
     }
 }
 
-pub(super) async fn run(config: &Config, shutdown: &Shutdown) -> Result<Exit, Error> {
-    let answer = look(config, shutdown).await;
-    if let (Err(error), true) = (&answer, config.status.json) {
-        // A program that reads JSON is told here as well.
+pub(super) async fn run(context: &Context<'_>) -> Result<Exit, Error> {
+    let answer = report(context).await;
+    if let (Err(error), true) = (&answer, context.config.status.json) {
+        // A program that reads JSON gets the error as JSON, too.
         let text = error.to_string();
-        super::print_json(&serde_json::json!({ "state": "error", "error": text }));
+        super::print(&super::json(&serde_json::json!({ "state": "error", "error": text })));
     }
     answer
 }
 
-async fn look(config: &Config, shutdown: &Shutdown) -> Result<Exit, Error> {
-    let source = Source::find(&config.migrate).map_err(migrate::Error::from)?;
-    let session = boot::connect(config, "status", shutdown).await?;
-    let Some(source) = source else {
-        session.close().await;
+async fn report(context: &Context<'_>) -> Result<Exit, Error> {
+    let config = context.config;
+    let read =
+        context.with_migrations("status", "reading the history table", async |session, source| {
+            read(session, source, &config.migrate).await
+        });
+    let Some((status, unmanaged)) = read.await? else {
         if config.status.json {
-            super::print_json(&serde_json::json!({ "state": "up-to-date", "migrations": [] }));
-            return Ok(Exit::Success);
+            let none = serde_json::json!({ "state": "up-to-date", "migrations": [] });
+            return Ok(super::print(&super::json(&none)));
         }
-        return Ok(super::print(super::NO_MIGRATIONS));
+        return Ok(super::no_migrations());
     };
-    let mut ledger = ledger::of(source.format, &config.migrate);
-    let recorded = engine::read(&session, &source, ledger.as_mut()).await?;
-    let adopted = match recorded {
-        Some(_) => Ok(()),
-        None => adoption::check(&session, ledger.as_ref()).await.map(drop),
-    };
-    session.close().await;
-
-    let recorded = recorded.unwrap_or_default();
-    let rules = ledger.rules().but(&config.migrate.on_drift);
-    let plan = plan(&source.migrations, &recorded, &rules, |file, row| ledger.unchanged(file, row));
-    let status = Status::new(&source, ledger.table(), &recorded, &plan, rules);
     if config.status.json {
-        super::print_json(&status);
+        super::print(&super::json(&status));
     } else {
         super::print(&table(&status));
-        for drift in plan.drift.iter().filter(|drift| rules.policy(drift) != Policy::Ignore) {
-            tracing::warn!("{drift}");
+        for drift in status.drift.iter().filter(|drift| drift.policy != Policy::Ignore.name()) {
+            tracing::warn!("{}", drift.says);
         }
     }
-    // A start would be refused, and so it has the status of that.
-    adopted?;
-    Ok(if config.status.exit_code { status.state.exit() } else { Exit::Success })
+    match unmanaged {
+        // A start would fail with it.
+        Some(error) => Err(error.into()),
+        None if config.status.exit_code => Ok(status.state.exit()),
+        None => Ok(Exit::Success),
+    }
+}
+
+/// The answer, and the error if the database holds tables but no history table.
+async fn read(
+    session: &Session,
+    source: &Source,
+    settings: &migrate::Settings,
+) -> Result<(Status, Option<migrate::Error>), Error> {
+    let mut ledger = ledger::of(source.format, settings);
+    let recorded = engine::read(session, source, ledger.as_mut()).await?;
+    let unmanaged = match recorded {
+        Some(_) => None,
+        None => adoption::check(session, ledger.as_ref()).await.err(),
+    };
+    let recorded = recorded.unwrap_or_default();
+    let rules = ledger.rules().but(&settings.on_drift);
+    let plan = plan(&source.migrations, &recorded, &rules, |file, row| ledger.unchanged(file, row));
+    Ok((Status::new(source, ledger.table(), &recorded, &plan, rules), unmanaged))
 }
 
 impl Status {

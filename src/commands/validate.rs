@@ -13,7 +13,7 @@ use crate::text;
 
 pub(super) fn run(config: &Config) -> Result<Exit, Error> {
     let (source, mut findings) = match Source::find(&config.migrate) {
-        Ok(None) => return Ok(super::print(super::NO_MIGRATIONS)),
+        Ok(None) => return Ok(super::no_migrations()),
         Ok(Some(source)) => (source.to_string(), all(&source).map_err(migrate::Error::from)?),
         Err(error) => {
             let folders = folders(&config.migrate.source);

@@ -1,22 +1,24 @@
-//! The server's process behind a session: whether it is the one that the login told of, and a second
-//! session to look at it with.
+//! Which process of the server answers a session, and a second session to watch it with.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
+use std::rc::Rc;
 
 use tokio::io::AsyncReadExt;
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 
-use super::connect::{ConnectError, Duplex, Stream, log_in_again};
+use super::connect::log_in_again;
+use super::error::ConnectError;
 use super::session::{QueryError, Session};
+use super::stream::{Duplex, Stream};
 
 impl Session {
-    /// The process id that the login told, for cancel requests. The server tells its own; a pooler
-    /// or proxy that answers cancel requests itself makes one up.
-    pub async fn told_backend(&self) -> Option<i32> {
+    /// The process id that the server named at the login, for cancel requests. A server names the
+    /// process that answers; a pooler or proxy that handles cancel requests makes a number up.
+    pub async fn announced_backend(&self) -> Option<i32> {
         /// Length, code, process id, secret key.
         const REQUEST: usize = 16;
-        // The crate keeps the number to itself, but for its cancel requests: this one goes nowhere.
+        // The crate uses the number in cancel requests only: this one is written to memory.
         let (near, mut far) = tokio::io::duplex(REQUEST);
         let near: Stream = Box::new(near);
         self.client.cancel_token().cancel_query_raw(near, Unencrypted).await.ok()?;
@@ -26,41 +28,53 @@ impl Session {
         Some(i32::from_be_bytes([a, b, c, d]))
     }
 
-    /// The process id of whoever answers now.
+    /// The process id of the process that answers now.
     ///
     /// # Errors
     /// As [`Session::query`].
-    pub async fn ask_backend(&self) -> Result<Option<i32>, QueryError> {
+    pub async fn answering_backend(&self) -> Result<Option<i32>, QueryError> {
         let rows = self.query("SELECT pg_catalog.pg_backend_pid()").await?;
         Ok(rows.first().and_then(|rows| rows.first()?.first()?.as_deref()?.parse().ok()))
     }
 
-    /// One more session of the same login at the same address.
-    ///
-    /// # Errors
-    /// Why there is none.
-    pub async fn another(&self) -> Result<Session, ConnectError> {
-        log_in_again(&self.login, &self.origin).await
-    }
-
-    /// The process that serves this session from its login to its end, once somebody made sure of it.
+    /// The process that serves this session from its login to its end, once it is known for certain.
     pub fn backend(&self) -> Option<i32> {
         self.backend.get()
     }
 
-    /// Somebody did.
-    pub fn is_served_by(&self, backend: i32) {
+    /// Sets what [`Session::backend`] returns.
+    pub fn set_backend(&self, backend: i32) {
         self.backend.set(Some(backend));
     }
 
-    /// It is a pooler's, which gets it back without locks and settings of ours at the end, whatever
-    /// it does about that itself.
-    pub fn is_borrowed(&self) {
-        self.borrowed.set(true);
+    /// Marks it as a pooler's: when it ends, its locks and settings are reset, which not every pooler
+    /// does itself.
+    pub fn set_pooled(&self) {
+        self.pooled.set(true);
+    }
+
+    /// One more session of the same login at the same address, in place of the second one before. It
+    /// ends with this session at the latest.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn open_second(&self) -> Result<Rc<Session>, ConnectError> {
+        self.close_second().await;
+        let second = Rc::new(log_in_again(&self.login, &self.origin).await?);
+        second.pooled.set(self.pooled.get());
+        self.second.replace(Some(Rc::clone(&second)));
+        Ok(second)
+    }
+
+    /// Closes the second session, which must not be in use any more.
+    pub async fn close_second(&self) {
+        if let Some(second) = self.second.take().and_then(Rc::into_inner) {
+            second.close().await;
+        }
     }
 }
 
-/// Stands where a handshake would.
+/// No handshake at all.
 struct Unencrypted;
 
 impl TlsConnect<Stream> for Unencrypted {

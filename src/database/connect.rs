@@ -2,32 +2,24 @@
 
 use std::cell::Cell;
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::net::lookup_host;
 use tokio_postgres::config::{self as pg, SslNegotiation};
-use tokio_postgres::error::DbError;
 use tokio_postgres::tls::NoTls;
 
 use super::bounded::{Allowance, Bounded, BoundedTls};
-use super::session::{Origin, Session};
+use super::error::ConnectError;
+use super::session::Session;
 use super::settings::{ChannelBinding, Database, Host, SessionTarget, SslMode};
+use super::stream::{Address, NOT_POSTGRES, Origin, Wire};
 use super::tls::{Connector, TlsError};
 
 /// How long one attempt may take where the URL has no `connect_timeout`.
 const ATTEMPT: Duration = Duration::from_secs(5);
 
-/// A lost peer is noticed after about half a minute. Keepalive alone would not do: it never fires
-/// while unacknowledged data is in flight, which is what `TCP_USER_TIMEOUT` is for.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
-const KEEPALIVE_RETRIES: u32 = 3;
-const USER_TIMEOUT: Duration = Duration::from_secs(30);
-
-const NOT_POSTGRES: &str = "what answers there does not speak PostgreSQL's protocol";
+/// The first stage of an attempt, for the error when the time ends in it.
+const NOT_TAKEN: &str = "nobody took the connection";
 
 /// What the caller needs the server for, on top of what the URL demands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,96 +30,14 @@ pub enum Demand {
     Writes,
 }
 
-/// Why there is no session. [`std::fmt::Display`] says what happened at which host, without secrets.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// The name has no address (yet).
-    #[error("the name '{host}' does not resolve")]
-    Resolve {
-        /// As it was asked for.
-        host: String,
-        /// What the resolver said.
-        source: io::Error,
-    },
-    /// Nobody took the connection.
-    #[error("{at}: {}", reason(.source))]
-    Dial {
-        /// Where.
-        at: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// An attempt ran out of time.
-    #[error("{at}: {what} within {}", crate::text::duration(*.limit))]
-    TimedOut {
-        /// Where.
-        at: String,
-        /// What did not happen.
-        what: &'static str,
-        /// The attempt's limit.
-        limit: Duration,
-    },
-    /// The connection broke off before the login was complete.
-    #[error("{at}: the connection broke off during the login ({})", reason(.source))]
-    Broken {
-        /// Where.
-        at: String,
-        /// Why.
-        source: io::Error,
-        /// Whether TLS was begun without asking whether the server knows it.
-        unasked: bool,
-    },
-    /// TLS cannot be set up, or the server's certificate does not prove what `sslmode` demands.
-    #[error("{at}: {source}")]
-    Tls {
-        /// Where.
-        at: String,
-        /// Why.
-        source: TlsError,
-    },
-    /// The server answered with an error.
-    #[error("{at}: {} ({})", .error.message(), .error.code().code())]
-    Server {
-        /// Where.
-        at: String,
-        /// What it said.
-        error: Box<DbError>,
-    },
-    /// The server is there but is not the kind that is needed.
-    #[error("{at}: {what}")]
-    Unsuitable {
-        /// Where.
-        at: String,
-        /// What it is instead.
-        what: &'static str,
-    },
-    /// The server wants something that the configuration does not have.
-    #[error("{at}: {what}")]
-    Impossible {
-        /// Where.
-        at: String,
-        /// What.
-        what: String,
-    },
-}
-
-impl ConnectError {
-    /// Whether the answer may be another without encryption: `hostnossl` in `pg_hba.conf` makes
-    /// the server refuse an encrypted login with 28000.
-    fn is_about_encryption(&self) -> bool {
-        match self {
-            ConnectError::Tls { .. } => true,
-            ConnectError::Server { error, .. } => error.code().code() == "28000",
-            _ => false,
-        }
-    }
-}
-
-/// Tries every host, and every address of each, once; the first session that will do is taken.
+/// Tries every host, and every address of each, once, and returns the first session that will do.
 ///
 /// # Errors
-/// What each of them said.
-pub async fn connect(database: &Database, demand: Demand) -> Result<Session, Vec<ConnectError>> {
+/// One for each address that was tried.
+pub(super) async fn connect(
+    database: &Database,
+    demand: Demand,
+) -> Result<Session, Vec<ConnectError>> {
     let limit = database.connect_timeout.unwrap_or(ATTEMPT);
     let mut errors = Vec::new();
     for wanted in preferences(database.session) {
@@ -159,7 +69,7 @@ fn preferences(target: SessionTarget) -> &'static [SessionTarget] {
     }
 }
 
-/// What this session's server is, where that will not do.
+/// Why this session's server will not do; `None` if it will.
 async fn unsuitable(
     session: &Session,
     wanted: SessionTarget,
@@ -191,7 +101,7 @@ async fn unsuitable(
     }
 }
 
-/// Asks every address of one host; the limit is each one's own, as libpq has it.
+/// Tries every address of one host. Each of them has the whole `limit`, as in libpq.
 async fn connect_host(
     database: &Database,
     host: &Host,
@@ -205,7 +115,7 @@ async fn connect_host(
     };
     let mut errors = Vec::new();
     for address in addresses {
-        let stage = Cell::new("nobody took the connection");
+        let stage = Cell::new(NOT_TAKEN);
         let attempt = connect_address(database, host, &address, &stage);
         match tokio::time::timeout(limit, attempt).await {
             Ok(Ok(session)) => return Ok(session),
@@ -214,13 +124,6 @@ async fn connect_host(
         }
     }
     Err(errors)
-}
-
-/// Where a connection goes to: also for the second one that a cancel request needs.
-#[derive(Debug, Clone)]
-pub(super) enum Address {
-    Tcp(SocketAddr),
-    Unix(std::path::PathBuf),
 }
 
 async fn resolve(host: &Host) -> Result<Vec<Address>, ConnectError> {
@@ -261,13 +164,13 @@ async fn connect_address(
     }
 }
 
-/// One more login where `origin` has led to one.
+/// One more login at an address where one succeeded before.
 pub(super) async fn log_in_again(
     database: &Database,
     origin: &Origin,
 ) -> Result<Session, ConnectError> {
     let limit = database.connect_timeout.unwrap_or(ATTEMPT);
-    let stage = Cell::new("nobody took the connection");
+    let stage = Cell::new(NOT_TAKEN);
     match tokio::time::timeout(limit, log_in(database, origin, &stage)).await {
         Ok(outcome) => outcome,
         Err(_) => {
@@ -324,7 +227,7 @@ async fn log_in(
     .map_err(|error| refused(at, error, origin.connector.as_ref().is_some_and(Connector::direct)))
 }
 
-/// Sorts what the crate reports into our own kinds.
+/// Turns the crate's error into one of ours.
 fn refused(at: String, error: tokio_postgres::Error, unasked: bool) -> ConnectError {
     if let Some(error) = error.as_db_error() {
         return ConnectError::Server { at, error: Box::new(error.clone()) };
@@ -355,83 +258,6 @@ fn refused(at: String, error: tokio_postgres::Error, unasked: bool) -> ConnectEr
                 other => format!("{text}: {other}"),
             };
             ConnectError::Impossible { at, what }
-        }
-    }
-}
-
-/// An open connection, before the login.
-pub(super) enum Wire {
-    Clear(Stream),
-    Encrypted(Stream),
-}
-
-/// TCP or unix: nothing above cares.
-pub(super) type Stream = Box<dyn Duplex>;
-
-pub(super) trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
-
-impl Origin {
-    /// Opens a connection.
-    pub(super) async fn open(&self) -> Result<Stream, ConnectError> {
-        let dial = |source| ConnectError::Dial { at: self.host.to_string(), source };
-        Ok(match &self.address {
-            Address::Unix(path) => Box::new(UnixStream::connect(path).await.map_err(dial)?),
-            Address::Tcp(address) => {
-                let stream = TcpStream::connect(address).await.map_err(dial)?;
-                tune(&stream).map_err(dial)?;
-                Box::new(stream)
-            }
-        })
-    }
-
-    /// Asks for TLS, where it is wanted.
-    pub(super) async fn negotiate(&self, mut stream: Stream) -> Result<Wire, ConnectError> {
-        /// `SSLRequest`: its length, and the protocol number that nobody will ever speak.
-        const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
-        let Some(connector) = &self.connector else { return Ok(Wire::Clear(stream)) };
-        if connector.direct() {
-            return Ok(Wire::Encrypted(stream));
-        }
-        let at = self.host.to_string();
-        let broken = |source| ConnectError::Broken { at: at.clone(), source, unasked: false };
-        stream.write_all(&SSL_REQUEST).await.map_err(broken)?;
-        let mut answer = [0];
-        stream.read_exact(&mut answer).await.map_err(broken)?;
-        match answer[0] {
-            b'S' => Ok(Wire::Encrypted(stream)),
-            b'N' if !connector.required() => Ok(Wire::Clear(stream)),
-            b'N' => Err(ConnectError::Tls { at, source: TlsError::NotOffered }),
-            // An error of the days before protocol 3, which the server still sends if it cannot fork.
-            b'E' => Err(broken(io::Error::other("the server could not start a process for it"))),
-            _ => Err(ConnectError::Impossible { at, what: NOT_POSTGRES.to_owned() }),
-        }
-    }
-}
-
-fn tune(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE_IDLE)
-        .with_interval(KEEPALIVE_INTERVAL)
-        .with_retries(KEEPALIVE_RETRIES);
-    let socket = SockRef::from(stream);
-    socket.set_tcp_keepalive(&keepalive)?;
-    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))
-}
-
-/// An operating system's error in words, without "(os error 111)".
-pub(crate) fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => "the server closed it".to_owned(),
-        _ => {
-            let text = error.to_string();
-            let text = text.split(" (os error").next().unwrap_or_default();
-            let mut letters = text.chars();
-            letters
-                .next()
-                .map(|first| first.to_lowercase().chain(letters).collect())
-                .unwrap_or_default()
         }
     }
 }

@@ -1,8 +1,9 @@
-//! A session that is logged in: statements in, rows out, cancel, goodbye.
+//! A session that is logged in: runs statements, cancels one, and ends.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
+use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -14,40 +15,36 @@ use tokio_postgres::tls::{NoTls, TlsStream};
 use tokio_postgres::{AsyncMessage, Client, Connection, SimpleQueryMessage};
 
 use super::bounded::Allowance;
-use super::connect::{Address, Wire, reason};
+use super::error::reason;
 use super::settings::{Database, Host};
-use super::tls::Connector;
+use super::stream::{Origin, Wire};
 use crate::text;
 
-/// One login on one server. Statements are simple queries only: they need no round trip to prepare,
-/// may hold several statements, and pass through every pooler.
+/// One login on one server; [`super::hold`] is the only way to get one. All statements are simple
+/// queries: they need no round trip to prepare, may hold several statements, and pass through every
+/// pooler.
 pub struct Session {
     pub(super) client: Client,
     driver: JoinHandle<()>,
-    /// Why the driver ended before its time.
+    /// Why the connection broke, if it did.
     broken: Arc<OnceLock<String>>,
     allowance: Allowance,
-    patience: Cell<Option<Duration>>,
+    answer_timeout: Cell<Option<Duration>>,
     pub(super) origin: Origin,
-    /// As whom, to what.
     pub(super) login: Database,
     reported: Option<ServerState>,
-    /// The process that serves this session, once that has been made sure of.
+    /// Whether the last statement may have changed the database.
+    pub(super) changing: Cell<bool>,
+    /// The process id of the server's process, once it is known for certain.
     pub(super) backend: Cell<Option<i32>>,
-    /// A pooler lent it, and gets it back tidy.
-    pub(super) borrowed: Cell<bool>,
+    /// It belongs to a pooler, which gives it to other clients afterwards.
+    pub(super) pooled: Cell<bool>,
+    /// Another session of the same login, which ends with this one.
+    pub(super) second: RefCell<Option<Rc<Session>>>,
 }
 
-/// How long a goodbye may take; the server notices without one, too.
-const GOODBYE: Duration = Duration::from_secs(1);
-
-/// Where a session came from, which is where its cancel request must go.
-#[derive(Clone)]
-pub(super) struct Origin {
-    pub(super) address: Address,
-    pub(super) host: Host,
-    pub(super) connector: Option<Connector>,
-}
+/// How long an orderly end may take. The server also notices one that is not.
+pub(super) const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Which writes a server takes.
 #[derive(Debug, Clone, Copy)]
@@ -83,7 +80,7 @@ impl QueryError {
 }
 
 impl Session {
-    /// Takes over a connection that is logged in, and reads it from now on.
+    /// Takes over a connection that is logged in, and reads from it until it ends.
     pub(super) fn start<S, T>(
         client: Client,
         mut connection: Connection<S, T>,
@@ -119,21 +116,23 @@ impl Session {
             driver,
             broken,
             allowance,
-            patience: Cell::new(None),
+            answer_timeout: Cell::new(None),
             origin: origin.clone(),
             login: database.clone(),
             reported,
+            changing: Cell::new(false),
             backend: Cell::new(None),
-            borrowed: Cell::new(false),
+            pooled: Cell::new(false),
+            second: RefCell::new(None),
         }
     }
 
-    /// `db:5432`
+    /// The host that it is connected to: `db:5432`.
     pub fn host(&self) -> &Host {
         &self.origin.host
     }
 
-    /// Where the login was found: `DATABASE_URL`.
+    /// The variable or option that names the database: `DATABASE_URL`.
     pub fn origin(&self) -> &str {
         &self.login.origin
     }
@@ -143,25 +142,27 @@ impl Session {
         self.login.schema.as_deref()
     }
 
-    /// From here on [`Session::query`] waits this long for its answer, and no longer.
-    pub fn wait_for_answers(&self, patience: Option<Duration>) {
-        self.patience.set(patience);
+    /// From now on [`Session::query`] fails if there is no answer within `timeout`.
+    pub fn set_answer_timeout(&self, timeout: Option<Duration>) {
+        self.answer_timeout.set(timeout);
     }
 
-    /// Runs statements of premain's own in one round trip and returns the rows of each.
+    /// Runs premain's own statements, which change nothing that needs a rollback, in one round trip
+    /// and returns the rows of each.
     ///
     /// # Errors
-    /// The first statement's error; the ones behind it did not run.
+    /// The first statement's error; those after it did not run.
     pub async fn query(&self, sql: &str) -> Result<Vec<Rows>, QueryError> {
+        self.changing.set(false);
         self.allowance.answer();
         let answer = self.client.simple_query(sql);
-        let messages = match self.patience.get() {
+        let messages = match self.answer_timeout.get() {
             None => answer.await,
-            Some(patience) => match tokio::time::timeout(patience, answer).await {
+            Some(timeout) => match tokio::time::timeout(timeout, answer).await {
                 Ok(messages) => messages,
                 Err(_) => {
-                    let patience = text::duration(patience);
-                    return Err(QueryError::Lost(format!("no answer within {patience}")));
+                    let timeout = text::duration(timeout);
+                    return Err(QueryError::Lost(format!("no answer within {timeout}")));
                 }
             },
         };
@@ -182,17 +183,18 @@ impl Session {
         Ok(results)
     }
 
-    /// Runs statements in one round trip and drops whatever rows they return. They may take as long
-    /// as they like.
+    /// Runs statements that may change the database in one round trip, without a timeout, and drops
+    /// the rows they return.
     ///
     /// # Errors
     /// As [`Session::query`].
     pub async fn execute(&self, sql: &str) -> Result<(), QueryError> {
+        self.changing.set(true);
         self.allowance.messages();
         self.client.batch_execute(sql).await.map_err(|error| self.failed(&error))
     }
 
-    /// The driver knows better than the client why there is no answer.
+    /// The task that reads the connection knows better than the client why there is no answer.
     fn failed(&self, error: &tokio_postgres::Error) -> QueryError {
         match error.as_db_error() {
             Some(db) => QueryError::Server(Box::new(db.clone())),
@@ -200,11 +202,12 @@ impl Session {
         }
     }
 
-    /// As [`Session::execute`], for what people wrote.
+    /// As [`Session::execute`], for the statements of a migration.
     ///
     /// # Errors
-    /// As [`Session::query`], behind the number of statements that were done.
+    /// As [`Session::query`], with the number of statements that succeeded before.
     pub async fn run(&self, sql: &str) -> Result<(), (usize, QueryError)> {
+        self.changing.set(true);
         self.allowance.messages();
         let mut done = 0;
         let messages = self.client.simple_query_raw(sql).await;
@@ -219,7 +222,7 @@ impl Session {
         Ok(())
     }
 
-    /// Whether the server takes writes: as it reported at the login, else by one query.
+    /// Whether the server takes writes: as it reported at the login, otherwise by one query.
     ///
     /// # Errors
     /// As [`Session::query`].
@@ -236,10 +239,25 @@ impl Session {
         Ok(ServerState { standby: value(0) == "t", read_only: value(1) == "on" })
     }
 
-    /// Says goodbye; the server ends the session, and with it frees its locks.
-    pub async fn close(mut self) {
-        if self.borrowed.get() {
-            let _ = tokio::time::timeout(GOODBYE, self.execute("DISCARD ALL")).await;
+    /// Ends it, and the second session with it; the server then frees its locks.
+    pub(super) async fn close(self) {
+        let second = self.second.take().and_then(Rc::into_inner);
+        let second = async {
+            if let Some(second) = second {
+                second.end().await;
+            }
+        };
+        tokio::join!(self.end(), second);
+    }
+
+    async fn end(mut self) {
+        if self.pooled.get() {
+            // DISCARD ALL is not allowed in a transaction, which a failed statement may have left.
+            let reset = async {
+                self.execute("ROLLBACK").await?;
+                self.execute("DISCARD ALL").await
+            };
+            let _ = tokio::time::timeout(GOODBYE, reset).await;
         }
         drop(self.client);
         if tokio::time::timeout(GOODBYE, &mut self.driver).await.is_err() {
@@ -247,11 +265,11 @@ impl Session {
         }
     }
 
-    /// Ends the session although a statement may be running: cancels it, waits until the server
-    /// has rolled it back, and says goodbye. Gives up after `limit`.
-    pub async fn abandon(self, limit: Duration) {
-        /// A cancel request that arrives between two statements does nothing: ask again.
-        const AGAIN: Duration = Duration::from_millis(100);
+    /// Ends it although a statement may be running: cancels that, waits until the server has rolled
+    /// it back, and closes the session. Gives up after `limit`; returns whether it had to.
+    pub(super) async fn abandon(self, limit: Duration) -> bool {
+        /// A cancel request that arrives between two statements does nothing: send another one.
+        const RETRY: Duration = Duration::from_millis(100);
         let rolled_back = async {
             let mut rollback = std::pin::pin!(self.client.batch_execute("ROLLBACK"));
             loop {
@@ -260,7 +278,7 @@ impl Session {
                     _ = &mut rollback => return,
                     () = self.cancel() => {}
                 }
-                if tokio::time::timeout(AGAIN, &mut rollback).await.is_ok() {
+                if tokio::time::timeout(RETRY, &mut rollback).await.is_ok() {
                     return;
                 }
             }
@@ -269,10 +287,11 @@ impl Session {
         if in_time {
             self.close().await;
         }
+        in_time
     }
 
-    /// Asks the server to cancel what this session runs. Whether it did is not known: the protocol
-    /// has no answer to it.
+    /// Asks the server to cancel the statement that runs. The protocol has no answer that says whether
+    /// it did.
     async fn cancel(&self) {
         let token = self.client.cancel_token();
         let Ok(stream) = self.origin.open().await else { return };
@@ -288,7 +307,7 @@ impl Session {
     }
 }
 
-/// What broke the connection, without the crate's own words around it.
+/// Why the connection broke, without the words that the crate adds.
 fn why(error: &tokio_postgres::Error) -> String {
     let source = std::error::Error::source(error);
     match (error.as_db_error(), source.and_then(|source| source.downcast_ref())) {

@@ -90,7 +90,7 @@ pub async fn run<E: From<Error>>(
     tracing::info!("migrations: {source}, history table {}", ledger.table());
 
     // Another replica's locks may be in the way of any of these statements.
-    session.wait_for_answers(config.lock_timeout);
+    session.set_answer_timeout(config.lock_timeout);
     let recorded = read(session, source, ledger.as_mut()).await?;
     let rows = recorded.as_deref().unwrap_or_default();
     let plan = match judge(source, rows, ledger.as_ref(), config, Say::Everything) {

@@ -37,7 +37,7 @@ pub(super) async fn acquire(
     let mut pause = FIRST_PAUSE;
     let mut spoken: Option<Instant> = None;
     let mut silence = FIRST_SILENCE;
-    let mut backend = session.told_backend().await;
+    let mut backend = session.announced_backend().await;
     let mut pooled = false;
     loop {
         match try_lock(session, backend, &keys).await? {
@@ -73,7 +73,7 @@ pub(super) async fn acquire(
         pause = (pause * 2).min(LAST_PAUSE);
     }
     if let Some(backend) = backend {
-        session.is_served_by(backend);
+        session.set_backend(backend);
     }
     if spoken.is_some() {
         tracing::info!("got the migration lock after {}", text::duration(started.elapsed()));

@@ -7,6 +7,7 @@
 //! No pooler says which mode it is in, so it is found out. Of a server that answers by itself nothing
 //! of this is asked: there the process id that the login told is the one that answers.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::error::Error;
@@ -47,8 +48,8 @@ pub(super) async fn check(session: &Session, backend: i32) -> Result<(), Error> 
             Look::Open => {}
         }
     }
-    // Of no use any more, and maybe still waiting: not to be waited for.
-    let _ = tokio::time::timeout(PATIENCE, other.close()).await;
+    drop(other);
+    session.close_second().await;
     verdict?;
     finish(session, backend).await
 }
@@ -72,7 +73,7 @@ async fn finish(session: &Session, backend: i32) -> Result<(), Error> {
             format!("it does not pass on the URL's schema={schema} (ignore_startup_parameters)");
         return Err(refused(session, why));
     }
-    session.is_borrowed();
+    session.set_pooled();
     Ok(())
 }
 
@@ -102,7 +103,8 @@ enum Look {
 /// given back a moment ago; where the pool hands out the longest unused one instead, our own two
 /// statements are answered by two.
 async fn look(session: &Session, other: &Session, backend: i32) -> Result<Look, Error> {
-    let ours = async || session.ask_backend().await.map_err(Error::refused("ask who answers"));
+    let ours =
+        async || session.answering_backend().await.map_err(Error::refused("ask who answers"));
     if ours().await? != Some(backend) || ours().await? != Some(backend) {
         return Ok(Look::Shared(SWITCHED.to_owned()));
     }
@@ -122,17 +124,17 @@ async fn look(session: &Session, other: &Session, backend: i32) -> Result<Look, 
 
 async fn occupy(other: &Session) -> Result<Option<i32>, QueryError> {
     other.execute("BEGIN").await?;
-    other.ask_backend().await
+    other.answering_backend().await
 }
 
 /// `None` where the pool lets it wait, while it serves us.
-async fn second_client(session: &Session) -> Result<Option<Session>, ConnectError> {
+async fn second_client(session: &Session) -> Result<Option<Rc<Session>>, ConnectError> {
     /// The server may be full for a moment.
     const TRIES: usize = 4;
     let mut tries = 0;
     loop {
         tries += 1;
-        match tokio::time::timeout(PATIENCE, session.another()).await {
+        match tokio::time::timeout(PATIENCE, session.open_second()).await {
             Ok(Ok(other)) => return Ok(Some(other)),
             Err(_) => return Ok(None),
             Ok(Err(error)) if tries == TRIES => return Err(error),

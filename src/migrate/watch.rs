@@ -2,6 +2,7 @@
 //! how far it is. The migration's own session is busy, and costs no round trip more.
 
 use std::convert::Infallible;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::sight::{Blocker, Sight, list};
@@ -47,7 +48,7 @@ impl Drop for Watch<'_> {
 /// The second session, opened when it is needed. Without one there is less to tell, and no harm done.
 enum Observer {
     NotYet,
-    Looking(Box<Session>),
+    Looking(Rc<Session>),
     Refused,
 }
 
@@ -135,11 +136,11 @@ impl<'a> Watch<'a> {
     /// What there is to see now.
     async fn look(&mut self) -> Sight {
         if let Observer::NotYet = self.observer {
-            self.observer = match self.session.another().await {
+            self.observer = match self.session.open_second().await {
                 Ok(observer) => {
                     // Whatever it is told, the migration's own session is told as well.
                     let _ = observer.execute("SET client_min_messages = error").await;
-                    Observer::Looking(Box::new(observer))
+                    Observer::Looking(observer)
                 }
                 Err(error) => {
                     tracing::debug!("{}: no second session to watch it ({error})", self.what);

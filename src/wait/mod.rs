@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
 
-use crate::database::{Database, Demand, Session, connect};
+use crate::database::{Database, Demand, Login, connect};
 use crate::exit::Exit;
 use crate::retry::{Pauses, Policy, Silence};
 use crate::text;
@@ -110,7 +110,7 @@ pub async fn for_database(
     database: &Database,
     demand: Demand,
     deadline: Deadline,
-) -> Result<Ready<Session>, Error> {
+) -> Result<Ready<Login>, Error> {
     let what = format!("PostgreSQL ({})", database.origin);
     let silence = Refusal::silence(format!("{database}: no answer"));
     until(&what, silence, deadline, async || {

@@ -8,7 +8,7 @@ use tokio::net::{TcpStream, UnixStream};
 use super::pace::Pace;
 use super::settings::{HttpUrl, Target};
 use super::verdict::{Refusal, Verdict, of_attempt};
-use crate::database::{ConnectError, Database, Demand, Host, connect, tls};
+use crate::database::{ConnectError, Database, Host, probe, tls};
 use crate::exit::Exit;
 
 /// One attempt's limit.
@@ -46,13 +46,9 @@ pub async fn ask(target: &Target) -> Result<(), Refusal> {
                 Ok(_) => Ok(()),
                 Err(error) => Err(refused(&error)),
             },
-            Target::Postgres(database) => match connect(database, Demand::Login).await {
-                Ok(session) => {
-                    session.close().await;
-                    Ok(())
-                }
-                Err(errors) => Err(of_attempt(&errors)),
-            },
+            Target::Postgres(database) => {
+                probe(database).await.map_err(|errors| of_attempt(&errors))
+            }
             Target::PostgresServer { host, port } => server(host, *port).await,
         }
     };
@@ -73,13 +69,7 @@ async fn tcp(host: &str, port: u16) -> Result<TcpStream, Refusal> {
 /// Like `pg_isready`: any answer but "starting up" will do, also "who are you?".
 async fn server(host: &str, port: u16) -> Result<(), Refusal> {
     let nobody = Database::nobody(Host::Tcp { host: host.to_owned(), port });
-    let errors = match connect(&nobody, Demand::Login).await {
-        Ok(session) => {
-            session.close().await;
-            return Ok(());
-        }
-        Err(errors) => errors,
-    };
+    let Err(errors) = probe(&nobody).await else { return Ok(()) };
     let refusal = of_attempt(&errors);
     let answered = errors.iter().any(|error| match error {
         ConnectError::Server { .. } => !matches!(refusal.verdict, Verdict::Retry(_)),

@@ -1,0 +1,59 @@
+//! What every step before the application needs, and how a command gets its session.
+
+use crate::config::Config;
+use crate::database::{self, Database, Demand, Login, Session};
+use crate::error::Error;
+use crate::migrate::{self, Source};
+use crate::shutdown::Shutdown;
+use crate::sys::Inherited;
+use crate::wait::{self, Deadline};
+
+/// What every step before the application needs.
+pub struct Context<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// How premain's own caller left the signals, for the processes that premain starts.
+    pub inherited: &'a Inherited,
+    /// Where signals arrive.
+    pub shutdown: &'a Shutdown,
+}
+
+impl Context<'_> {
+    /// Waits for the database and does `work` in a session, for `premain COMMAND`.
+    ///
+    /// # Errors
+    /// [`Error::NoDatabase`], or as [`database::hold`].
+    pub async fn with_session<T>(
+        &self,
+        command: &'static str,
+        during: &'static str,
+        work: impl AsyncFnOnce(&Session) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let database = self.config.database.as_ref().ok_or(Error::NoDatabase(command))?;
+        database::hold(self.shutdown, self.log_in(database), during, work).await
+    }
+
+    async fn log_in(&self, database: &Database) -> Result<Login, Error> {
+        let deadline = Deadline::start(self.config.wait.timeout);
+        Ok(wait::for_database(database, Demand::Login, deadline).await?.value)
+    }
+
+    /// Finds the migrations and does `work` with them in a session, as [`Context::with_session`].
+    /// Returns `None` if there are no migrations.
+    ///
+    /// # Errors
+    /// What is wrong with the migrations, or as [`Context::with_session`].
+    pub async fn with_migrations<T>(
+        &self,
+        command: &'static str,
+        during: &'static str,
+        work: impl AsyncFnOnce(&Session, &Source) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        let source = Source::find(&self.config.migrate).map_err(migrate::Error::from)?;
+        self.with_session(command, during, async |session| match &source {
+            Some(source) => work(session, source).await.map(Some),
+            None => Ok(None),
+        })
+        .await
+    }
+}

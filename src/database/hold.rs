@@ -1,0 +1,83 @@
+//! The one way to a session that runs statements: [`hold`] logs in, races the signals, and ends the
+//! session in every outcome.
+
+use std::time::{Duration, Instant};
+
+use super::connect::{self, Demand};
+use super::error::ConnectError;
+use super::session::{GOODBYE, Session};
+use super::settings::Database;
+use crate::shutdown::{Shutdown, Stopped};
+use crate::text;
+
+/// How long a cancelled migration may take to roll back; less than the grace of every supervisor.
+const ROLLBACK: Duration = Duration::from_secs(5);
+
+/// A login that succeeded. Only [`hold`] can make a session of it that runs statements.
+pub struct Login(Session);
+
+/// Tries every host, and every address of each, once; the first login that meets `demand` is taken.
+///
+/// # Errors
+/// One for each address that was tried.
+pub async fn connect(database: &Database, demand: Demand) -> Result<Login, Vec<ConnectError>> {
+    connect::connect(database, demand).await.map(Login)
+}
+
+/// Logs in once and out again.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn probe(database: &Database) -> Result<(), Vec<ConnectError>> {
+    connect::connect(database, Demand::Login).await?.close().await;
+    Ok(())
+}
+
+/// Awaits `login`, does `work` in its session, and closes the session, whatever the outcome.
+///
+/// A signal stops both. It cancels the statement that runs and, if that may have changed something,
+/// waits for the rollback; a second signal ends this wait. `work` is polled before the signals are
+/// read, so that a hook that runs in it takes the signal.
+///
+/// # Errors
+/// Those of `login` and `work`, or [`Stopped`].
+pub async fn hold<T, E: From<Stopped>>(
+    shutdown: &Shutdown,
+    login: impl Future<Output = Result<Login, E>>,
+    during: &'static str,
+    work: impl AsyncFnOnce(&Session) -> Result<T, E>,
+) -> Result<T, E> {
+    let Login(session) = shutdown.race("waiting", login).await??;
+    let outcome = tokio::select! {
+        biased;
+        outcome = work(&session) => Ok(outcome),
+        signal = shutdown.signal() => Err(Stopped { signal, during }),
+    };
+    match outcome {
+        Ok(outcome) => {
+            session.close().await;
+            outcome
+        }
+        Err(stopped) => {
+            stop(session, shutdown).await;
+            Err(stopped.into())
+        }
+    }
+}
+
+async fn stop(session: Session, shutdown: &Shutdown) {
+    let began = Instant::now();
+    let changing = session.changing.get();
+    if changing {
+        tracing::info!("cancelling the migration, and waiting for its rollback");
+    }
+    tokio::select! {
+        biased;
+        _ = shutdown.signal() => {}
+        in_time = session.abandon(if changing { ROLLBACK } else { GOODBYE }) => {
+            if changing && in_time {
+                tracing::debug!("migration rolled back in {}", text::duration(began.elapsed()));
+            }
+        }
+    }
+}
