@@ -7,5 +7,6 @@ mod lost_connections;
 mod pooler;
 mod replicas;
 mod signals;
+mod signals_during_commands;
 mod signals_during_hooks;
 mod standby;

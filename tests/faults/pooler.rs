@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 
 use crate::support::pgbouncer::PgBouncer;
 use crate::support::postgres::{Database, Server};
-use crate::support::premain::{Premain, migrate};
+use crate::support::premain::{Premain, migrate, premain};
 use crate::support::{folder, wait_for};
 
 const SHARING: [&str; 2] = ["transaction", "statement"];
@@ -178,5 +178,19 @@ fn a_server_by_itself_is_asked_nothing_of_this() {
         database.psql("DROP TABLE IF EXISTS t, refinery_schema_history");
         let premain = migrate(place.path()).env("PREMAIN_LOG", "debug").database(url);
         premain.run().code(0).says("migrations 2 applied").says_nothing_of("pooler");
+    }
+}
+
+#[test]
+fn a_command_that_fails_gives_its_session_back_without_the_lock() {
+    let server = Server::start(&[]);
+    let (database, place) = (server.database(), files());
+    migrate(place.path()).database(database.url()).run().code(0);
+    // The pooler resets nothing itself.
+    let pooler = PgBouncer::before(&server, "session", &["server_reset_query="]);
+    for version in ["nosuch", "1"] {
+        let resolve = premain(["resolve", "--applied", version, "--migrations"]).with(place.path());
+        resolve.database(pooler.url(&database)).run().code(64);
+        nobody_holds_a_lock(&server);
     }
 }
