@@ -123,7 +123,8 @@ impl Reader<'_> {
     fn migrate(&mut self, raw: &Raw) -> migrate::Settings {
         let source = self.read("migrations", raw.migrations.as_deref(), |text| Ok(source(text)));
         let format = self.choice("format", raw.format.as_deref(), Format::ALL);
-        let ledger = self.read("ledger", raw.ledger.as_deref(), HistoryTableName::parse);
+        let history_table =
+            self.read("history-table", raw.history_table.as_deref(), HistoryTableName::parse);
         let lock_timeout = self.read("lock-timeout", raw.lock_timeout.as_deref(), value::limit);
         let ddl_lock_timeout =
             self.read("ddl-lock-timeout", raw.ddl_lock_timeout.as_deref(), value::limit);
@@ -131,7 +132,7 @@ impl Reader<'_> {
         migrate::Settings {
             source: source.unwrap_or(SourceChoice::Auto),
             format,
-            history_table: ledger,
+            history_table,
             lock_timeout: lock_timeout.unwrap_or(Some(Duration::from_mins(5))),
             ddl_lock_timeout: ddl_lock_timeout.unwrap_or(Some(Duration::from_secs(5))),
             ddl_retries: ddl_retries.unwrap_or(10),

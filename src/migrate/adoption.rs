@@ -64,8 +64,8 @@ impl fmt::Display for Inhabited {
             if let Some((_, format)) = PREMAIN_READS.iter().find(|(reads, _)| reads == tool) {
                 f.write_str(", whose history premain continues")?;
                 match format {
-                    Some(format) => write!(f, " with --format {format} --ledger '{table}'")?,
-                    None => f.write_str(": see --migrations, --format and --ledger")?,
+                    Some(format) => write!(f, " with --format {format} --history-table '{table}'")?,
+                    None => f.write_str(": see --migrations, --format and --history-table")?,
                 }
             }
         }

@@ -317,7 +317,9 @@ fn unreadable(error: QueryError, ledger: &dyn Ledger) -> Error {
         // No such column.
         Some("42703") => Error::Ledger(ledger::Malformed {
             table: ledger.table().to_owned(),
-            why: format!("{error}: this is another tool's table; name the right one with --ledger"),
+            why: format!(
+                "{error}: this is another tool's table; name the right one with --history-table"
+            ),
         }),
         _ => Error::refused(format!("read the history table {}", ledger.table()))(error),
     }

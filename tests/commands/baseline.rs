@@ -81,7 +81,7 @@ fn the_tool_that_managed_it_until_now_is_named() {
         ),
         (
             "CREATE TABLE schema_migrations (version varchar)",
-            "dbmate managed it (public.schema_migrations), whose history premain continues with --format dbmate --ledger 'public.schema_migrations'",
+            "dbmate managed it (public.schema_migrations), whose history premain continues with --format dbmate --history-table 'public.schema_migrations'",
         ),
         (
             "CREATE TABLE schema_migrations (version bigint, dirty bool)",

@@ -145,7 +145,7 @@ fn drizzle_kit_and_premain_take_turns() {
 fn another_history_table() {
     let (ours, theirs) = (Server::shared().database(), Server::shared().database());
     for _ in 0..2 {
-        premain(["--ledger", "app_meta.\"My \"\"journal\"\"\"", "--migrations"])
+        premain(["--history-table", "app_meta.\"My \"\"journal\"\"\"", "--migrations"])
             .with(all())
             .words(["migrate"])
             .database(ours.url())
@@ -160,7 +160,7 @@ fn another_history_table() {
 
     // As in drizzle.config.ts, the schema has a default of its own.
     let other = Server::shared().database();
-    premain(["--ledger", "journal", "--migrations"])
+    premain(["--history-table", "journal", "--migrations"])
         .with(all())
         .words(["migrate"])
         .database(other.url())
@@ -173,7 +173,7 @@ fn another_history_table() {
 fn a_folder_without_breakpoints_and_a_history_table_in_public() {
     let database = Server::shared().database();
     let folder = fixture("drizzle-timestamps/migrations");
-    premain(["--ledger", "public.journal", "--migrations"])
+    premain(["--history-table", "public.journal", "--migrations"])
         .with(&folder)
         .words(["migrate"])
         .database(database.url())

@@ -61,7 +61,7 @@ fn finds_again(format: &str) {
         let table = format!("\"{}\"", ledger.replace('"', "\"\""));
         let run = |command: &[&str]| {
             premain(command.iter().copied())
-                .words(["--format", format, "--ledger", &table, "--migrations"])
+                .words(["--format", format, "--history-table", &table, "--migrations"])
                 .with(folder.path())
                 .database(database.url())
                 .run()

@@ -311,7 +311,7 @@ fn another_history_table() {
         let place = folder(&[("V1__t.sql", &format!("CREATE TABLE site.t{n} (a int)"))]);
         database.psql("CREATE SCHEMA IF NOT EXISTS site");
         for _ in 0..2 {
-            premain(["--ledger", table, "--migrations"])
+            premain(["--history-table", table, "--migrations"])
                 .with(place.path())
                 .words(["migrate"])
                 .database(database.url())

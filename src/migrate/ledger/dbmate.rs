@@ -48,7 +48,7 @@ impl Ledger for Dbmate {
         self.names.located(table);
         if !dirty.is_empty() {
             return Err(self.names.malformed(
-                "it is golang-migrate's: give --format golang-migrate, or name dbmate's with --ledger"
+                "it is golang-migrate's: give --format golang-migrate, or name dbmate's with --history-table"
                     .to_owned(),
             ));
         }
