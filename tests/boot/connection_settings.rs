@@ -30,7 +30,7 @@ fn boot(variables: &[(&str, &str)]) -> Ended {
 }
 
 #[test]
-fn every_family_logs_in() {
+fn each_set_of_variables_logs_in() {
     let server = strict();
     let port = server.port().to_string();
     let family = |names: [&'static str; 5]| {
@@ -51,7 +51,7 @@ fn every_family_logs_in() {
 }
 
 #[test]
-fn a_direct_url_is_preferred_and_a_url_goes_before_the_families() {
+fn a_direct_url_wins_over_database_url_and_a_url_over_host_variables() {
     let server = strict();
     let database = server.database();
     let ended = boot(&[
@@ -67,7 +67,7 @@ fn a_direct_url_is_preferred_and_a_url_goes_before_the_families() {
 }
 
 #[test]
-fn urls_as_people_write_them_log_in() {
+fn common_url_spellings_log_in() {
     let server = strict();
     let socket = server.socket().display().to_string();
     let encoded = socket.replace('/', "%2F");
@@ -94,7 +94,7 @@ fn urls_as_people_write_them_log_in() {
 }
 
 #[test]
-fn every_password_method_takes_every_password() {
+fn passwords_with_special_characters_work_with_every_authentication_method() {
     let server = Server::start(&[]);
     let hard = "p@ss:w/o?r#d% 'é\\";
     let encoded = "p%40ss%3Aw%2Fo%3Fr%23d%25%20%27%C3%A9%5C";
@@ -125,7 +125,7 @@ fn every_password_method_takes_every_password() {
 }
 
 #[test]
-fn a_file_holds_what_its_variable_would_and_the_application_gets_the_value() {
+fn file_variables_are_read_and_the_application_gets_their_values() {
     let server = strict();
     let (database, other) = (server.database(), server.database());
     let files = folder(&[
@@ -182,7 +182,7 @@ fn an_option_wins_over_its_variable() {
 }
 
 #[test]
-fn everything_wrong_is_told_in_one_go() {
+fn all_configuration_errors_are_reported_at_once() {
     let wrong = |premain: Premain| {
         premain
             .env("DATABASE_URL", format!("postgres://u:{PASSWORD}@h:99999/d?sslmode=maybe"))
@@ -207,7 +207,7 @@ fn everything_wrong_is_told_in_one_go() {
 }
 
 #[test]
-fn an_unknown_variable_of_ours_is_a_warning_with_the_name_that_was_meant() {
+fn unknown_premain_variables_are_a_warning_that_suggests_a_name() {
     premain(["true"])
         .env("PREMAIN_WAITTIMEOUT", "5s")
         .run()
@@ -222,7 +222,7 @@ fn an_unknown_variable_of_ours_is_a_warning_with_the_name_that_was_meant() {
 }
 
 #[test]
-fn prismas_schema_is_created_and_holds_the_tables_and_their_history() {
+fn the_schema_parameter_names_the_schema_of_tables_and_history() {
     let database = strict().database();
     for _ in 0..2 {
         boot(&[("DATABASE_URL", &format!("{}?schema=My%20%22own%22", url(&database)))]).code(0);
@@ -245,7 +245,7 @@ fn prismas_schema_is_created_and_holds_the_tables_and_their_history() {
 }
 
 #[test]
-fn what_the_session_is_told_arrives() {
+fn session_parameters_of_the_url_reach_the_server() {
     let database = strict().database();
     let place = folder(&[(
         "V1__seen.sql",
@@ -265,7 +265,7 @@ fn what_the_session_is_told_arrives() {
 }
 
 #[test]
-fn no_failure_shows_a_secret() {
+fn failures_show_no_secret() {
     let server = strict();
     let database = server.database();
     let port = server.port().to_string();

@@ -35,7 +35,7 @@ fn read(path: &Path) -> String {
 }
 
 #[test]
-fn before_migrate_runs_when_something_is_pending_with_the_lock_and_before_anything_is_applied() {
+fn before_migrate_runs_under_the_lock_when_something_is_pending() {
     let database = Server::shared().database();
     let place = folder(&FILES);
     let hook = shell(&format!(
@@ -57,7 +57,7 @@ fn before_migrate_runs_when_something_is_pending_with_the_lock_and_before_anythi
 }
 
 #[test]
-fn after_migrate_runs_with_every_start_with_the_lock_and_after_everything_is_applied() {
+fn after_migrate_runs_under_the_lock_at_every_start() {
     let database = Server::shared().database();
     let place = folder(&FILES);
     let hook = shell(&format!(
@@ -72,7 +72,7 @@ fn after_migrate_runs_with_every_start_with_the_lock_and_after_everything_is_app
 }
 
 #[test]
-fn of_ten_replicas_one_backs_up_and_no_two_seed_at_once() {
+fn ten_replicas_back_up_once_and_seed_one_at_a_time() {
     let database = Server::shared().database();
     let place = folder(&FILES);
     let notes = tempfile::tempdir().unwrap();
@@ -90,7 +90,7 @@ fn of_ten_replicas_one_backs_up_and_no_two_seed_at_once() {
 }
 
 #[test]
-fn generate_makes_the_folder_that_is_read_then() {
+fn generate_runs_before_the_directory_is_read() {
     let database = Server::shared().database();
     let place = tempfile::tempdir().unwrap();
     let generate =
@@ -106,7 +106,7 @@ fn generate_makes_the_folder_that_is_read_then() {
 }
 
 #[test]
-fn a_generate_that_fails_ends_the_start_before_anybody_waits() {
+fn a_failing_generate_stops_the_start_before_the_wait() {
     premain(["--generate", "false", "echo", "started"])
         .database("postgres://x@127.0.0.1:1/x")
         .run()
@@ -151,7 +151,7 @@ fn a_failing_hook_stops_the_start_and_says_how_it_failed() {
 }
 
 #[test]
-fn a_hook_takes_no_shell() {
+fn hooks_run_without_a_shell() {
     let database = Server::shared().database();
     for hook in [r#"["echo", "$HOME | *", "a  b"]"#, r#"echo '$HOME | *' "a  b""#] {
         let ended = migrate(folder(&FILES).path())
@@ -179,7 +179,7 @@ fn a_hook_takes_no_shell() {
 }
 
 #[test]
-fn without_a_database_hooks_around_migrations_do_not_run_and_that_is_said() {
+fn migration_hooks_are_skipped_with_a_message_without_a_database() {
     let options = ["--generate", "false", "--before-migrate", "false", "--after-migrate", "false"];
     let ended = premain(options).words(["echo", "started"]).run().code(0);
     assert_eq!(ended.output, "started\n");
@@ -192,7 +192,7 @@ fn without_a_database_hooks_around_migrations_do_not_run_and_that_is_said() {
 }
 
 #[test]
-fn without_an_optional_database_only_the_containers_own_hooks_run() {
+fn only_entrypoint_hooks_run_when_an_optional_database_is_down() {
     let container = executables(&[("1.sh", "#!/bin/sh\necho configured")]);
     let ended = premain(["--db-optional", "--wait-timeout", "100ms"])
         .words(["--before-migrate", "false", "--after-migrate", "false", "--entrypoint-d"])
@@ -209,7 +209,7 @@ fn without_an_optional_database_only_the_containers_own_hooks_run() {
 }
 
 #[test]
-fn the_containers_own_hooks_run_in_the_order_of_their_names_and_last() {
+fn entrypoint_hooks_run_last_in_the_order_of_their_names() {
     let database = Server::shared().database();
     let place = folder(&FILES);
     let container = executables(&[
@@ -254,7 +254,7 @@ fn the_containers_own_hooks_run_in_the_order_of_their_names_and_last() {
 }
 
 #[test]
-fn a_container_hook_that_fails_stops_the_start_and_the_ones_behind_it() {
+fn a_failing_entrypoint_hook_stops_the_start_and_later_hooks() {
     let container =
         executables(&[("1.sh", "#!/bin/sh\nexit 5"), ("2.sh", "#!/bin/sh\necho never")]);
     let run = || premain(["--entrypoint-d"]).with(container.path()).words(["echo", "started"]);
@@ -268,7 +268,7 @@ fn a_container_hook_that_fails_stops_the_start_and_the_ones_behind_it() {
 }
 
 #[test]
-fn migrate_runs_its_hooks_and_not_the_containers() {
+fn premain_migrate_runs_migration_hooks_but_no_entrypoint_hooks() {
     let database = Server::shared().database();
     let container = executables(&[("1.sh", "#!/bin/sh\nexit 5")]);
     let hooks = ["--before-migrate", "echo backup", "--after-migrate", "echo seed"];
@@ -282,7 +282,7 @@ fn migrate_runs_its_hooks_and_not_the_containers() {
 }
 
 #[test]
-fn a_folder_of_hooks_that_was_named_has_to_be_there() {
+fn a_named_hook_directory_must_exist() {
     let said = "is '/nowhere', which cannot be read: No such file";
     premain(["--entrypoint-d", "/nowhere", "true"]).run().code(64).says(said);
     premain(["true"]).env("PREMAIN_ENTRYPOINT_D", "/nowhere").run().code(78).says(said);
@@ -290,7 +290,7 @@ fn a_folder_of_hooks_that_was_named_has_to_be_there() {
 }
 
 #[test]
-fn hooks_have_the_applications_environment_and_the_database_for_libpq() {
+fn hooks_get_the_applications_environment_and_libpq_variables() {
     let database = Server::shared().database();
     let place = folder(&FILES);
     let container = executables(&[("1.sh", "#!/bin/sh\necho PG=$PGDATABASE A=$A")]);
@@ -331,7 +331,7 @@ fn hooks_have_the_applications_environment_and_the_database_for_libpq() {
 }
 
 #[test]
-fn a_hook_in_node_postgres_reaches_a_server_without_tls() {
+fn a_hook_that_uses_node_postgres_reaches_a_server_without_tls() {
     let database = Server::shared().database();
     let place = folder(&FILES);
     let seed = "node --input-type=module -e 'import pg from \"pg\"; \
@@ -347,7 +347,7 @@ fn a_hook_in_node_postgres_reaches_a_server_without_tls() {
 }
 
 #[test]
-fn what_hooks_print_is_passed_on_line_by_line_at_every_level() {
+fn hook_output_is_logged_line_by_line_at_every_level() {
     let container = executables(&[(
         "1.sh",
         "#!/bin/sh\nprintf 'one\\ntwo \"q\"\\r\\n\\n\\377 \\033[1mbold\\n'; head -c 40000 /dev/zero | tr '\\0' x",
@@ -388,7 +388,7 @@ fn what_hooks_print_is_passed_on_line_by_line_at_every_level() {
 }
 
 #[test]
-fn what_a_hook_leaves_behind_stops_nobody() {
+fn processes_left_by_a_hook_do_not_block_the_start() {
     let container = executables(&[(
         "1.sh",
         "#!/bin/sh\nsleep 1000 &\nsleep 1000 >/dev/null 2>&1 &\necho $! started",
@@ -403,7 +403,7 @@ fn what_a_hook_leaves_behind_stops_nobody() {
 }
 
 #[test]
-fn the_lock_is_kept_although_the_server_ends_idle_sessions() {
+fn the_lock_survives_idle_session_timeout() {
     let database = Server::shared().database();
     let place = folder(&FILES);
     let name = database.psql("SELECT current_database()");
@@ -415,7 +415,7 @@ fn the_lock_is_kept_although_the_server_ends_idle_sessions() {
 }
 
 #[test]
-fn a_long_hook_is_mentioned_now_and_then() {
+fn a_long_hook_is_logged_at_intervals() {
     let database = Server::shared().database();
     let place = folder(&FILES);
     let notes = tempfile::tempdir().unwrap();
@@ -430,7 +430,7 @@ fn a_long_hook_is_mentioned_now_and_then() {
 }
 
 #[test]
-fn of_a_hook_no_argument_is_logged() {
+fn hook_arguments_are_never_logged() {
     let container = folder(&FILES);
     let database = Server::shared().database();
     let hook = ["--after-migrate", "true --password=app_secret"];

@@ -34,7 +34,7 @@ fn without_numbers(text: &str, place: &tempfile::TempDir) -> String {
 }
 
 #[test]
-fn the_whole_story_of_a_start() {
+fn a_start_is_logged_step_by_step() {
     let database = Server::shared().database();
     let place = folder(&FILES);
     let ended = boot(&place, &database).run().code(0);
@@ -59,14 +59,14 @@ fn the_whole_story_of_a_start() {
 }
 
 #[test]
-fn the_pid_is_the_applications() {
+fn the_logged_pid_is_the_applications() {
     let ended = premain(["sh", "-c", "echo $$"]).run().code(0);
     let pid = ended.output.trim().to_owned();
     ended.says(&format!("starting sh (pid {pid})"));
 }
 
 #[test]
-fn grep_migration_tells_the_story_of_a_failure() {
+fn grep_migration_finds_every_line_about_a_failure() {
     let database = Server::shared().database();
     let place = folder(&[FILES[0], ("V2__wrong.sql", "SELECT\n  nonsense;"), FILES[2]]);
     let ended = boot(&place, &database).run().code(76);
@@ -88,7 +88,7 @@ fn grep_migration_tells_the_story_of_a_failure() {
 }
 
 #[test]
-fn every_line_of_json_is_an_object_with_time_level_and_message() {
+fn every_json_line_has_time_level_and_message() {
     let mut server = Server::create(&[]);
     let place = folder(&[FILES[0], ("V2__wrong.sql", "SELECT\n  nonsense;")]);
     let mut running = premain(["--log", "trace", "--log-format", "json", "--migrations"])
@@ -122,7 +122,7 @@ fn every_line_of_json_is_an_object_with_time_level_and_message() {
 }
 
 #[test]
-fn a_level_prints_what_it_says_and_no_more() {
+fn each_level_prints_only_its_messages() {
     let database = Server::shared().database();
     let place = folder(&FILES);
     let quiet = |level| boot(&place, &database).env("PREMAIN_LOG", level).run().code(0).log;
@@ -136,7 +136,7 @@ fn a_level_prints_what_it_says_and_no_more() {
 }
 
 #[test]
-fn stdout_is_the_applications_alone_whatever_is_logged() {
+fn stdout_belongs_to_the_application_at_every_log_level() {
     let database = Server::shared().database();
     let place = folder(&FILES);
     let ended = boot(&place, &database).env("PREMAIN_LOG", "trace").run().code(0);
@@ -147,7 +147,7 @@ fn stdout_is_the_applications_alone_whatever_is_logged() {
 }
 
 #[test]
-fn colours_are_for_terminals_that_want_them() {
+fn colours_are_used_on_terminals_unless_no_color_is_set() {
     // `script` gives premain a terminal for all of its streams.
     let shown = |environment: &[(&str, &str)]| {
         let premain = env!("CARGO_BIN_EXE_premain");

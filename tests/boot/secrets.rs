@@ -56,7 +56,7 @@ fn through_every_end(told: impl Fn(Premain, &str) -> Premain) {
 }
 
 #[test]
-fn urls_of_every_form() {
+fn passwords_in_urls_are_never_shown() {
     let url = |template: &'static str| {
         through_every_end(|premain, place| {
             let (address, name) = place.split_once('/').unwrap();
@@ -76,7 +76,7 @@ fn urls_of_every_form() {
 }
 
 #[test]
-fn variables_files_and_options() {
+fn passwords_in_variables_files_and_options_are_never_shown() {
     through_every_end(|premain, place| {
         let (address, name) = place.split_once('/').unwrap();
         let (host, port) = address.split_once(':').unwrap();
@@ -105,7 +105,7 @@ fn variables_files_and_options() {
 }
 
 #[test]
-fn a_web_page_s_login_and_token() {
+fn logins_and_tokens_of_http_targets_are_never_shown() {
     let wait = |target: String| {
         premain(["wait", "--log", "trace", "--wait-timeout", "200ms", "--wait-for"]).with(target)
     };
@@ -117,7 +117,7 @@ fn a_web_page_s_login_and_token() {
 }
 
 #[test]
-fn a_client_s_key() {
+fn client_keys_are_never_shown() {
     let authority = Authority::new();
     authority.issue("client", "postgres", "basicConstraints=CA:FALSE", ["20200101000000Z"; 2]);
     let key = authority.path("client.key");
@@ -133,7 +133,7 @@ fn a_client_s_key() {
 }
 
 #[test]
-fn what_a_migration_says_of_passwords() {
+fn passwords_in_migrations_are_masked() {
     let database = Server::shared().database();
     let cases = [
         // The line is shown, and a caret under what is wrong behind the password.
@@ -193,7 +193,7 @@ fn seen_by(user: u32, pid: u32) -> String {
 }
 
 #[test]
-fn nobody_else_sees_it_while_premain_waits() {
+fn other_users_cannot_read_the_secrets_of_a_waiting_premain() {
     program("ps", "procps");
     let running = waiting(SOMEBODY);
     for pid in both(&running) {
@@ -216,7 +216,7 @@ fn nobody_else_sees_it_while_premain_waits() {
 /// The kernel writes no core of a process that is not dumpable, and shows that by giving its files
 /// in /proc to root.
 #[test]
-fn a_boot_leaves_no_core_and_the_application_has_its_own() {
+fn the_boot_dumps_no_core_and_the_application_may() {
     let running = waiting(SOMEBODY);
     let owner = |pid| fs::metadata(format!("/proc/{pid}/maps")).unwrap().uid();
     assert_eq!(both(&running).map(owner), [0, 0]);

@@ -30,7 +30,7 @@ fn serve(answer: fn(usize) -> &'static str) -> (u16, Arc<AtomicUsize>) {
 }
 
 #[test]
-fn every_kind_of_target_is_waited_for_at_once() {
+fn all_kinds_of_targets_are_waited_for_concurrently() {
     let mut server = Server::create(&[]);
     let place = folder(&[]);
     let path = |name: &str| place.path().join(name);
@@ -76,7 +76,7 @@ fn every_kind_of_target_is_waited_for_at_once() {
 }
 
 #[test]
-fn a_page_behind_tls_is_verified() {
+fn certificates_of_https_targets_are_verified() {
     let (authority, other) = (Authority::new(), Authority::new());
     authority.issue("page", "a page", LOCAL, NOW);
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -110,7 +110,7 @@ fn a_page_behind_tls_is_verified() {
 }
 
 #[test]
-fn a_target_that_never_comes_is_69_and_named() {
+fn a_target_that_is_never_ready_is_named_with_status_69() {
     let (http, _) = serve(|_| "404 Not Found");
     let (other, _) = serve(|_| "\x08 nonsense");
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -130,7 +130,7 @@ fn a_target_that_never_comes_is_69_and_named() {
 }
 
 #[test]
-fn db_host_alone_is_waited_for_and_nothing_is_migrated() {
+fn db_host_alone_is_waited_for_without_migrations() {
     let mut server = Server::create(&[]);
     server.hba("local all all trust\nhost all all all scram-sha-256\n");
     let port = server.port().to_string();
@@ -157,7 +157,7 @@ fn db_host_alone_is_waited_for_and_nothing_is_migrated() {
 }
 
 #[test]
-fn db_host_beside_a_url_is_one_more_server() {
+fn db_host_beside_a_url_is_one_more_target() {
     let mut other = Server::create(&[]);
     let database = Server::shared().database();
     let mut running = premain(["--migrations", "none", "echo", "started"])
@@ -173,7 +173,7 @@ fn db_host_beside_a_url_is_one_more_server() {
 }
 
 #[test]
-fn an_optional_database_that_does_not_come_is_a_warning() {
+fn an_optional_database_that_is_not_ready_is_a_warning() {
     let place = folder(&[("V1__t.sql", "CREATE TABLE t ()")]);
     let boot = |url: &str, timeout| {
         premain(["--db-optional", "--wait-timeout", timeout, "--migrations"])
@@ -207,7 +207,7 @@ fn an_optional_database_that_does_not_come_is_a_warning() {
 }
 
 #[test]
-fn without_any_database_it_says_so_in_one_line_and_starts() {
+fn the_application_starts_without_a_database_and_one_line_says_so() {
     let ended = premain(["echo", "started"]).run().code(0);
     assert_eq!(ended.output, "started\n");
     assert_eq!(ended.log.lines().count(), 1, "{}", ended.log);
@@ -215,7 +215,7 @@ fn without_any_database_it_says_so_in_one_line_and_starts() {
 }
 
 #[test]
-fn what_is_final_for_one_ends_the_wait_for_all() {
+fn a_final_error_of_one_target_ends_all_waits() {
     let server = Server::shared();
     premain(["--wait-for", "tcp://127.0.0.1:1", "true"])
         .database(format!("{}?sslmode=require", server.url("postgres")))

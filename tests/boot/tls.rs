@@ -49,7 +49,7 @@ fn complaint(server: &Server, root: &Path, mode: &str) -> String {
 }
 
 #[test]
-fn a_certificate_that_is_right_satisfies_every_mode() {
+fn a_valid_certificate_satisfies_every_sslmode() {
     let authority = Authority::new();
     authority.issue("server", "a server", LOCAL, NOW);
     let server = encrypted(&authority, "server");
@@ -94,7 +94,7 @@ fn a_certificate_for_another_host_satisfies_all_but_verify_full() {
 }
 
 #[test]
-fn an_unknown_authority_satisfies_only_those_who_do_not_ask() {
+fn an_unknown_authority_satisfies_only_modes_that_do_not_verify() {
     let (authority, other) = (Authority::new(), Authority::new());
     authority.issue("server", "a server", LOCAL, NOW);
     let server = encrypted(&authority, "server");
@@ -120,7 +120,7 @@ fn an_unknown_authority_satisfies_only_those_who_do_not_ask() {
 }
 
 #[test]
-fn a_certificate_out_of_its_time_is_named_as_such() {
+fn expired_and_not_yet_valid_certificates_are_reported() {
     let authority = Authority::new();
     authority.issue("expired", "a server", LOCAL, LONG_AGO);
     authority.issue("early", "a server", LOCAL, NOT_YET);
@@ -135,7 +135,7 @@ fn a_certificate_out_of_its_time_is_named_as_such() {
 }
 
 #[test]
-fn a_certificate_that_vouches_for_itself_is_trusted_where_it_is_named() {
+fn a_self_signed_certificate_is_trusted_as_sslrootcert() {
     let authority = Authority::new();
     authority.self_signed("server", "localhost", LOCAL);
     authority.self_signed("elsewhere", "localhost", "subjectAltName=DNS:db.example");
@@ -161,7 +161,7 @@ fn a_certificate_that_vouches_for_itself_is_trusted_where_it_is_named() {
 
 /// As Amazon's for RDS: an authority for every region, with remarks in between.
 #[test]
-fn a_bundle_of_many_authorities_is_searched_for_the_right_one() {
+fn a_bundle_of_authorities_is_searched() {
     let authority = Authority::new();
     authority.issue("server", "a server", LOCAL, NOW);
     let server = encrypted(&authority, "server");
@@ -192,7 +192,7 @@ fn a_bundle_of_many_authorities_is_searched_for_the_right_one() {
 }
 
 #[test]
-fn a_client_s_certificate_out_of_its_time_is_refused_with_the_reason() {
+fn an_expired_client_certificate_is_rejected_with_the_reason() {
     let authority = Authority::new();
     authority.issue("server", "a server", LOCAL, NOW);
     authority.issue("client", "postgres", "basicConstraints=CA:FALSE", LONG_AGO);
@@ -211,7 +211,7 @@ fn a_client_s_certificate_out_of_its_time_is_refused_with_the_reason() {
 }
 
 #[test]
-fn certificates_of_another_age_are_refused_with_the_reason() {
+fn outdated_certificates_are_rejected_with_the_reason() {
     let authority = Authority::new();
     authority.version_1("old", "localhost");
     authority.issue("nameless", "localhost", "basicConstraints=CA:FALSE", NOW);
@@ -226,7 +226,7 @@ fn certificates_of_another_age_are_refused_with_the_reason() {
 }
 
 #[test]
-fn a_server_without_tls_will_do_only_where_none_is_demanded() {
+fn a_server_without_tls_satisfies_only_modes_that_do_not_require_it() {
     let server = Server::shared();
     let authority = Authority::new();
     check(
@@ -242,7 +242,7 @@ fn a_server_without_tls_will_do_only_where_none_is_demanded() {
 }
 
 #[test]
-fn the_systems_authorities_are_those_of_ssl_cert_file() {
+fn ssl_cert_file_names_the_systems_authorities() {
     let authority = Authority::new();
     authority.issue("server", "a server", LOCAL, NOW);
     let server = encrypted(&authority, "server");
@@ -259,7 +259,7 @@ fn the_systems_authorities_are_those_of_ssl_cert_file() {
 }
 
 #[test]
-fn pg_hba_may_demand_tls_or_refuse_it() {
+fn pg_hba_may_require_or_reject_tls() {
     let authority = Authority::new();
     authority.issue("server", "a server", LOCAL, NOW);
     let server = encrypted(&authority, "server");
@@ -283,7 +283,7 @@ fn pg_hba_may_demand_tls_or_refuse_it() {
 }
 
 #[test]
-fn the_password_is_bound_to_the_channel_where_that_is_required() {
+fn channel_binding_is_used_when_required() {
     let authority = Authority::new();
     authority.issue("server", "a server", LOCAL, NOW);
     let server = encrypted(&authority, "server");
@@ -312,7 +312,7 @@ fn the_password_is_bound_to_the_channel_where_that_is_required() {
 }
 
 #[test]
-fn a_client_certificate_proves_who_logs_in() {
+fn a_client_certificate_authenticates_the_user() {
     let (authority, other) = (Authority::new(), Authority::new());
     authority.issue("server", "a server", LOCAL, NOW);
     authority.issue("client", "postgres", "basicConstraints=CA:FALSE", NOW);
@@ -345,7 +345,7 @@ fn a_client_certificate_proves_who_logs_in() {
 }
 
 #[test]
-fn a_stopped_migration_is_cancelled_over_tls_too() {
+fn a_stopped_migration_is_cancelled_over_tls() {
     let authority = Authority::new();
     authority.issue("server", "a server", LOCAL, NOW);
     let server = encrypted(&authority, "server");
@@ -381,7 +381,7 @@ fn a_server_with_tls_is_not_taken_for_a_pooler() {
 
 /// PostgreSQL 17 and later take the handshake without having been asked first.
 #[test]
-fn the_handshake_may_come_at_once() {
+fn direct_tls_negotiation_works_since_postgresql_17() {
     let authority = Authority::new();
     authority.issue("server", "a server", LOCAL, NOW);
     let mut server = Server::newest(&["ssl=on", "log_connections=on"]);
@@ -409,7 +409,7 @@ fn the_handshake_may_come_at_once() {
 
 /// Those before take it for a client that speaks no protocol, and hang up.
 #[test]
-fn a_server_that_wants_to_be_asked_first_says_so() {
+fn direct_tls_negotiation_is_rejected_before_postgresql_17() {
     let authority = Authority::new();
     authority.issue("server", "a server", LOCAL, NOW);
     let server = encrypted(&authority, "server");
@@ -421,7 +421,7 @@ fn a_server_that_wants_to_be_asked_first_says_so() {
 }
 
 #[test]
-fn what_does_not_speak_the_protocol_is_told_apart_from_what_has_no_room() {
+fn a_foreign_protocol_is_told_apart_from_a_server_without_resources() {
     let answer = |answer: &'static [u8]| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();

@@ -23,7 +23,7 @@ fn login(server: &Server, user: &str, database: &str) -> String {
 }
 
 #[test]
-fn a_server_that_starts_late_is_awaited_with_a_line_for_each_reason() {
+fn a_late_server_is_awaited_and_each_reason_is_logged_once() {
     let mut server = Server::create(&[]);
     let mut running = boot(&server.url("postgres")).start();
     running.wait_for("connection refused");
@@ -49,7 +49,7 @@ fn a_refused_connection_ends_with_host_reason_and_remedy() {
 }
 
 #[test]
-fn without_a_limit_waiting_goes_on_and_says_so() {
+fn waiting_without_a_limit_logs_summaries() {
     let mut running = boot("postgres://u@127.0.0.1:1/d").env("PREMAIN_WAIT_TIMEOUT", "0").start();
     running.wait_for("still waiting for PostgreSQL (DATABASE_URL) after 5");
     running.signal(Signal::SIGINT);
@@ -62,7 +62,7 @@ fn without_a_limit_waiting_goes_on_and_says_so() {
 }
 
 #[test]
-fn a_name_that_does_not_resolve_yet_is_asked_for_again() {
+fn a_name_that_does_not_resolve_is_retried() {
     let ended = boot("postgres://u@nosuch.invalid/d")
         .env("PREMAIN_WAIT_TIMEOUT", "2s")
         .run()
@@ -73,7 +73,7 @@ fn a_name_that_does_not_resolve_yet_is_asked_for_again() {
 }
 
 #[test]
-fn a_server_that_takes_connections_and_never_speaks_costs_one_attempts_limit() {
+fn a_silent_server_costs_one_attempts_timeout() {
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = mute.local_addr().unwrap();
     let url = format!("postgres://u@{at}/d");
@@ -93,7 +93,7 @@ fn a_server_that_takes_connections_and_never_speaks_costs_one_attempts_limit() {
 }
 
 #[test]
-fn a_server_that_is_not_ready_yet_is_asked_less_often() {
+fn a_starting_server_is_asked_less_often() {
     // A standby without hot_standby says 57P03 to everybody until it is promoted.
     let mut server = Server::create(&["hot_standby=off"]);
     server.follow();
@@ -110,7 +110,7 @@ fn a_server_that_is_not_ready_yet_is_asked_less_often() {
 }
 
 #[test]
-fn a_server_without_a_free_connection_is_awaited() {
+fn a_server_without_free_connections_is_awaited() {
     let server = Server::start(&[
         "max_connections=4",
         "superuser_reserved_connections=0",
@@ -128,7 +128,7 @@ fn a_server_without_a_free_connection_is_awaited() {
 }
 
 #[test]
-fn reasons_that_take_turns_are_told_once_each() {
+fn alternating_reasons_are_logged_once_each() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("postgres://u@{}/d?sslmode=disable", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -148,7 +148,7 @@ fn reasons_that_take_turns_are_told_once_each() {
 }
 
 #[test]
-fn the_official_images_two_starts_are_one_wait() {
+fn both_starts_of_the_official_image_are_one_wait() {
     // First on the unix socket alone, to create roles and databases; then for everybody.
     let mut server = Server::start(&["listen_addresses=''"]);
     server.hba(SCRAM);
@@ -167,7 +167,7 @@ fn the_official_images_two_starts_are_one_wait() {
 }
 
 #[test]
-fn a_login_that_is_created_within_the_grace_is_taken() {
+fn a_login_created_within_the_grace_period_succeeds() {
     let server = Server::start(&[]);
     server.hba(&format!("host all banned all reject\n{SCRAM}"));
     server.reload();
@@ -192,7 +192,7 @@ fn a_login_that_is_created_within_the_grace_is_taken() {
 }
 
 #[test]
-fn a_login_that_stays_refused_is_final_after_the_grace() {
+fn a_login_that_stays_rejected_is_final_after_the_grace_period() {
     let server = Server::start(&[]);
     server.hba(&format!("host all banned all reject\n{SCRAM}"));
     server.reload();
@@ -217,7 +217,7 @@ fn a_login_that_stays_refused_is_final_after_the_grace() {
 }
 
 #[test]
-fn a_refused_login_is_77_too_where_the_time_is_shorter_than_the_grace() {
+fn a_rejected_login_is_77_even_if_the_timeout_is_shorter_than_the_grace_period() {
     let server = Server::shared();
     boot(&server.url("nothing_of_that_name"))
         .env("PREMAIN_WAIT_TIMEOUT", "2s")
@@ -227,7 +227,7 @@ fn a_refused_login_is_77_too_where_the_time_is_shorter_than_the_grace() {
 }
 
 #[test]
-fn what_cannot_work_is_final_at_once() {
+fn impossible_configurations_are_final_at_once() {
     let server = Server::shared();
     for (url, text) in [
         (format!("{}?sslmode=require", server.url("postgres")), "the server offers no TLS"),
@@ -244,7 +244,7 @@ fn what_cannot_work_is_final_at_once() {
 }
 
 #[test]
-fn wait_only_waits() {
+fn premain_wait_only_waits() {
     let mut server = Server::create(&[]);
     let url = server.url("postgres");
     let running = premain(["wait"]).database(&url).start();

@@ -22,7 +22,7 @@ fn baseline(database: &Database<'_>, folder: &Path, until: &[&str]) -> Ended {
 }
 
 #[test]
-fn tables_without_a_history_are_refused_until_they_are_adopted() {
+fn unmanaged_tables_are_rejected_until_a_baseline() {
     let database = Server::shared().database();
     let place = folder(&FILES);
     database.psql("CREATE TABLE a (); CREATE TABLE b ()");
@@ -48,7 +48,7 @@ fn tables_without_a_history_are_refused_until_they_are_adopted() {
 }
 
 #[test]
-fn with_none_recorded_all_of_them_run() {
+fn baseline_none_leaves_all_migrations_pending() {
     let database = Server::shared().database();
     let place = folder(&FILES);
     database.psql("CREATE TABLE other ()");
@@ -57,7 +57,7 @@ fn with_none_recorded_all_of_them_run() {
 }
 
 #[test]
-fn tables_of_extensions_and_other_schemas_are_nobody_s() {
+fn tables_of_extensions_and_other_schemas_do_not_count() {
     let database = Server::shared().database();
     let place = folder(&FILES);
     database.psql(
@@ -68,7 +68,7 @@ fn tables_of_extensions_and_other_schemas_are_nobody_s() {
 }
 
 #[test]
-fn the_tool_that_managed_it_until_now_is_named() {
+fn the_previous_tool_is_named() {
     let place = folder(&FILES);
     for (sql, text) in [
         (
@@ -101,7 +101,7 @@ fn the_tool_that_managed_it_until_now_is_named() {
 }
 
 #[test]
-fn from_alembic_to_prisma() {
+fn an_alembic_database_can_be_continued_with_prisma() {
     let database = Server::shared().database();
     database.psql(
         "CREATE TABLE threads (id int); CREATE TABLE alembic_version (version_num text); \
@@ -145,7 +145,7 @@ fn a_baseline_is_recorded_as_the_native_tool_records_it() {
 }
 
 #[test]
-fn a_baseline_that_fails_records_nothing_and_adopts_nothing() {
+fn a_failing_baseline_records_nothing() {
     let database = Server::shared().database();
     database.psql("CREATE TABLE t ()");
     let place = folder(&[
@@ -159,7 +159,7 @@ fn a_baseline_that_fails_records_nothing_and_adopts_nothing() {
 }
 
 #[test]
-fn replicas_on_a_fresh_database_take_no_other_s_tables_for_strangers() {
+fn concurrent_replicas_do_not_reject_each_others_tables() {
     let database = Server::shared().database();
     let place = folder(&FILES);
     let running: Vec<_> =

@@ -27,7 +27,7 @@ fn run(shell: &str, package: &str, words: &[&str]) -> String {
 }
 
 #[test]
-fn bash_completes() {
+fn bash_offers_completions() {
     let script = script("bash");
     let ask = |line: &str| {
         let code = format!(
@@ -52,7 +52,7 @@ fn bash_completes() {
 }
 
 #[test]
-fn fish_completes() {
+fn fish_offers_completions() {
     let script = script("fish");
     let ask = |line: &str| {
         let code = format!("source {}; complete -C '{line}'", script.path().display());
@@ -70,7 +70,7 @@ fn fish_completes() {
 }
 
 #[test]
-fn zsh_takes_it() {
+fn zsh_loads_the_script() {
     let script = script("zsh");
     let code = format!(
         "autoload -Uz compinit; compinit -D -u; source {}; print $_comps[premain]; functions _premain | grep -c rollback",

@@ -91,7 +91,7 @@ impl Drop for Container {
 const APPLICATION: [&str; 3] = ["sh", "-c", "echo started; exec sleep 1000"];
 
 #[test]
-fn waiting_is_not_healthy_and_says_so() {
+fn a_waiting_premain_is_starting() {
     let url = "postgres://x@127.0.0.1:1/x";
     let container = Container::start(&APPLICATION, &[("DATABASE_URL", url)]);
     let answer = container.says(&[], "waiting for the database");
@@ -102,7 +102,7 @@ fn waiting_is_not_healthy_and_says_so() {
 }
 
 #[test]
-fn a_long_migration_is_not_healthy_yet_and_no_reason_to_kill() {
+fn a_migrating_premain_is_not_healthy_but_alive() {
     let database = Server::shared().database();
     let place = folder(&[("V1__slow.sql", "SELECT pg_sleep(1000)")]);
     let migrations = place.path().display().to_string();
@@ -121,7 +121,7 @@ fn a_long_migration_is_not_healthy_yet_and_no_reason_to_kill() {
 }
 
 #[test]
-fn before_a_hook_has_ended_it_is_starting_or_migrating() {
+fn a_running_hook_counts_as_starting_or_migrating() {
     let place = folder(&[]);
     let script = place.path().join("1.sh");
     std::fs::write(&script, "#!/bin/sh\nexec sleep 1000").unwrap();
@@ -140,7 +140,7 @@ fn before_a_hook_has_ended_it_is_starting_or_migrating() {
 }
 
 #[test]
-fn running_with_its_database_is_healthy_and_without_it_is_not() {
+fn a_running_application_is_healthy_only_with_its_database() {
     let mut server = Server::start(&[]);
     let url = server.database().url();
     let variables = [("DATABASE_URL", &*url), ("PREMAIN_MIGRATIONS", "none")];
@@ -170,7 +170,7 @@ fn running_with_its_database_is_healthy_and_without_it_is_not() {
 }
 
 #[test]
-fn a_frozen_server_does_not_make_it_hang() {
+fn a_frozen_server_does_not_hang_the_check() {
     let server = Server::start(&[]);
     let url = server.database().url();
     let variables = [("DATABASE_URL", &*url), ("PREMAIN_MIGRATIONS", "none")];
@@ -184,7 +184,7 @@ fn a_frozen_server_does_not_make_it_hang() {
 }
 
 #[test]
-fn a_page_and_a_port_are_asked_in_the_place_of_the_database() {
+fn http_and_tcp_checks_replace_the_database_check() {
     let mut container = Container::start(&APPLICATION, &[("DB_HOST_IS_NOT", "set")]);
     container.runs();
     assert_eq!(container.health(&[]).text, "running");
@@ -221,7 +221,7 @@ fn a_page_and_a_port_are_asked_in_the_place_of_the_database() {
 }
 
 #[test]
-fn any_user_may_ask() {
+fn any_user_may_run_the_check() {
     let mut container = Container::start(&APPLICATION, &[]);
     container.runs();
     let place = tempfile::tempdir().unwrap();
@@ -246,7 +246,7 @@ fn any_user_may_ask() {
 }
 
 #[test]
-fn a_word_too_many_is_wrong_usage() {
+fn surplus_arguments_are_wrong_usage() {
     let output = Command::new(PREMAIN).args(["health", "now"]).output().unwrap();
     assert_eq!(output.status.code(), Some(64));
 }

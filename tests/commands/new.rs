@@ -18,7 +18,7 @@ fn named(files: &[(&str, &str)], name: &str) -> String {
 }
 
 #[test]
-fn each_layout_goes_on_as_it_is() {
+fn names_continue_the_layout_of_the_directory() {
     for (files, expected) in [
         (&[("001_a.sql", "")][..], "./002_add_orders.sql\n"),
         (&[("0009-a.sql", "")], "./0010-add-orders.sql\n"),
@@ -46,7 +46,7 @@ fn each_layout_goes_on_as_it_is() {
 }
 
 #[test]
-fn a_folder_begins_with_001_unless_a_format_is_named() {
+fn a_new_directory_begins_with_001_unless_a_format_is_named() {
     let place = folder(&[]);
     assert_eq!(new(place.path(), "init", &[]).code(0).output, "./migrations/001_init.sql\n");
     assert_eq!(new(place.path(), "next", &[]).code(0).output, "./migrations/002_next.sql\n");
@@ -61,7 +61,7 @@ fn a_folder_begins_with_001_unless_a_format_is_named() {
 }
 
 #[test]
-fn nothing_is_written_over_and_nothing_is_written_elsewhere() {
+fn files_are_never_overwritten_or_written_elsewhere() {
     let place = folder(&[("V1__a.sql", ""), ("V2__x.sql", "")]);
     let words = ["--migrations", "."];
     new(place.path(), "../../etc/passwd", &words).code(0);
@@ -72,7 +72,7 @@ fn nothing_is_written_over_and_nothing_is_written_elsewhere() {
 }
 
 #[test]
-fn drizzle_takes_what_was_written() {
+fn drizzle_applies_the_new_migration() {
     for (package, fixture) in [("drizzle-orm", "drizzle"), ("drizzle-orm-1", "drizzle1")] {
         let place = tempfile::tempdir().unwrap();
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(fixture);
@@ -99,7 +99,7 @@ fn drizzle_takes_what_was_written() {
 }
 
 #[test]
-fn prisma_takes_what_was_written() {
+fn prisma_applies_the_new_migration() {
     let place = folder(&[]);
     let words = ["--migrations", "prisma/migrations", "--format", "prisma"];
     let output = new(place.path(), "init", &words).code(0).output;
@@ -131,7 +131,7 @@ fn written(place: &Path, format: &str, files: &[(&str, &str)]) -> Vec<(String, S
 
 /// As `sqlx migrate add`, `dbmate new`, `migrate create -ext sql` and `goose create … sql`.
 #[test]
-fn each_tool_s_first_file_and_the_next_are_as_it_writes_them() {
+fn new_files_equal_those_of_each_tool() {
     let goose = "-- +goose Up\n-- +goose StatementBegin\nSELECT 'up SQL query';\n-- +goose StatementEnd\n\n\
                  -- +goose Down\n-- +goose StatementBegin\nSELECT 'down SQL query';\n-- +goose StatementEnd\n";
     let dbmate = "-- migrate:up\n\n\n-- migrate:down\n\n";
@@ -166,7 +166,7 @@ fn each_tool_s_first_file_and_the_next_are_as_it_writes_them() {
 }
 
 #[test]
-fn sqlx_and_dbmate_take_what_was_written() {
+fn sqlx_and_dbmate_apply_the_new_migration() {
     for format in ["sqlx", "dbmate"] {
         let place = folder(&[]);
         written(place.path(), format, &[]);

@@ -32,7 +32,7 @@ fn psql(database: &Database<'_>, script: &str) {
 }
 
 #[test]
-fn psql_runs_it_and_comes_to_the_same() {
+fn psql_running_the_plan_gives_the_same_result() {
     let (ours, theirs) = (Server::shared().database(), Server::shared().database());
     let place = folder(&FILES);
     for database in [&ours, &theirs] {
@@ -52,7 +52,7 @@ fn psql_runs_it_and_comes_to_the_same() {
 }
 
 #[test]
-fn a_fresh_database_gets_its_history_table_first() {
+fn the_plan_creates_the_history_table_first() {
     let place = folder(&[
         (
             "meta/_journal.json",
@@ -69,7 +69,7 @@ fn a_fresh_database_gets_its_history_table_first() {
 }
 
 #[test]
-fn for_programs_there_is_json() {
+fn the_plan_is_available_as_json() {
     let place = folder(&FILES);
     let database = Server::shared().database();
     let ended = plan(place.path(), &database).words(["--output", "json"]).run().code(0);
@@ -80,7 +80,7 @@ fn for_programs_there_is_json() {
 }
 
 #[test]
-fn what_a_start_would_refuse_is_refused() {
+fn the_plan_fails_where_a_start_would() {
     let database = Server::shared().database();
     migrate(folder(&FILES).path()).database(database.url()).run().code(0);
     let edited = folder(&[("001_a.sql", "SELECT 1"), FILES[1], FILES[2]]);
@@ -96,7 +96,7 @@ fn what_a_start_would_refuse_is_refused() {
 }
 
 #[test]
-fn what_takes_no_transaction_stands_in_none() {
+fn no_transaction_statements_are_planned_outside_a_transaction() {
     let place = folder(&[
         FILES[0],
         (

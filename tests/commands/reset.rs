@@ -36,7 +36,7 @@ fn inhabited(folder: &std::path::Path) -> Database<'static> {
 }
 
 #[test]
-fn everything_is_dropped_and_migrated_again() {
+fn reset_drops_everything_and_migrates_again() {
     let place = folder(&FILES);
     let database = inhabited(place.path());
     let fresh = Server::shared().database();
@@ -64,7 +64,7 @@ fn everything_is_dropped_and_migrated_again() {
 }
 
 #[test]
-fn a_role_that_owns_nothing_but_its_tables_can_do_it() {
+fn a_role_that_owns_only_its_tables_can_reset() {
     let place = folder(&[("001_a.sql", "CREATE TABLE a ()")]);
     let database = Server::shared().database();
     let role = format!("developer_{}", database.name);
@@ -78,7 +78,7 @@ fn a_role_that_owns_nothing_but_its_tables_can_do_it() {
 }
 
 #[test]
-fn it_asks_for_the_name() {
+fn reset_asks_for_the_name_of_the_database() {
     let place = folder(&FILES);
     let database = inhabited(place.path());
     reset(place.path(), &database.url()).run().code(64).says("give --yes if you are sure");
@@ -93,7 +93,7 @@ fn it_asks_for_the_name() {
 }
 
 #[test]
-fn production_is_refused_whatever_is_said() {
+fn production_is_never_reset() {
     let place = folder(&FILES);
     let database = inhabited(place.path());
     for (name, value) in [
@@ -131,7 +131,7 @@ fn production_is_refused_whatever_is_said() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_read_drops_nothing() {
+fn an_unreadable_directory_drops_nothing() {
     let place = folder(&FILES);
     let database = inhabited(place.path());
     let broken = folder(&[("001_a.sql", ""), ("1_b.sql", "")]);

@@ -27,7 +27,7 @@ const ROWS: &str = "SELECT migration_name, checksum, finished_at IS NULL, finish
      left(logs, 9), applied_steps_count FROM _prisma_migrations ORDER BY started_at, finished_at NULLS FIRST";
 
 #[test]
-fn prisma_s_failed_migrations_as_prisma_resolves_them() {
+fn failed_prisma_migrations_are_resolved_as_prisma_does() {
     let place = folder(&PRISMA);
     for (ours, theirs) in [("--applied", "applied"), ("--rolled-back", "rolledback")] {
         let (one, other) = (failed_by_prisma(place.path()), failed_by_prisma(place.path()));
@@ -44,7 +44,7 @@ fn prisma_s_failed_migrations_as_prisma_resolves_them() {
 }
 
 #[test]
-fn prisma_goes_on_where_premain_resolved() {
+fn prisma_continues_after_premain_resolve() {
     let place = folder(&PRISMA);
     let database = failed_by_prisma(place.path());
     resolve(&database, place.path(), ["--rolled-back", "2_b"]).code(0).says("2_b is pending again");
@@ -55,7 +55,7 @@ fn prisma_goes_on_where_premain_resolved() {
 }
 
 #[test]
-fn what_prisma_refuses_is_refused() {
+fn cases_that_prisma_rejects_are_rejected() {
     let place = folder(&PRISMA);
     let database = failed_by_prisma(place.path());
     // P3008, P3012, P3011 and P3017.
@@ -95,7 +95,7 @@ fn failed_halfway(folder: &Path) -> Database<'static> {
 }
 
 #[test]
-fn plain_sql_that_failed_halfway() {
+fn plain_sql_that_failed_halfway_can_be_resolved() {
     let place = folder(&SQL);
     let database = failed_halfway(place.path());
     resolve(&database, place.path(), ["--applied", "2"]).code(0).says("2 b recorded as applied");
@@ -110,7 +110,7 @@ fn plain_sql_that_failed_halfway() {
 }
 
 #[test]
-fn what_people_ran_themselves_is_recorded_without_running_it() {
+fn a_migration_run_by_hand_is_recorded_without_running_it() {
     let place = folder(&SQL);
     let database = Server::shared().database();
     database.psql("CREATE TABLE a ()");
@@ -122,7 +122,7 @@ fn what_people_ran_themselves_is_recorded_without_running_it() {
 }
 
 #[test]
-fn it_waits_for_the_lock() {
+fn resolve_waits_for_the_lock() {
     let place = folder(&SQL);
     let database = failed_halfway(place.path());
     let mut other = database.open("SELECT pg_advisory_lock(x'7072656d61696e'::bigint);");
@@ -137,7 +137,7 @@ fn it_waits_for_the_lock() {
 }
 
 #[test]
-fn what_stopped_halfway_without_a_transaction_goes_on_after_it() {
+fn a_no_transaction_migration_continues_after_resolve() {
     let place = folder(&[
         ("001_a.sql", "CREATE TABLE a (i int)"),
         ("002_b.sql", "CREATE INDEX CONCURRENTLY j ON a (i); TABLE nothing"),
@@ -188,7 +188,7 @@ fn resolve_in(format: &str, database: &Database<'_>, folder: &Path, how: [&str; 
 }
 
 #[test]
-fn sqlx_stops_where_premain_stopped_halfway_and_goes_on_where_it_was_resolved() {
+fn sqlx_stops_at_premains_mark_and_continues_after_resolve() {
     let failed = "SELECT version, success FROM _sqlx_migrations ORDER BY version";
     let (place, database) = stopped_halfway("sqlx");
     assert_eq!(database.psql(failed), "1|t\n2|f");
@@ -211,7 +211,7 @@ fn sqlx_stops_where_premain_stopped_halfway_and_goes_on_where_it_was_resolved() 
 }
 
 #[test]
-fn golang_migrate_s_dirty_row_is_the_version_or_the_one_before() {
+fn a_dirty_row_of_golang_migrate_becomes_its_version_or_the_one_before() {
     let row = "SELECT version, dirty FROM schema_migrations";
     let (place, database) = stopped_halfway("golang-migrate");
     assert_eq!(database.psql(row), "2|t");
@@ -228,7 +228,7 @@ fn golang_migrate_s_dirty_row_is_the_version_or_the_one_before() {
 }
 
 #[test]
-fn where_nothing_was_kept_the_row_is_as_if_it_had_never_begun() {
+fn a_failure_that_kept_nothing_leaves_the_history_table_as_before() {
     for (format, end, rows, left) in [
         ("sqlx", ".sql", "SELECT version, success FROM _sqlx_migrations", "1|t"),
         ("golang-migrate", ".up.sql", "SELECT version, dirty FROM schema_migrations", "1|f"),

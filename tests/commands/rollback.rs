@@ -35,7 +35,7 @@ fn versions(database: &Database<'_>) -> String {
 }
 
 #[test]
-fn the_last_one_or_back_to_a_version_or_all() {
+fn rollback_reverts_the_last_migration_or_back_to_a_version_or_all() {
     let place = folder(&FILES);
     let database = migrated(place.path());
     rollback(&database, place.path(), &["--yes"])
@@ -56,7 +56,7 @@ fn the_last_one_or_back_to_a_version_or_all() {
 }
 
 #[test]
-fn without_a_terminal_it_wants_a_yes() {
+fn rollback_without_a_terminal_requires_yes() {
     let place = folder(&FILES);
     let database = migrated(place.path());
     rollback(&database, place.path(), &[]).code(64).says("give --yes if you are sure");
@@ -65,7 +65,7 @@ fn without_a_terminal_it_wants_a_yes() {
 }
 
 #[test]
-fn at_a_terminal_it_shows_what_will_run_and_asks() {
+fn rollback_at_a_terminal_shows_the_sql_and_asks() {
     let place = folder(&FILES);
     let database = migrated(place.path());
     let ask = || {
@@ -91,7 +91,7 @@ fn at_a_terminal_it_shows_what_will_run_and_asks() {
 }
 
 #[test]
-fn what_has_no_way_down_is_said_before_anything_runs() {
+fn a_missing_down_migration_stops_before_anything_runs() {
     let place = folder(&[FILES[0], FILES[2], FILES[4], FILES[5]]);
     let database = migrated(place.path());
     rollback(&database, place.path(), &["--to", "none", "--yes"])
@@ -110,7 +110,7 @@ fn what_has_no_way_down_is_said_before_anything_runs() {
 }
 
 #[test]
-fn one_that_fails_undoes_nothing_of_itself() {
+fn a_failing_down_migration_keeps_nothing() {
     let place = folder(&[
         FILES[0],
         FILES[2],
@@ -131,7 +131,7 @@ fn one_that_fails_undoes_nothing_of_itself() {
 }
 
 #[test]
-fn prisma_applies_again_what_was_rolled_back() {
+fn prisma_applies_a_rolled_back_migration_again() {
     let place = folder(&[
         ("migration_lock.toml", "provider = \"postgresql\"\n"),
         ("1_a/migration.sql", "CREATE TABLE a (id int);\n"),
@@ -148,7 +148,7 @@ fn prisma_applies_again_what_was_rolled_back() {
 }
 
 #[test]
-fn a_way_down_may_take_no_transaction() {
+fn a_down_migration_may_run_without_a_transaction() {
     let place = folder(&[
         ("001_a.up.sql", "CREATE TABLE a (i int); CREATE INDEX j ON a (i)"),
         ("001_a.down.sql", "DROP INDEX CONCURRENTLY j;\nTABLE nothing;"),
@@ -170,7 +170,7 @@ fn a_way_down_may_take_no_transaction() {
 }
 
 #[test]
-fn what_was_shown_is_what_runs() {
+fn the_confirmed_sql_is_what_runs() {
     let place = folder(&FILES);
     let database = migrated(place.path());
     let mut terminal = premain(["rollback", "--migrations"])
@@ -209,7 +209,7 @@ fn there_and_back(format: &str) -> tempfile::TempDir {
 }
 
 #[test]
-fn each_tool_s_ways_down_and_the_tool_goes_on_from_there() {
+fn each_tool_continues_after_premain_rollback() {
     for (format, versions) in [
         ("sqlx", "SELECT version FROM _sqlx_migrations"),
         ("dbmate", "SELECT version FROM schema_migrations"),

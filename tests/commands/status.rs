@@ -15,7 +15,7 @@ fn status(place: &tempfile::TempDir, url: &str) -> Premain {
 }
 
 #[test]
-fn pending_then_applied() {
+fn migrations_are_pending_then_applied() {
     let database = Server::shared().database();
     let place = folder(&FILES);
     let ended = status(&place, &database.url()).run().code(1);
@@ -28,7 +28,7 @@ fn pending_then_applied() {
 }
 
 #[test]
-fn every_kind_of_drift_has_its_word() {
+fn every_kind_of_drift_has_its_state() {
     let database = Server::shared().database();
     let place = folder(&FILES);
     migrate(place.path()).database(database.url()).run().code(0);
@@ -50,14 +50,14 @@ fn a_database_that_is_ahead_is_no_failure() {
 }
 
 #[test]
-fn without_a_database_it_says_what_to_set() {
+fn a_missing_database_setting_is_explained() {
     for command in ["status", "migrate", "wait"] {
         premain([command]).run().code(78).says("set DATABASE_URL");
     }
 }
 
 #[test]
-fn migrations_that_have_no_number_go_by_their_names() {
+fn migrations_without_a_number_are_shown_by_name() {
     let database = Server::shared().database();
     let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/drizzle/migrations");
     let status =
@@ -116,7 +116,7 @@ fn each_state_has_its_exit_status_and_its_json() {
 }
 
 #[test]
-fn a_database_that_is_not_there_is_said_soon() {
+fn an_unreachable_database_is_reported_soon() {
     let place = folder(&FILES);
     let server = Server::shared();
     let absent = server.url("absent");
@@ -128,7 +128,7 @@ fn a_database_that_is_not_there_is_said_soon() {
 }
 
 #[test]
-fn tables_without_a_history_are_what_a_start_would_refuse() {
+fn unmanaged_tables_are_reported_as_a_start_would() {
     let place = folder(&FILES);
     let database = Server::shared().database();
     database.psql("CREATE TABLE t ()");

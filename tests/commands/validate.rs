@@ -11,7 +11,7 @@ fn validate(place: &tempfile::TempDir) -> Ended {
 }
 
 #[test]
-fn a_folder_without_mistakes() {
+fn a_directory_without_errors_is_valid() {
     let place = folder(&[("001_a.sql", "CREATE TABLE a ();\n"), ("002_b.sql", "SELECT '\\d';\n")]);
     let ended = validate(&place).code(0).says("(sql, 2 files): 0 errors, 0 warnings");
     assert_eq!(ended.output, "");
@@ -35,7 +35,7 @@ fn errors_end_with_65_and_warnings_do_not() {
 }
 
 #[test]
-fn files_that_cannot_be_read_as_sql_are_all_told() {
+fn all_files_that_are_not_sql_are_reported() {
     let place = folder(&[("001_a.sql", "SELECT 1;\nSELECT '"), ("003_c.sql", "SELECT 1;\n")]);
     fs::write(place.path().join("002_b.sql"), b"-- ok\n-- gr\xfc\xdfe\n").unwrap();
     fs::write(place.path().join("003_c.sql"), b"S\0E\0").unwrap();
@@ -47,14 +47,14 @@ fn files_that_cannot_be_read_as_sql_are_all_told() {
 }
 
 #[test]
-fn names_that_collide() {
+fn colliding_names_are_reported() {
     let place = folder(&[("001_a.sql", "SELECT 1"), ("1_b.sql", "SELECT 1")]);
     let ended = validate(&place).code(65);
     assert!(ended.output.contains("are both version 1"), "{}", ended.output);
 }
 
 #[test]
-fn journals_that_drizzle_would_skip_in() {
+fn journals_that_make_drizzle_skip_migrations_are_reported() {
     let entry = |idx, when, tag| {
         format!(
             r#"{{"idx": {idx}, "version": "7", "when": {when}, "tag": "{tag}", "breakpoints": true}}"#
@@ -80,14 +80,14 @@ fn journals_that_drizzle_would_skip_in() {
 }
 
 #[test]
-fn prisma_without_its_lock_file() {
+fn a_missing_prisma_lock_file_is_reported() {
     let place = folder(&[("1_a/migration.sql", "SELECT 1;\n")]);
     let ended = validate(&place).code(0);
     assert!(ended.output.starts_with("./migration_lock.toml: warning:"), "{}", ended.output);
 }
 
 #[test]
-fn what_can_never_run_stops_before_anything_has() {
+fn invalid_migrations_stop_a_start_before_anything_runs() {
     let database = Server::shared().database();
     for mistake in ["\\connect other", "COPY a FROM STDIN;", "<<<<<<< A\n=======\n>>>>>>> B\n"] {
         let place = folder(&[("001_a.sql", "CREATE TABLE a ()"), ("002_b.sql", mistake)]);

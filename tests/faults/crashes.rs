@@ -36,7 +36,7 @@ fn crash(server: &mut Server) {
 }
 
 #[test]
-fn a_server_that_crashes_in_a_migration_is_awaited_and_migrated() {
+fn a_server_crash_during_a_migration_is_recovered_from() {
     let mut server = Server::start(&["synchronous_commit=on"]);
     let name = server.database().name;
     let place = folder(&SLOW);
@@ -54,7 +54,7 @@ fn a_server_that_crashes_in_a_migration_is_awaited_and_migrated() {
 }
 
 #[test]
-fn a_server_that_crashes_while_the_lock_is_waited_for_is_awaited_and_migrated() {
+fn a_server_crash_while_waiting_for_the_lock_is_recovered_from() {
     let mut server = Server::start(&["synchronous_commit=on"]);
     let name = server.database().name;
     let place = folder(&SLOW);
@@ -69,7 +69,7 @@ fn a_server_that_crashes_while_the_lock_is_waited_for_is_awaited_and_migrated() 
 }
 
 #[test]
-fn a_server_that_stays_away_in_a_migration_is_75_also_where_it_is_optional() {
+fn a_server_that_stays_down_during_a_migration_is_75_even_if_optional() {
     let mut server = Server::start(&[]);
     let name = server.database().name;
     let place = folder(&SLOW);
@@ -87,7 +87,7 @@ fn a_server_that_stays_away_in_a_migration_is_75_also_where_it_is_optional() {
 }
 
 #[test]
-fn a_session_that_is_ended_while_it_waits_for_the_lock_is_taken_up_again() {
+fn a_session_terminated_while_waiting_for_the_lock_reconnects() {
     let database = Server::shared().database();
     let place = folder(&SLOW);
     let mut holder = database.open(LOCK);
@@ -116,7 +116,7 @@ fn killed(database: &Database<'_>, moment: impl FnOnce(&mut Running), meanwhile:
 }
 
 #[test]
-fn a_premain_that_is_killed_leaves_nothing_that_a_rerun_minds() {
+fn a_rerun_succeeds_after_premain_was_killed() {
     let database = Server::shared().database();
     killed(&database, |running| running.wait_for("halfway"), || ());
 
@@ -134,7 +134,7 @@ fn a_premain_that_is_killed_leaves_nothing_that_a_rerun_minds() {
 
 /// Once the application runs, premain has no connection, and a database no say.
 #[test]
-fn a_server_that_dies_while_the_application_runs_is_no_business_of_premain_s() {
+fn a_server_crash_does_not_affect_the_running_application() {
     let mut server = Server::start(&[]);
     let name = server.database().name;
     let place = folder(&[("1_t.sql", "CREATE TABLE t ()")]);
@@ -153,7 +153,7 @@ fn a_server_that_dies_while_the_application_runs_is_no_business_of_premain_s() {
 }
 
 #[test]
-fn a_session_that_is_ended_while_a_hook_runs_does_not_run_it_again() {
+fn a_session_terminated_during_a_hook_does_not_repeat_the_hook() {
     let database = Server::shared().database();
     let place = folder(&SLOW);
     let end = "select pg_terminate_backend(pid) from pg_stat_activity \
@@ -171,7 +171,7 @@ fn a_session_that_is_ended_while_a_hook_runs_does_not_run_it_again() {
 
 /// What docs/faults.md claims, somebody does.
 #[test]
-fn every_cell_is_a_test() {
+fn every_test_named_in_the_faults_page_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let page = fs::read_to_string(root.join("docs/faults.md")).unwrap();
     let mut cells = 0;
@@ -212,7 +212,7 @@ impl Drop for Disk {
 }
 
 #[test]
-fn a_full_disk_keeps_nothing_and_a_rerun_with_room_does() {
+fn a_full_disk_keeps_nothing_and_a_rerun_with_space_succeeds() {
     let disk = Disk::of("4m");
     let server = Server::start(&[]);
     let database = server.database();
@@ -235,7 +235,7 @@ fn a_full_disk_keeps_nothing_and_a_rerun_with_room_does() {
 }
 
 #[test]
-fn a_migration_that_somebody_cancels_is_not_the_file_s_fault() {
+fn a_cancelled_migration_is_not_blamed_on_its_file() {
     let database = Server::shared().database();
     let place = folder(&SLOW);
     fs::write(place.path().join("1_slow.sql"), "CREATE TABLE slow (); SELECT pg_sleep(1000)")

@@ -36,7 +36,7 @@ fn fails(folder: &Path, code: i32, text: &str) -> Ended {
 }
 
 #[test]
-fn what_is_no_file_is_neither_opened_nor_passed_over() {
+fn special_files_are_rejected() {
     let names = [
         "001_x.sql",
         "V1__x.sql",
@@ -60,7 +60,7 @@ fn what_is_no_file_is_neither_opened_nor_passed_over() {
 }
 
 #[test]
-fn one_of_the_usual_folders_that_leads_nowhere_is_not_passed_over() {
+fn a_default_directory_that_is_a_dangling_link_is_rejected() {
     let place = tempfile::tempdir().unwrap();
     symlink("/nowhere", place.path().join("migrations")).unwrap();
     premain(["migrate"])
@@ -72,13 +72,13 @@ fn one_of_the_usual_folders_that_leads_nowhere_is_not_passed_over() {
 }
 
 #[test]
-fn a_folder_in_place_of_a_file_is_an_error() {
+fn a_directory_named_like_a_migration_file_is_rejected() {
     let place = folder(&[("001_a.sql/readme", ""), ("002_b.sql", "SELECT 1")]);
     fails(place.path(), 65, "001_a.sql: it is a folder, not a file; Docker makes one");
 }
 
 #[test]
-fn links_that_lead_around_in_a_circle_are_not_followed() {
+fn circular_links_are_not_followed() {
     // The folder is in order, and nobody is there to apply it to.
     for name in ["deep/V1__a.sql", "1_a.sql", "drizzle/20240101000000_a/migration.sql"] {
         let place = folder(&[(name, "SELECT 1")]);
@@ -92,7 +92,7 @@ fn links_that_lead_around_in_a_circle_are_not_followed() {
 }
 
 #[test]
-fn a_file_with_a_hole_of_gigabytes_is_not_read_through() {
+fn a_huge_sparse_file_is_not_read_to_its_end() {
     for (name, written, line) in [
         ("001_x.sql", "", 1),
         ("V1__x.sql", "SELECT 1;\n", 2),
@@ -128,14 +128,14 @@ fn endless(megabytes: usize) -> tempfile::TempDir {
 }
 
 #[test]
-fn a_statement_of_more_than_a_gigabyte_is_said_before_anything_runs() {
+fn a_statement_over_one_gigabyte_is_rejected_before_anything_runs() {
     let ended = premain(["validate", "--migrations"]).with(endless(1100).path()).run().code(65);
     let said = "001_x.sql:2:1: error: what begins here goes on for more than 1 GB, the most that";
     assert!(ended.output.contains(said), "{}", ended.output);
 }
 
 #[test]
-fn a_statement_without_an_end_is_an_error_where_memory_is_short() {
+fn an_unterminated_statement_is_an_error_when_memory_is_short() {
     within(100, &["validate"], endless(100).path())
         .run()
         .code(66)
@@ -143,7 +143,7 @@ fn a_statement_without_an_end_is_an_error_where_memory_is_short() {
 }
 
 #[test]
-fn journals_that_no_tool_wrote() {
+fn implausible_journals_are_rejected() {
     let place = folder(&[("meta/_journal.json", "{")]);
     let journal = place.path().join("meta/_journal.json");
     fs::write(&journal, format!("{{\"a\": {}", "[".repeat(1 << 20))).unwrap();
@@ -157,7 +157,7 @@ fn journals_that_no_tool_wrote() {
 }
 
 #[test]
-fn more_files_than_anybody_writes() {
+fn too_many_entries_are_rejected() {
     let place = tempfile::tempdir().unwrap();
     for number in 0..=100_000 {
         File::create(place.path().join(format!("{number}"))).unwrap();
@@ -170,7 +170,7 @@ fn more_files_than_anybody_writes() {
 }
 
 #[test]
-fn names_that_would_forge_a_log_or_cannot_be_shown() {
+fn unprintable_names_are_escaped() {
     for (name, text) in [
         (&b"001_a\npremain: all is well.sql"[..], "a line end or another control character"),
         (b"001_a\x1b[2J.sql", "a line end or another control character"),
@@ -185,7 +185,7 @@ fn names_that_would_forge_a_log_or_cannot_be_shown() {
 }
 
 #[test]
-fn what_may_not_be_read_is_said() {
+fn unreadable_files_are_named() {
     for (name, files) in
         [("001_x.sql", ["001_x.sql", "2_y.sql"]), ("deep", ["V1__x.sql", "deep/V2__x.sql"])]
     {

@@ -128,7 +128,7 @@ fn slow_loris(to: &mut dyn Write) -> Result<()> {
 }
 
 #[test]
-fn at_the_login() {
+fn hostile_answers_to_the_login_are_rejected() {
     let protocol = "does not speak PostgreSQL's protocol";
     hostile(LOGIN, gigabyte, as_it_is).code(78).says(protocol).says("a message of 1023 MB");
     hostile(LOGIN, notices_behind_the_password, as_it_is)
@@ -144,7 +144,7 @@ fn at_the_login() {
 }
 
 #[test]
-fn in_the_answer_to_a_statement_of_premain_s_own() {
+fn hostile_answers_to_premains_own_statements_end_with_75() {
     for trigger in [READ, LOCK] {
         let lost = |answer| {
             let ended = hostile(trigger, answer, as_it_is).code(75);
@@ -164,7 +164,7 @@ fn in_the_answer_to_a_statement_of_premain_s_own() {
 }
 
 #[test]
-fn in_the_answer_to_a_migration() {
+fn hostile_answers_to_a_migration_end_with_75() {
     let lost = |answer| {
         let ended = hostile(MIGRATION, answer, as_it_is).code(75);
         ended.says("migration 1 t was interrupted, the connection was lost")
@@ -176,7 +176,7 @@ fn in_the_answer_to_a_migration() {
 
 /// A migration may take as long as it takes, and say as much as it likes; until a signal comes.
 #[test]
-fn an_endless_answer_to_a_migration_ends_with_a_signal() {
+fn a_signal_ends_an_endless_answer_to_a_migration() {
     for answer in [rows, notices, slow_loris] {
         let stop = |running: &mut Running| {
             running.wait_for("1 of 1 pending");

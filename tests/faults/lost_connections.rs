@@ -103,7 +103,7 @@ fn goes_on(place: &mut Place<'_>, speaker: Speaker, message: usize, kind: Kind) 
 }
 
 #[test]
-fn a_connection_that_breaks_at_any_message_is_taken_up_again() {
+fn a_connection_broken_at_any_message_is_recovered_from() {
     let (committed, rolled_back) = (AtomicUsize::new(0), AtomicUsize::new(0));
     sweep("sql", 1, |place, speaker, message| {
         for kind in [Kind::Close, Kind::Reset, Kind::Truncate] {
@@ -118,7 +118,7 @@ fn a_connection_that_breaks_at_any_message_is_taken_up_again() {
 }
 
 #[test]
-fn in_every_format() {
+fn a_broken_connection_is_recovered_from_in_every_format() {
     for format in FORMATS {
         sweep(format, 5, |place, speaker, message| {
             goes_on(place, speaker, message, Kind::Close);
@@ -127,7 +127,7 @@ fn in_every_format() {
 }
 
 #[test]
-fn a_server_that_stays_away_ends_it_and_a_plain_rerun_succeeds() {
+fn a_rerun_succeeds_after_the_server_stayed_away() {
     sweep("refinery", 1, |place, speaker, message| {
         let fault = Fault { speaker, message, kind: Kind::Close, stays_away: true };
         place.proxy.set(fault);
@@ -140,7 +140,7 @@ fn a_server_that_stays_away_ends_it_and_a_plain_rerun_succeeds() {
 }
 
 #[test]
-fn a_connection_that_falls_silent_in_a_message_ends_with_a_signal_or_the_patience() {
+fn a_silent_connection_ends_with_a_timeout_or_a_signal() {
     sweep("refinery", 7, |place, speaker, message| {
         let fault = Fault { speaker, message, kind: Kind::Stall, stays_away: true };
         place.proxy.set(fault);
@@ -164,7 +164,7 @@ fn a_connection_that_falls_silent_in_a_message_ends_with_a_signal_or_the_patienc
 }
 
 #[test]
-fn what_still_runs_when_the_connection_breaks_is_waited_for() {
+fn a_migration_that_outlives_its_connection_is_awaited() {
     let database = Server::shared().database();
     let proxy = Proxy::to(Server::shared());
     let place = folder(&[
@@ -190,7 +190,7 @@ fn what_still_runs_when_the_connection_breaks_is_waited_for() {
 }
 
 #[test]
-fn a_migration_that_loses_its_connection_each_time_is_given_up() {
+fn three_lost_connections_without_progress_end_with_75() {
     let database = Server::shared().database();
     let place = folder(&[
         ("1_good.sql", "CREATE TABLE good ()"),
@@ -204,7 +204,7 @@ fn a_migration_that_loses_its_connection_each_time_is_given_up() {
 }
 
 #[test]
-fn a_migration_that_commits_a_part_of_itself_is_not_tried_again() {
+fn a_partly_committed_migration_is_not_retried() {
     let database = Server::shared().database();
     let place = folder(&[(
         "1_torn.sql",

@@ -29,7 +29,7 @@ fn nobody_holds_a_lock(server: &Server) {
 }
 
 #[test]
-fn session_mode_is_as_good_as_none() {
+fn session_pooling_works_like_a_direct_connection() {
     let server = Server::start(&[]);
     // No reset query: what a session leaves behind, the next client finds.
     for settings in [&[][..], &["default_pool_size=1"], &["server_reset_query="]] {
@@ -46,7 +46,7 @@ fn session_mode_is_as_good_as_none() {
 }
 
 #[test]
-fn a_replica_that_is_killed_behind_a_pool_hands_over() {
+fn a_killed_replica_behind_a_pooler_releases_the_lock() {
     let server = Server::start(&[]);
     let database = server.database();
     let pooler = PgBouncer::before(&server, "session", &[]);
@@ -65,7 +65,7 @@ fn a_replica_that_is_killed_behind_a_pool_hands_over() {
 }
 
 #[test]
-fn a_pool_that_keeps_no_session_is_refused_with_the_remedy() {
+fn transaction_and_statement_pooling_are_rejected_with_the_remedy() {
     let server = Server::start(&[]);
     let database = server.database();
     let place = files();
@@ -83,7 +83,7 @@ fn a_pool_that_keeps_no_session_is_refused_with_the_remedy() {
 }
 
 #[test]
-fn a_pool_that_others_use_all_the_time_does_not_hide_its_mode() {
+fn the_mode_of_a_busy_pooler_is_detected() {
     let server = Server::start(&[]);
     let database = server.database();
     let place = files();
@@ -124,7 +124,7 @@ impl Drop for Busy {
 }
 
 #[test]
-fn with_nothing_pending_every_pool_will_do() {
+fn every_pool_mode_works_with_nothing_pending() {
     let server = Server::start(&[]);
     let database = server.database();
     let place = files();
@@ -137,7 +137,7 @@ fn with_nothing_pending_every_pool_will_do() {
 }
 
 #[test]
-fn migrations_take_the_direct_connection_and_the_application_keeps_the_pool() {
+fn migrations_use_the_direct_url_and_the_application_the_pooler() {
     let server = Server::start(&[]);
     let pooler = PgBouncer::before(&server, "transaction", &[]);
     for variable in ["MIGRATION_DATABASE_URL", "DIRECT_URL"] {
@@ -148,7 +148,7 @@ fn migrations_take_the_direct_connection_and_the_application_keeps_the_pool() {
 }
 
 #[test]
-fn what_a_pool_does_not_pass_on_is_named() {
+fn parameters_that_the_pooler_drops_are_named() {
     let server = Server::start(&[]);
     let (database, place) = (server.database(), files());
     database.psql("CREATE SCHEMA app");
@@ -172,7 +172,7 @@ fn what_a_pool_does_not_pass_on_is_named() {
 }
 
 #[test]
-fn a_server_by_itself_is_asked_nothing_of_this() {
+fn a_direct_connection_runs_no_pooler_check() {
     let (database, place) = (Server::shared().database(), files());
     for url in [database.url(), database.socket_url()] {
         database.psql("DROP TABLE IF EXISTS t, refinery_schema_history");

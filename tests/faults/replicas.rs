@@ -41,7 +41,7 @@ fn a_hundred_replicas_share_forty_connections() {
 }
 
 #[test]
-fn two_versions_of_an_image_at_once() {
+fn two_versions_of_an_image_migrate_at_once() {
     let server = Server::start(&[]);
     let (old, new) = (folder(&FILES[..3]), folder(&FILES));
     for _ in 0..3 {
@@ -61,7 +61,7 @@ fn two_versions_of_an_image_at_once() {
 }
 
 #[test]
-fn beside_prisma_migrate_deploy() {
+fn premain_waits_for_prisma_migrate_deploy() {
     let server = Server::shared();
     for _ in 0..3 {
         let database = server.database();
@@ -126,7 +126,7 @@ impl<'a> Relay<'a> {
 }
 
 #[test]
-fn a_replica_that_is_killed_hands_over() {
+fn a_killed_replica_releases_the_lock() {
     let relay = Relay::on(Server::shared());
     let first = relay.start(&relay.database.url());
     relay.is_in_the_midst();
@@ -141,7 +141,7 @@ fn a_replica_that_is_killed_hands_over() {
 }
 
 #[test]
-fn a_session_that_is_terminated_hands_over() {
+fn a_terminated_session_releases_the_lock() {
     let relay = Relay::on(Server::shared());
     let first = relay.start(&relay.database.url());
     relay.is_in_the_midst();
@@ -159,7 +159,7 @@ fn a_session_that_is_terminated_hands_over() {
 }
 
 #[test]
-fn a_replica_that_is_frozen_keeps_the_lock_and_is_named() {
+fn a_frozen_replica_keeps_the_lock_and_is_named() {
     let relay = Relay::on(Server::shared());
     let first = relay.start(&relay.database.url());
     relay.is_in_the_midst();
@@ -185,7 +185,7 @@ fn a_replica_that_is_frozen_keeps_the_lock_and_is_named() {
 }
 
 #[test]
-fn a_network_that_is_cut_hands_over() {
+fn a_replica_cut_off_from_the_network_releases_the_lock() {
     let cable = Cable::new();
     let mut server = Server::create(&["listen_addresses='*'"]);
     server.move_into(&Cable::namespace(&cable.ends[0]));
@@ -268,7 +268,7 @@ fn ip(arguments: &[&str]) {
 }
 
 #[test]
-fn the_server_is_told_to_look_for_its_client() {
+fn sessions_make_the_server_check_for_a_lost_client() {
     let database = Server::shared().database();
     let place = folder(&[(
         "V1__seen.sql",

@@ -28,7 +28,7 @@ fn no_session_is_left(database: &Database<'_>) {
 }
 
 #[test]
-fn while_waiting_for_the_database() {
+fn a_signal_ends_the_wait_for_the_database() {
     let place = folder(&[("V1__t.sql", "CREATE TABLE t ()")]);
     let mut running = boot(&place, "postgres://x@127.0.0.1:1/x").start();
     running.wait_for("waiting for PostgreSQL");
@@ -38,7 +38,7 @@ fn while_waiting_for_the_database() {
 }
 
 #[test]
-fn while_waiting_for_the_lock() {
+fn a_signal_ends_the_wait_for_the_lock() {
     let database = Server::shared().database();
     let place = folder(&[("V1__t.sql", "CREATE TABLE t ()")]);
     let holder = database.open("SELECT pg_advisory_lock(31650977343957358);");
@@ -52,7 +52,7 @@ fn while_waiting_for_the_lock() {
 }
 
 #[test]
-fn in_the_middle_of_a_migration() {
+fn a_signal_rolls_back_the_running_migration() {
     let database = Server::shared().database();
     let place = folder(&[
         ("V1__kept.sql", "CREATE TABLE kept ()"),
@@ -71,7 +71,7 @@ fn in_the_middle_of_a_migration() {
 }
 
 #[test]
-fn a_second_signal_waits_for_nothing() {
+fn a_second_signal_ends_premain_at_once() {
     let server = Server::start(&[]);
     let place = folder(&[("V1__slow.sql", "SELECT pg_sleep(1000)")]);
     let mut running = {
@@ -97,7 +97,7 @@ fn a_second_signal_waits_for_nothing() {
 }
 
 #[test]
-fn three_hundred_terms_at_random_moments() {
+fn three_hundred_signals_at_random_moments_leave_nothing_behind() {
     const ROUNDS: usize = 300;
     let server = Server::shared();
     // How long a whole boot takes here, so that the moments cover all of it.

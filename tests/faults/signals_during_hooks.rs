@@ -18,7 +18,7 @@ fn stubborn(trap: &str) -> String {
 }
 
 #[test]
-fn a_signal_reaches_the_hook_and_frees_the_lock() {
+fn a_signal_reaches_the_hook_and_releases_the_lock() {
     let database = Server::shared().database();
     let place = folder(&FILES);
     for option in ["--before-migrate", "--after-migrate"] {
@@ -42,7 +42,7 @@ fn a_signal_reaches_the_hook_and_frees_the_lock() {
 }
 
 #[test]
-fn a_signal_reaches_whoever_the_hook_has_started() {
+fn a_signal_reaches_the_children_of_a_hook() {
     let container = executables(&[("1.sh", "#!/bin/sh\nsleep 1000\n")]);
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         let mut running =
@@ -75,7 +75,7 @@ fn a_hook_that_ignores_the_signal_is_killed() {
 }
 
 #[test]
-fn a_hook_that_never_stops_talking_can_be_stopped() {
+fn a_hook_that_prints_endlessly_can_be_stopped() {
     let container = executables(&[("1.sh", "#!/bin/sh\nexec yes")]);
     let mut running =
         premain(["--entrypoint-d"]).with(container.path()).words(["echo", "started"]).start();
@@ -86,7 +86,7 @@ fn a_hook_that_never_stops_talking_can_be_stopped() {
 }
 
 #[test]
-fn a_hundred_terms_at_random_moments_of_a_start_with_hooks() {
+fn a_hundred_signals_during_starts_with_hooks_leave_nothing_behind() {
     const ROUNDS: u32 = 100;
     let database = Server::shared().database();
     let mut psql = database.open("SET client_min_messages = error;");

@@ -23,7 +23,7 @@ fn either(servers: [&Server; 2], parameters: &str) -> String {
 }
 
 #[test]
-fn with_something_pending_a_standby_is_waited_for_until_it_is_the_primary() {
+fn pending_migrations_wait_until_a_standby_is_promoted() {
     let server = standby();
     let place = folder(&[("V1__t.sql", "CREATE TABLE t ()")]);
     let mut running = migrate(&place, &server.url("postgres")).start();
@@ -37,7 +37,7 @@ fn with_something_pending_a_standby_is_waited_for_until_it_is_the_primary() {
 }
 
 #[test]
-fn with_nothing_pending_a_standby_will_do() {
+fn a_standby_is_enough_with_nothing_pending() {
     let mut server = Server::start(&[]);
     let place = folder(&[("V1__t.sql", "CREATE TABLE t ()")]);
     migrate(&place, &server.url("postgres")).run().code(0).says("migrations 1 applied");
@@ -57,7 +57,7 @@ fn with_nothing_pending_a_standby_will_do() {
 }
 
 #[test]
-fn of_several_hosts_the_one_that_takes_writes_is_migrated() {
+fn the_writable_one_of_several_hosts_is_migrated() {
     let (standby, primary) = (standby(), Server::start(&[]));
     let place = folder(&[("V1__t.sql", "CREATE TABLE t ()")]);
     migrate(&place, &either([&standby, &primary], "")).run().code(0).says("migration 1 t applied");
@@ -86,7 +86,7 @@ fn a_failover_is_followed_to_the_new_primary() {
 }
 
 #[test]
-fn a_failover_in_the_midst_of_a_migration_is_followed_to_the_new_primary() {
+fn a_failover_during_a_migration_is_followed_to_the_new_primary() {
     for crash in [true, false] {
         let mut primary = Server::start(&[]);
         let mut replica = primary.replica();
@@ -164,7 +164,7 @@ fn target_session_attrs_chooses_the_server() {
 }
 
 #[test]
-fn a_host_that_is_down_does_not_hide_one_that_is_up_nor_the_other_way_round() {
+fn an_unreachable_host_does_not_hide_a_reachable_one_nor_the_reverse() {
     let (mut down, up) = (Server::create(&[]), Server::start(&[]));
     for servers in [[&down, &up], [&up, &down]] {
         premain(["wait"])

@@ -119,7 +119,7 @@ fn prisma_agrees(database: &Database<'_>) {
 }
 
 #[test]
-fn alembic_is_named_with_its_revision_and_nothing_is_touched() {
+fn alembic_is_named_with_its_revision_and_nothing_changes() {
     let database = alembic_s();
     let before = database.dump();
     premain(["--migrations"])
@@ -135,7 +135,7 @@ fn alembic_is_named_with_its_revision_and_nothing_is_touched() {
 }
 
 #[test]
-fn the_baseline_is_recorded_and_what_follows_is_applied() {
+fn the_baseline_is_recorded_and_later_migrations_are_applied() {
     let database = alembic_s();
     baseline(&database)
         .code(0)
@@ -173,7 +173,7 @@ fn the_baseline_is_recorded_and_what_follows_is_applied() {
 }
 
 #[test]
-fn the_baseline_describes_what_alembic_left() {
+fn the_baseline_file_describes_alembics_schema() {
     let (adopted, new) = (adopted(), Server::shared().database());
     up(&adopted).code(0);
     up(&new).code(0).says("migrations 4 applied");
@@ -182,7 +182,7 @@ fn the_baseline_describes_what_alembic_left() {
 }
 
 #[test]
-fn premain_and_prisma_record_the_same_adoption() {
+fn premain_and_prisma_record_the_same_baseline() {
     let (ours, theirs) = (adopted(), alembic_s());
     node::prisma("applied", &theirs, &migrations(), "0_init").unwrap();
     up(&ours).code(0);
@@ -193,7 +193,7 @@ fn premain_and_prisma_record_the_same_adoption() {
 }
 
 #[test]
-fn down_sql_leads_back_to_what_alembic_left() {
+fn down_sql_restores_alembics_schema() {
     let database = adopted();
     let before = schema(&database);
     up(&database).code(0);

@@ -30,7 +30,7 @@ fn migrate(database: &Database<'_>, folder: &Path) -> Ended {
 }
 
 #[test]
-fn premain_alone_leaves_what_dbmate_alone_leaves() {
+fn premain_leaves_the_same_database_as_dbmate() {
     let (ours, theirs) = (Server::shared().database(), Server::shared().database());
     let place = folder(&FILES);
     migrate(&ours, place.path())
@@ -41,7 +41,7 @@ fn premain_alone_leaves_what_dbmate_alone_leaves() {
 }
 
 #[test]
-fn the_recorded_rows_are_those_of_the_fixture_s_dump() {
+fn history_rows_equal_those_of_the_fixture() {
     let database = Server::shared().database();
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/dbmate");
     premain(["baseline", "--migrations"])
@@ -56,7 +56,7 @@ fn the_recorded_rows_are_those_of_the_fixture_s_dump() {
 }
 
 #[test]
-fn each_does_half_and_the_other_the_rest() {
+fn each_continues_where_the_other_stopped() {
     let (half, all) = (folder(&FILES[..1]), folder(&FILES));
     let alone = Server::shared().database();
     dbmate(&alone, all.path(), "migrate").unwrap();
@@ -75,7 +75,7 @@ fn each_does_half_and_the_other_the_rest() {
 }
 
 #[test]
-fn what_dbmate_rolled_back_is_applied_again() {
+fn a_migration_rolled_back_by_dbmate_is_applied_again() {
     let database = Server::shared().database();
     let place = folder(&FILES[..2]);
     migrate(&database, place.path());
@@ -84,7 +84,7 @@ fn what_dbmate_rolled_back_is_applied_again() {
 }
 
 #[test]
-fn a_baselined_database_is_up_to_date_for_dbmate_too() {
+fn a_baselined_database_is_up_to_date_for_dbmate() {
     let database = Server::shared().database();
     let place = folder(&FILES);
     database.psql("CREATE TABLE users (id int)");
@@ -99,7 +99,7 @@ fn a_baselined_database_is_up_to_date_for_dbmate_too() {
 }
 
 #[test]
-fn versions_are_in_the_order_of_dbmate_s_file_names() {
+fn versions_follow_the_order_of_dbmates_file_names() {
     let (ours, theirs) = (Server::shared().database(), Server::shared().database());
     let step =
         |n: &str| format!("-- migrate:up\nINSERT INTO steps VALUES ('{n}');\n-- migrate:down\n");
@@ -118,7 +118,7 @@ fn versions_are_in_the_order_of_dbmate_s_file_names() {
 }
 
 #[test]
-fn drift_as_dbmate_has_it_and_said() {
+fn drift_is_handled_as_dbmate_does_and_logged() {
     let database = Server::shared().database();
     migrate(&database, folder(&FILES).path());
     migrate(&database, folder(&FILES[1..]).path()).says("migration 001 is applied but has no file");
@@ -130,7 +130,7 @@ fn drift_as_dbmate_has_it_and_said() {
 }
 
 #[test]
-fn a_failing_migration_leaves_no_row_with_either() {
+fn a_failing_migration_leaves_no_row_with_either_tool() {
     let database = Server::shared().database();
     let bad = ("2_bad.sql", "-- migrate:up\nCREATE TABLE bad ();\nSELECT 1/0;\n-- migrate:down\n");
     let place = folder(&[FILES[0], bad]);
@@ -141,21 +141,21 @@ fn a_failing_migration_leaves_no_row_with_either() {
 }
 
 #[test]
-fn a_mistake_is_shown_where_it_stands_in_the_file() {
+fn an_error_is_shown_at_its_place_in_the_file() {
     let database = Server::shared().database();
     let sql = "-- why\n-- migrate:up\nSELECT nme FROM pg_class;\n-- migrate:down\n";
     run(&database, folder(&[("1_x.sql", sql)]).path()).code(76).says("1_x.sql:3:8:");
 }
 
 #[test]
-fn golang_migrate_s_table_of_the_same_name_is_not_dbmate_s() {
+fn golang_migrates_table_of_the_same_name_is_rejected() {
     let database = Server::shared().database();
     database.psql("CREATE TABLE schema_migrations (version bigint PRIMARY KEY, dirty boolean)");
     run(&database, folder(&FILES).path()).code(65).says("it is golang-migrate's");
 }
 
 #[test]
-fn folders_that_make_no_sense_are_errors_before_anything_is_asked() {
+fn invalid_directories_are_errors_before_the_database_is_asked() {
     for (files, text) in [
         (
             &[("1_a.sql", "-- migrate:up"), ("2_b.sql", "SELECT 1")][..],

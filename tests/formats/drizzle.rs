@@ -75,7 +75,7 @@ fn dump(database: &Database<'_>) -> String {
 }
 
 #[test]
-fn premain_alone_leaves_what_drizzle_alone_leaves() {
+fn premain_leaves_the_same_database_as_drizzle() {
     let (ours, theirs) = (Server::shared().database(), Server::shared().database());
     migrate(&ours, &all())
         .says("migrations (drizzle, 4 files), history table drizzle.__drizzle_migrations")
@@ -85,7 +85,7 @@ fn premain_alone_leaves_what_drizzle_alone_leaves() {
 }
 
 #[test]
-fn the_recorded_rows_are_those_of_the_fixture_s_dumps() {
+fn history_rows_equal_those_of_the_fixtures() {
     let database = Server::shared().database();
     migrate(&database, &all());
     for dump in ["native-drizzle-kit-0.31.11.dump.sql", "native-drizzle-orm-0.45.4.dump.sql"] {
@@ -97,7 +97,7 @@ fn the_recorded_rows_are_those_of_the_fixture_s_dumps() {
 }
 
 #[test]
-fn drizzle_does_half_and_premain_the_rest() {
+fn premain_continues_where_drizzle_stopped() {
     let (shared, alone) = (Server::shared().database(), Server::shared().database());
     native(&shared, first(2).path());
     migrate(&shared, &all()).says("migrations 2 applied");
@@ -109,7 +109,7 @@ fn drizzle_does_half_and_premain_the_rest() {
 }
 
 #[test]
-fn premain_does_half_and_drizzle_the_rest() {
+fn drizzle_continues_where_premain_stopped() {
     let (shared, alone) = (Server::shared().database(), Server::shared().database());
     migrate(&shared, first(2).path());
     native(&shared, &all());
@@ -142,7 +142,7 @@ fn drizzle_kit_and_premain_take_turns() {
 }
 
 #[test]
-fn another_history_table() {
+fn the_history_table_can_be_named() {
     let (ours, theirs) = (Server::shared().database(), Server::shared().database());
     for _ in 0..2 {
         premain(["--history-table", "app_meta.\"My \"\"journal\"\"\"", "--migrations"])
@@ -170,7 +170,7 @@ fn another_history_table() {
 }
 
 #[test]
-fn a_folder_without_breakpoints_and_a_history_table_in_public() {
+fn breakpoints_are_optional_and_the_history_table_may_be_in_public() {
     let database = Server::shared().database();
     let folder = fixture("drizzle-timestamps/migrations");
     premain(["--history-table", "public.journal", "--migrations"])
@@ -187,7 +187,7 @@ fn a_folder_without_breakpoints_and_a_history_table_in_public() {
 }
 
 #[test]
-fn statements_are_parted_where_drizzle_parts_them() {
+fn statements_are_split_where_drizzle_splits_them() {
     let folder = journal(&[
         (1, "0000_no_semicolons", "CREATE TABLE a ()\n--> statement-breakpoint\nCREATE TABLE b ()"),
         (2, "0001_same_line", "CREATE TABLE c ();--> statement-breakpoint CREATE TABLE d ();"),
@@ -213,7 +213,7 @@ fn statements_are_parted_where_drizzle_parts_them() {
 }
 
 #[test]
-fn what_is_not_utf_8_is_read_and_hashed_as_drizzle_does() {
+fn invalid_utf_8_is_read_and_hashed_as_drizzle_does() {
     let folder = journal(&[(1, "0000_latin1", "")]);
     let sql = b"CREATE TABLE t (a text DEFAULT 'gr\xfc\xdfe \xe2\x82 \xf0\x9f\x92');";
     fs::write(folder.path().join("0000_latin1.sql"), sql).unwrap();
@@ -224,7 +224,7 @@ fn what_is_not_utf_8_is_read_and_hashed_as_drizzle_does() {
 }
 
 #[test]
-fn a_mistake_is_shown_where_it_is_in_the_file_and_nothing_is_kept() {
+fn an_error_is_shown_at_its_place_and_nothing_is_kept() {
     let database = Server::shared().database();
     let sql = "CREATE TABLE größe ();--> statement-breakpoint\nCREATE TABLE b ();\n--> statement-breakpoint\n  SELECT nme FROM b;";
     let folder = journal(&[(1, "0000_good", "CREATE TABLE good ()"), (2, "0001_bad", sql)]);
@@ -237,7 +237,7 @@ fn a_mistake_is_shown_where_it_is_in_the_file_and_nothing_is_kept() {
 }
 
 #[test]
-fn a_migration_that_ends_its_transaction_may_do_what_no_transaction_allows() {
+fn a_migration_that_commits_may_run_no_transaction_statements() {
     let folder = journal(&[
         (1, "0000_t", "CREATE TABLE t (a int)"),
         (2, "0001_hack", "COMMIT;--> statement-breakpoint\nCREATE INDEX CONCURRENTLY i ON t (a);"),
@@ -252,7 +252,7 @@ fn a_migration_that_ends_its_transaction_may_do_what_no_transaction_allows() {
 }
 
 #[test]
-fn what_a_migration_committed_before_it_failed_is_said() {
+fn statements_committed_before_a_failure_are_listed() {
     let database = Server::shared().database();
     for (name, sql) in [
         ("0000_parts", "CREATE TABLE one ();\nCOMMIT;--> statement-breakpoint\nSELECT nme;"),
@@ -274,7 +274,7 @@ fn what_a_migration_committed_before_it_failed_is_said() {
 }
 
 #[test]
-fn an_enum_s_new_value_can_be_used_by_the_next_migration() {
+fn a_new_enum_value_can_be_used_by_the_next_migration() {
     let database = Server::shared().database();
     let folder = journal(&[
         (1, "0000_enum", "CREATE TYPE mood AS ENUM ('sad'); CREATE TABLE t (m mood)"),
@@ -288,7 +288,7 @@ fn an_enum_s_new_value_can_be_used_by_the_next_migration() {
 }
 
 #[test]
-fn what_drizzle_ignores_is_said_and_ignored() {
+fn drift_that_drizzle_ignores_is_logged_and_ignored() {
     let database = Server::shared().database();
     native(&database, &all());
     let folder = first(4);
@@ -318,7 +318,7 @@ fn what_drizzle_ignores_is_said_and_ignored() {
 }
 
 #[test]
-fn times_out_of_order_apply_in_the_order_of_the_journal_and_all_or_nothing() {
+fn times_out_of_order_are_applied_in_journal_order_all_or_nothing() {
     let entries = [
         (10, "0000_a", "CREATE TABLE a (x int)"),
         (40, "0001_b", "CREATE TABLE b (x int)"),
@@ -346,7 +346,7 @@ fn times_out_of_order_apply_in_the_order_of_the_journal_and_all_or_nothing() {
 }
 
 #[test]
-fn a_folder_that_makes_no_sense_is_an_error_before_anything_is_asked() {
+fn invalid_directories_are_errors_before_the_database_is_asked() {
     let fails = |folder: &TempDir, text: &str| {
         premain(["--migrations"])
             .with(folder.path())
@@ -367,7 +367,7 @@ fn a_folder_that_makes_no_sense_is_an_error_before_anything_is_asked() {
 }
 
 #[test]
-fn a_row_for_which_drizzle_would_apply_everything_again_is_an_error() {
+fn a_row_that_makes_drizzle_apply_everything_again_is_an_error() {
     let database = Server::shared().database();
     migrate(&database, &all());
     database.psql("UPDATE drizzle.__drizzle_migrations SET created_at = NULL WHERE id = 2");
@@ -375,7 +375,7 @@ fn a_row_for_which_drizzle_would_apply_everything_again_is_an_error() {
 }
 
 #[test]
-fn ten_at_once_apply_each_migration_once() {
+fn ten_replicas_apply_each_migration_once() {
     let database = Server::shared().database();
     let running: Vec<_> = (0..10)
         .map(|_| {

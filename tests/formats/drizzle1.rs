@@ -64,7 +64,7 @@ fn dump(database: &Database<'_>) -> String {
 }
 
 #[test]
-fn premain_alone_leaves_what_drizzle_alone_leaves() {
+fn premain_leaves_the_same_database_as_drizzle() {
     let (ours, theirs) = (Server::shared().database(), Server::shared().database());
     migrate(&ours, &all())
         .says("migrations (drizzle1, 3 files), history table drizzle.__drizzle_migrations")
@@ -80,7 +80,7 @@ fn premain_alone_leaves_what_drizzle_alone_leaves() {
 }
 
 #[test]
-fn they_take_turns() {
+fn drizzle_and_premain_take_turns() {
     let alone = Server::shared().database();
     native(&alone, &all());
     for premain_first in [true, false] {
@@ -137,7 +137,7 @@ fn a_table_from_before_1_0_is_upgraded_with_the_first_new_migration() {
 }
 
 #[test]
-fn a_row_from_before_1_0_that_no_folder_belongs_to_is_an_error() {
+fn a_row_from_before_1_0_without_a_migration_is_an_error() {
     let (ours, theirs) = (Server::shared().database(), Server::shared().database());
     let upped = fixture("drizzle/upped");
     let part = first(&upped, 3);
@@ -150,7 +150,7 @@ fn a_row_from_before_1_0_that_no_folder_belongs_to_is_an_error() {
 }
 
 #[test]
-fn what_drizzle_ignores_is_said_and_as_drizzle_has_it() {
+fn drift_that_drizzle_ignores_is_logged_and_ignored() {
     let (ours, theirs) = (Server::shared().database(), Server::shared().database());
     let sql = |name: &str| format!("CREATE TABLE {name} ()\n--> statement-breakpoint\nSELECT 1;");
     let (b, c, late) = (sql("b"), sql("c"), sql("late"));
@@ -178,7 +178,7 @@ fn what_drizzle_ignores_is_said_and_as_drizzle_has_it() {
 }
 
 #[test]
-fn a_folder_that_makes_no_sense_is_an_error() {
+fn invalid_directories_are_errors() {
     let database = Server::shared().database();
     let mixed = folder(&[
         ("20240102000000_b/migration.sql", ""),

@@ -74,7 +74,7 @@ fn history(database: &Database<'_>) -> String {
 }
 
 #[test]
-fn premain_alone_leaves_what_flyway_alone_leaves() {
+fn premain_leaves_the_same_database_as_flyway() {
     let (ours, theirs) = (Server::shared().database(), Server::shared().database());
     migrate(&ours, folder(&FILES).path())
         .code(0)
@@ -90,7 +90,7 @@ fn premain_alone_leaves_what_flyway_alone_leaves() {
 }
 
 #[test]
-fn premain_goes_on_where_flyway_stands() {
+fn premain_continues_where_flyway_stopped() {
     let database = Server::shared().database();
     let place = folder(&FILES);
     create(&database);
@@ -113,7 +113,7 @@ fn premain_goes_on_where_flyway_stands() {
 }
 
 #[test]
-fn a_repeatable_runs_again_when_it_is_another_one() {
+fn an_edited_repeatable_migration_runs_again() {
     let database = Server::shared().database();
     migrate(&database, folder(&FILES).path()).code(0);
     let mut files = FILES.to_vec();
@@ -129,7 +129,7 @@ fn a_repeatable_runs_again_when_it_is_another_one() {
 }
 
 #[test]
-fn a_baseline_stands_for_all_up_to_it() {
+fn a_baseline_covers_all_versions_up_to_it() {
     let database = Server::shared().database();
     let place = folder(&FILES);
     create(&database);
@@ -152,7 +152,7 @@ fn premain_records_a_baseline() {
 }
 
 #[test]
-fn drift_as_flyway_has_it() {
+fn drift_is_handled_as_flyway_does() {
     let database = Server::shared().database();
     migrate(&database, folder(&FILES).path()).code(0);
     let changed = |at: usize, file: (&'static str, &'static str)| {
@@ -171,7 +171,7 @@ fn drift_as_flyway_has_it() {
 }
 
 #[test]
-fn what_failed_halfway_stops_until_it_is_resolved() {
+fn a_failed_migration_stops_until_it_is_resolved() {
     let database = Server::shared().database();
     let place = folder(&FILES);
     create(&database);
@@ -194,7 +194,7 @@ fn what_failed_halfway_stops_until_it_is_resolved() {
 
 /// The key is worked out for `"public"."flyway_schema_history"`, as Java's `String.hashCode` has it.
 #[test]
-fn flyway_s_lock_is_waited_for() {
+fn premain_waits_for_flyways_lock() {
     let database = Server::shared().database();
     let place = folder(&FILES);
     let migrate = premain(["migrate", "--migrations"]).with(place.path());
@@ -202,7 +202,7 @@ fn flyway_s_lock_is_waited_for() {
 }
 
 #[test]
-fn a_way_down_of_the_paid_edition_s() {
+fn undo_files_of_the_paid_edition_are_down_migrations() {
     let database = Server::shared().database();
     let place = folder(&[FILES[0], FILES[1], ("U1.10__b.sql", "DROP TABLE b")]);
     migrate(&database, place.path()).code(0);
@@ -211,7 +211,7 @@ fn a_way_down_of_the_paid_edition_s() {
 }
 
 #[test]
-fn folders_that_make_no_sense_are_errors_before_anything_runs() {
+fn invalid_directories_are_errors_before_anything_runs() {
     let begin = ("V1.1__a.sql", "SELECT 1;\n");
     for (files, text) in [
         (&[begin, ("V1_1_0__b.sql", "")][..], "are both version 1.1"),

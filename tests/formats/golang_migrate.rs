@@ -50,7 +50,7 @@ fn row(database: &Database<'_>) -> String {
 }
 
 #[test]
-fn premain_alone_leaves_what_golang_migrate_alone_leaves() {
+fn premain_leaves_the_same_database_as_golang_migrate() {
     let (ours, theirs) = (Server::shared().database(), Server::shared().database());
     let place = folder(&FILES);
     migrate(&ours, place.path())
@@ -66,7 +66,7 @@ fn premain_alone_leaves_what_golang_migrate_alone_leaves() {
 }
 
 #[test]
-fn premain_goes_on_where_golang_migrate_stands() {
+fn premain_continues_where_golang_migrate_stopped() {
     let database = Server::shared().database();
     let place = folder(&FILES);
     create(&database);
@@ -83,7 +83,7 @@ fn premain_goes_on_where_golang_migrate_stands() {
 }
 
 #[test]
-fn what_golang_migrate_left_dirty_stops_until_it_is_resolved() {
+fn a_dirty_version_stops_until_it_is_resolved() {
     let database = Server::shared().database();
     let place = folder(&FILES);
     create(&database);
@@ -101,7 +101,7 @@ fn what_golang_migrate_left_dirty_stops_until_it_is_resolved() {
 }
 
 #[test]
-fn a_version_without_a_file_stops_as_it_does_there_unless_it_is_newer() {
+fn a_version_without_a_file_stops_unless_it_is_newer() {
     let database = Server::shared().database();
     let place = folder(&FILES);
     create(&database);
@@ -114,7 +114,7 @@ fn a_version_without_a_file_stops_as_it_does_there_unless_it_is_newer() {
 }
 
 #[test]
-fn a_baseline_is_the_newest_version() {
+fn a_baseline_records_the_newest_version() {
     let database = Server::shared().database();
     let place = folder(&FILES);
     database.psql("CREATE TABLE a (id int); CREATE TABLE b (id int)");
@@ -125,7 +125,7 @@ fn a_baseline_is_the_newest_version() {
 }
 
 #[test]
-fn a_failing_migration_keeps_nothing_and_leaves_no_dirt() {
+fn a_failing_migration_keeps_nothing_and_is_not_dirty() {
     let database = Server::shared().database();
     let place = folder(&[FILES[0], ("2_bad.up.sql", "CREATE TABLE bad (); SELECT 1/0;")]);
     run(&database, place.path(), &["migrate"]).code(76).says("migration 2 bad failed at");
@@ -134,7 +134,7 @@ fn a_failing_migration_keeps_nothing_and_leaves_no_dirt() {
 }
 
 #[test]
-fn dbmate_s_table_of_the_same_name_is_not_golang_migrate_s() {
+fn dbmates_table_of_the_same_name_is_rejected() {
     let database = Server::shared().database();
     database.psql("CREATE TABLE schema_migrations (version varchar PRIMARY KEY)");
     run(&database, folder(&FILES).path(), &["migrate"]).code(65).says("another tool's table");
@@ -142,7 +142,7 @@ fn dbmate_s_table_of_the_same_name_is_not_golang_migrate_s() {
 
 /// `GenerateAdvisoryLockId`: of the command, which puts a slash in front, and of the library.
 #[test]
-fn both_locks_of_golang_migrate_s_are_waited_for() {
+fn premain_waits_for_both_locks_of_golang_migrate() {
     let database = Server::shared().database();
     let place = folder(&FILES[..1]);
     for slash in ["/", ""] {

@@ -53,7 +53,7 @@ fn dump(database: &Database<'_>) -> String {
 }
 
 #[test]
-fn premain_alone_leaves_what_goose_alone_leaves() {
+fn premain_leaves_the_same_database_as_goose() {
     let (ours, theirs) = (Server::shared().database(), Server::shared().database());
     migrate(&ours, folder(&FILES).path())
         .says(" (goose, 3 files), history table goose_db_version")
@@ -70,7 +70,7 @@ fn premain_alone_leaves_what_goose_alone_leaves() {
 }
 
 #[test]
-fn premain_goes_on_where_goose_stands() {
+fn premain_continues_where_goose_stopped() {
     let database = Server::shared().database();
     let place = folder(&FILES);
     create(&database);
@@ -92,7 +92,7 @@ fn premain_goes_on_where_goose_stands() {
 }
 
 #[test]
-fn a_table_of_an_older_goose_s_is_understood() {
+fn a_history_table_of_an_older_goose_is_read() {
     let database = Server::shared().database();
     database.psql(
         "CREATE TABLE goose_db_version (id serial NOT NULL, version_id bigint NOT NULL, is_applied boolean NOT NULL, \
@@ -103,7 +103,7 @@ fn a_table_of_an_older_goose_s_is_understood() {
 }
 
 #[test]
-fn drift_as_goose_has_it() {
+fn drift_is_handled_as_goose_does() {
     let database = Server::shared().database();
     migrate(&database, folder(&FILES).path());
     migrate(&database, folder(&FILES[..2]).path()).says("is ahead of this image: migration 10");
@@ -116,7 +116,7 @@ fn drift_as_goose_has_it() {
 }
 
 #[test]
-fn a_baseline_is_a_row_for_each() {
+fn a_baseline_records_a_row_for_each_migration() {
     let database = Server::shared().database();
     let place = folder(&FILES);
     database.psql("CREATE TABLE a (id int)");
@@ -127,7 +127,7 @@ fn a_baseline_is_a_row_for_each() {
 }
 
 #[test]
-fn a_mistake_is_shown_where_it_stands_in_the_file() {
+fn an_error_is_shown_at_its_place_in_the_file() {
     let database = Server::shared().database();
     let sql = "-- +goose Up\nSELECT 1;\n-- +goose StatementBegin\nSELECT nme FROM pg_class\n-- +goose StatementEnd\n";
     run(&database, folder(&[("1_x.sql", sql)]).path(), &["migrate"]).code(76).says("1_x.sql:4:8:");
@@ -135,7 +135,7 @@ fn a_mistake_is_shown_where_it_stands_in_the_file() {
 
 /// Of its library, where it is told to lock.
 #[test]
-fn goose_s_lock_is_waited_for() {
+fn premain_waits_for_gooses_lock() {
     let database = Server::shared().database();
     let place = folder(&FILES);
     let migrate = premain(["migrate", "--migrations"]).with(place.path());
@@ -143,7 +143,7 @@ fn goose_s_lock_is_waited_for() {
 }
 
 #[test]
-fn folders_that_make_no_sense_are_errors_before_anything_is_asked() {
+fn invalid_directories_are_errors_before_the_database_is_asked() {
     let begin = ("1_a.sql", "-- +goose Up\nSELECT 1;\n");
     for (files, text) in [
         (&[begin, ("00002_b.go", "package x")][..], "it is a migration in Go"),

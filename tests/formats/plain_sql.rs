@@ -17,7 +17,7 @@ fn migrate(database: &Database<'_>, files: &[(&str, &str)]) -> Ended {
 }
 
 #[test]
-fn files_apply_in_the_order_of_their_numbers() {
+fn files_are_applied_in_the_order_of_their_numbers() {
     let database = Server::shared().database();
     let files = [
         ("9_b.sql", "ALTER TABLE t ADD b int"),
@@ -40,7 +40,7 @@ fn files_apply_in_the_order_of_their_numbers() {
 }
 
 #[test]
-fn the_recorded_sum_is_that_of_sha256sum_and_line_ends_are_no_edit() {
+fn checksums_are_sha256_and_ignore_line_ends() {
     let database = Server::shared().database();
     migrate(&database, &[("1_a.sql", "SELECT 1;\n")]);
     assert_eq!(
@@ -52,7 +52,7 @@ fn the_recorded_sum_is_that_of_sha256sum_and_line_ends_are_no_edit() {
 }
 
 #[test]
-fn drift_as_plain_sql_has_it() {
+fn drift_is_handled_by_the_rules_of_plain_sql() {
     let database = Server::shared().database();
     let files = [("1_a.sql", "SELECT 1"), ("3_c.sql", "SELECT 3"), ("4_d.sql", "SELECT 4")];
     migrate(&database, &files);
@@ -68,7 +68,7 @@ fn drift_as_plain_sql_has_it() {
 }
 
 #[test]
-fn what_stopped_halfway_stops_until_the_table_says_otherwise() {
+fn a_failed_migration_stops_until_the_history_table_is_corrected() {
     let database = Server::shared().database();
     let files = [("1_a.sql", "SELECT 1")];
     migrate(&database, &files);
@@ -82,7 +82,7 @@ fn what_stopped_halfway_stops_until_the_table_says_otherwise() {
 }
 
 #[test]
-fn folders_that_make_no_sense_are_errors_before_anything_is_asked() {
+fn invalid_directories_are_errors_before_the_database_is_asked() {
     for (files, text) in [
         (&[("1_a.sql", ""), ("001_b.sql", "")][..], "are both version 1"),
         (&[("1_a.sql", ""), ("1_a.up.sql", "")], "are both version 1"),
@@ -105,7 +105,7 @@ fn folders_that_make_no_sense_are_errors_before_anything_is_asked() {
 }
 
 #[test]
-fn two_of_the_usual_folders_are_an_error_unless_one_is_chosen() {
+fn two_default_directories_are_an_error_unless_one_is_named() {
     let database = Server::shared().database();
     let place = folder(&[
         ("migrations/1_a.sql", "CREATE TABLE a ()"),
@@ -127,7 +127,7 @@ fn two_of_the_usual_folders_are_an_error_unless_one_is_chosen() {
 }
 
 #[test]
-fn a_migration_that_creates_the_schema_of_the_role_s_name_leads_no_replica_astray() {
+fn a_new_schema_named_like_the_role_does_not_hide_the_history_table() {
     let server = Server::shared();
     let database = server.database();
     let (name, role) = (&database.name, "shopkeeper");

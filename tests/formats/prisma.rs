@@ -66,7 +66,7 @@ fn dump(database: &Database<'_>) -> String {
 }
 
 #[test]
-fn premain_alone_leaves_what_prisma_alone_leaves() {
+fn premain_leaves_the_same_database_as_prisma() {
     let (ours, theirs) = (Server::shared().database(), Server::shared().database());
     migrate(&ours, &all())
         .says("migrations (prisma, 4 files), history table _prisma_migrations")
@@ -83,7 +83,7 @@ fn premain_alone_leaves_what_prisma_alone_leaves() {
 }
 
 #[test]
-fn the_recorded_rows_are_those_of_the_fixture_s_dump() {
+fn history_rows_equal_those_of_the_fixture() {
     let database = Server::shared().database();
     migrate(&database, &all());
     let ours = database.psql(
@@ -101,7 +101,7 @@ fn the_recorded_rows_are_those_of_the_fixture_s_dump() {
 }
 
 #[test]
-fn prisma_does_half_and_premain_the_rest() {
+fn premain_continues_where_prisma_stopped() {
     let (shared, alone) = (Server::shared().database(), Server::shared().database());
     native(&shared, first(2).path());
     migrate(&shared, &all()).says("migrations 2 applied");
@@ -113,7 +113,7 @@ fn prisma_does_half_and_premain_the_rest() {
 }
 
 #[test]
-fn premain_does_half_and_prisma_the_rest() {
+fn prisma_continues_where_premain_stopped() {
     let (shared, alone) = (Server::shared().database(), Server::shared().database());
     migrate(&shared, first(2).path());
     native(&shared, &all());
@@ -125,7 +125,7 @@ fn premain_does_half_and_prisma_the_rest() {
 }
 
 #[test]
-fn what_prisma_left_halfway_stops_until_it_is_resolved() {
+fn a_migration_that_prisma_failed_stops_until_it_is_resolved() {
     let database = Server::shared().database();
     let bad = folder(&[
         ("1_init/migration.sql", "CREATE TABLE a (id int);"),
@@ -153,7 +153,7 @@ fn what_prisma_left_halfway_stops_until_it_is_resolved() {
 }
 
 #[test]
-fn a_baselined_database_goes_on_from_there() {
+fn a_baselined_database_continues_from_its_baseline() {
     let database = Server::shared().database();
     database.psql("CREATE TABLE \"User\" (id serial PRIMARY KEY, email text, name text, created_at timestamp)");
     node::prisma("applied", &database, &all(), "20261120220321_init").unwrap();
@@ -163,7 +163,7 @@ fn a_baselined_database_goes_on_from_there() {
 }
 
 #[test]
-fn rows_of_every_state_as_prisma_leaves_them() {
+fn rows_in_every_state_are_read_as_prisma_does() {
     let database = Server::shared().database();
     let dump =
         fs::read_to_string(fixture().join("native-baselined-rolledback-failed.dump.sql")).unwrap();
@@ -203,7 +203,7 @@ fn a_failing_migration_leaves_no_row() {
 }
 
 #[test]
-fn what_prisma_ignores_is_said_and_as_prisma_has_it() {
+fn drift_that_prisma_ignores_is_logged_and_ignored() {
     let (ours, theirs) = (Server::shared().database(), Server::shared().database());
     let before = folder(&[
         ("1_a/migration.sql", "CREATE TABLE a ();\n"),
@@ -231,7 +231,7 @@ fn what_prisma_ignores_is_said_and_as_prisma_has_it() {
 }
 
 #[test]
-fn names_in_the_order_of_locale_compare() {
+fn names_are_ordered_as_locale_compare_does() {
     let names =
         ["1_a", "1-a", "10_a", "1a", "2_b", "20240101_a", "202401010_b", "A_x", "a_y", "B_z"];
     let files = names.map(|name| {
@@ -251,7 +251,7 @@ fn names_in_the_order_of_locale_compare() {
 }
 
 #[test]
-fn the_schema_of_the_url_holds_the_history_table_and_is_made() {
+fn the_schema_parameter_creates_the_schema_of_the_history_table() {
     let database = Server::shared().database();
     for pending in ["migrations 4 applied", "none pending"] {
         premain(["--migrations"])
@@ -266,7 +266,7 @@ fn the_schema_of_the_url_holds_the_history_table_and_is_made() {
 }
 
 #[test]
-fn a_migration_out_of_pg_dump_is_recorded_although_it_empties_the_search_path() {
+fn a_migration_that_empties_the_search_path_is_recorded() {
     let database = Server::shared().database();
     let sql = "SELECT pg_catalog.set_config('search_path', '', false); CREATE TABLE public.a ();";
     let place =
@@ -276,7 +276,7 @@ fn a_migration_out_of_pg_dump_is_recorded_although_it_empties_the_search_path() 
 }
 
 #[test]
-fn prisma_s_own_lock_is_waited_for() {
+fn premain_waits_for_prismas_lock() {
     let database = Server::shared().database();
     let _prisma =
         database.open("SET application_name = 'prisma'; SELECT pg_advisory_lock(72707369);");
@@ -290,7 +290,7 @@ fn prisma_s_own_lock_is_waited_for() {
 }
 
 #[test]
-fn a_folder_that_makes_no_sense_is_an_error_before_anything_is_asked() {
+fn invalid_directories_are_errors_before_the_database_is_asked() {
     for (files, text) in [
         (&[("1_a/migration.sql", ""), ("2_b/readme", "")][..], "2_b: it holds no migration.sql"),
         (

@@ -87,34 +87,34 @@ fn finds_again(format: &str) {
 }
 
 #[test]
-fn what_is_recorded_is_found_again_as_refinery_has_it() {
+fn history_rows_are_read_back_for_refinery() {
     finds_again("refinery");
 }
 
 #[test]
-fn what_is_recorded_is_found_again_as_drizzle_has_it() {
+fn history_rows_are_read_back_for_drizzle() {
     finds_again("drizzle");
     finds_again("drizzle1");
 }
 
 #[test]
-fn what_is_recorded_is_found_again_as_prisma_has_it() {
+fn history_rows_are_read_back_for_prisma() {
     finds_again("prisma");
 }
 
 #[test]
-fn what_is_recorded_is_found_again_in_plain_sql() {
+fn history_rows_are_read_back_for_plain_sql() {
     finds_again("sql");
 }
 
 #[test]
-fn what_is_recorded_is_found_again_as_sqlx_and_dbmate_have_it() {
+fn history_rows_are_read_back_for_sqlx_and_dbmate() {
     finds_again("sqlx");
     finds_again("dbmate");
 }
 
 #[test]
-fn what_is_recorded_is_found_again_as_golang_migrate_and_goose_have_it() {
+fn history_rows_are_read_back_for_golang_migrate_and_goose() {
     finds_again("golang-migrate");
     finds_again("goose");
 }

@@ -74,7 +74,7 @@ fn is_timestamp(text: &str) -> bool {
 }
 
 #[test]
-fn premain_alone_leaves_what_refinery_alone_leaves() {
+fn premain_leaves_the_same_database_as_refinery() {
     let (ours, theirs) = (Server::shared().database(), Server::shared().database());
     migrate(&ours, &fixture().join("migrations"));
     native(&theirs, &fixture().join("migrations"));
@@ -82,7 +82,7 @@ fn premain_alone_leaves_what_refinery_alone_leaves() {
 }
 
 #[test]
-fn the_recorded_rows_are_those_of_the_fixture_s_dump() {
+fn history_rows_equal_those_of_the_fixture() {
     let database = Server::shared().database();
     migrate(&database, &fixture().join("migrations"));
     let ours = database
@@ -97,7 +97,7 @@ fn the_recorded_rows_are_those_of_the_fixture_s_dump() {
 }
 
 #[test]
-fn refinery_does_half_and_premain_the_rest() {
+fn premain_continues_where_refinery_stopped() {
     let (shared, alone) = (Server::shared().database(), Server::shared().database());
     let all = fixture().join("migrations");
     native(&shared, up_to(3).path());
@@ -110,7 +110,7 @@ fn refinery_does_half_and_premain_the_rest() {
 }
 
 #[test]
-fn premain_does_half_and_refinery_the_rest() {
+fn refinery_continues_where_premain_stopped() {
     let (shared, alone) = (Server::shared().database(), Server::shared().database());
     let all = fixture().join("migrations");
     migrate(&shared, up_to(3).path());
@@ -123,7 +123,7 @@ fn premain_does_half_and_refinery_the_rest() {
 }
 
 #[test]
-fn a_table_of_refinery_s_int8_feature_is_understood() {
+fn a_history_table_with_int8_versions_is_read() {
     let database = Server::shared().database();
     database.psql(
         "CREATE TABLE refinery_schema_history(version int8 PRIMARY KEY, name varchar(255), \
@@ -137,7 +137,7 @@ fn a_table_of_refinery_s_int8_feature_is_understood() {
 }
 
 #[test]
-fn a_version_too_large_for_the_table_is_refused_and_nothing_is_applied() {
+fn a_version_too_large_for_the_history_table_is_rejected() {
     let database = Server::shared().database();
     let folder = crate::support::folder(&[("V20260101120000__t.sql", "CREATE TABLE t (a int)")]);
     let run = premain::migrate(folder.path()).database(database.url()).run();

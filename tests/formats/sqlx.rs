@@ -35,7 +35,7 @@ fn dump(database: &Database<'_>) -> String {
 }
 
 #[test]
-fn premain_alone_leaves_what_sqlx_alone_leaves() {
+fn premain_leaves_the_same_database_as_sqlx() {
     let (ours, theirs) = (Server::shared().database(), Server::shared().database());
     let place = folder(&FILES);
     migrate(&ours, place.path())
@@ -46,7 +46,7 @@ fn premain_alone_leaves_what_sqlx_alone_leaves() {
 }
 
 #[test]
-fn the_recorded_rows_are_those_of_the_fixture_s_dump() {
+fn history_rows_equal_those_of_the_fixture() {
     let database = Server::shared().database();
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/sqlx");
     premain(["baseline", "--format", "sqlx", "--migrations"])
@@ -68,7 +68,7 @@ fn the_recorded_rows_are_those_of_the_fixture_s_dump() {
 }
 
 #[test]
-fn each_does_half_and_the_other_the_rest() {
+fn each_continues_where_the_other_stopped() {
     let (half, all) = (folder(&FILES[..1]), folder(&FILES));
     let alone = Server::shared().database();
     sqlx(&alone, all.path(), &["run"]).unwrap();
@@ -90,7 +90,7 @@ fn each_does_half_and_the_other_the_rest() {
 }
 
 #[test]
-fn what_sqlx_reverted_is_applied_again() {
+fn a_migration_reverted_by_sqlx_is_applied_again() {
     let database = Server::shared().database();
     let place = folder(&FILES[..3]);
     migrate(&database, place.path());
@@ -99,7 +99,7 @@ fn what_sqlx_reverted_is_applied_again() {
 }
 
 #[test]
-fn a_baselined_database_is_up_to_date_for_sqlx_too() {
+fn a_baselined_database_is_up_to_date_for_sqlx() {
     let database = Server::shared().database();
     let place = folder(&FILES);
     database.psql("CREATE TABLE users (id int)");
@@ -115,7 +115,7 @@ fn a_baselined_database_is_up_to_date_for_sqlx_too() {
 }
 
 #[test]
-fn the_history_table_tells_what_the_folder_cannot() {
+fn the_history_table_tells_sqlx_from_plain_sql() {
     let database = Server::shared().database();
     let place = folder(&FILES);
     sqlx(&database, place.path(), &["run"]).unwrap();
@@ -131,7 +131,7 @@ fn the_history_table_tells_what_the_folder_cannot() {
 }
 
 #[test]
-fn drift_as_sqlx_has_it_but_for_line_ends_and_what_is_ahead() {
+fn drift_is_handled_as_sqlx_does_except_line_ends_and_ahead() {
     let database = Server::shared().database();
     migrate(&database, folder(&FILES).path());
     let edited = |sql| folder(&[(FILES[0].0, sql), FILES[1], FILES[3]]);
@@ -156,7 +156,7 @@ fn drift_as_sqlx_has_it_but_for_line_ends_and_what_is_ahead() {
 }
 
 #[test]
-fn what_is_marked_as_failed_stops_both() {
+fn a_row_marked_as_failed_stops_both_tools() {
     let database = Server::shared().database();
     let place = folder(&FILES);
     migrate(&database, place.path());
@@ -170,7 +170,7 @@ fn what_is_marked_as_failed_stops_both() {
 }
 
 #[test]
-fn a_failing_migration_leaves_no_row_with_either() {
+fn a_failing_migration_leaves_no_row_with_either_tool() {
     let database = Server::shared().database();
     let place = folder(&[FILES[0], ("2_bad.sql", "CREATE TABLE bad (); SELECT 1/0")]);
     sqlx(&database, place.path(), &["run"]).unwrap_err();
@@ -180,7 +180,7 @@ fn a_failing_migration_leaves_no_row_with_either() {
 }
 
 #[test]
-fn the_lock_of_sqlx_s_migrator_is_waited_for() {
+fn premain_waits_for_sqlxs_lock() {
     let database = Server::shared().database();
     let place = folder(&FILES);
     let key = 0x3d32_ad9e * i64::from(crc32(database.name.as_bytes()));
@@ -208,7 +208,7 @@ pub fn crc32(bytes: &[u8]) -> u32 {
 }
 
 #[test]
-fn names_that_sqlx_stumbles_on() {
+fn names_that_sqlx_cannot_parse_are_rejected() {
     let place = folder(&[("x_y.sql", "")]);
     premain(["migrate", "--format", "sqlx", "--migrations"])
         .with(place.path())

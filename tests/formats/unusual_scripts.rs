@@ -104,7 +104,7 @@ fn same(formats: &[&str], case: &[&str]) {
 }
 
 #[test]
-fn scripts_with_a_transaction_of_their_own() {
+fn scripts_may_have_their_own_transaction() {
     // dbmate stops at the transaction that it finds closed.
     same(
         &FORMATS[..5],
@@ -117,7 +117,7 @@ fn scripts_with_a_transaction_of_their_own() {
 }
 
 #[test]
-fn texts_that_are_hard_to_take_apart() {
+fn scripts_that_are_hard_to_split_are_applied() {
     let long: String = (0..2500)
         .map(|n| format!("INSERT INTO größe VALUES ({n}, 'Zeile {n}; ''ende''');\n"))
         .collect();
@@ -134,7 +134,7 @@ fn texts_that_are_hard_to_take_apart() {
 }
 
 #[test]
-fn scripts_without_statements() {
+fn scripts_without_statements_are_recorded() {
     same(
         &FORMATS,
         &["", "-- nothing yet", "\n\n/* nothing\neither */\n", ";", "CREATE TABLE t ()"],
@@ -142,7 +142,7 @@ fn scripts_without_statements() {
 }
 
 #[test]
-fn scripts_that_know_the_history_table() {
+fn scripts_may_use_the_history_table() {
     for format in FORMATS {
         let table = ledger(format);
         let schema =
@@ -162,7 +162,7 @@ fn scripts_that_know_the_history_table() {
 }
 
 #[test]
-fn what_one_script_sets_does_not_leak_into_the_next() {
+fn session_settings_do_not_leak_into_the_next_script() {
     let case =
         ["SET work_mem = '9MB'", "CREATE TABLE memory AS SELECT current_setting('work_mem')"];
     for format in FORMATS {
@@ -177,7 +177,7 @@ fn what_one_script_sets_does_not_leak_into_the_next() {
 }
 
 #[test]
-fn another_role_does_not_leak_either() {
+fn set_role_does_not_leak_into_the_next_script() {
     let database = Server::shared().database();
     let folder = folder(&[
         ("1_a.sql", "CREATE ROLE eve SUPERUSER; SET SESSION AUTHORIZATION eve; CREATE TABLE a ()"),
@@ -191,7 +191,7 @@ fn another_role_does_not_leak_either() {
 }
 
 #[test]
-fn a_byte_order_mark_is_no_mistake_and_belongs_to_the_checksum() {
+fn a_byte_order_mark_is_accepted_and_part_of_the_checksum() {
     for format in FORMATS {
         let folder = scripts(format, &["\u{feff}CREATE TABLE a ()"]);
         let (ours, theirs) = (Server::shared().database(), Server::shared().database());
@@ -205,7 +205,7 @@ fn a_byte_order_mark_is_no_mistake_and_belongs_to_the_checksum() {
 }
 
 #[test]
-fn an_enum_s_new_value_cannot_be_used_in_the_migration_that_adds_it() {
+fn a_new_enum_value_cannot_be_used_in_its_own_migration() {
     for format in FORMATS {
         let folder = scripts(
             format,
@@ -227,7 +227,7 @@ fn an_enum_s_new_value_cannot_be_used_in_the_migration_that_adds_it() {
 }
 
 #[test]
-fn folders_of_prisma_s_with_odd_names() {
+fn unusual_names_of_prisma_migrations_are_accepted() {
     let names = ["1 first", "2_second.sql", "3_größe", "9_i", "100_j"];
     let files = names.map(|name| format!("{name}/migration.sql"));
     let files = files.each_ref().map(|name| (name.as_str(), "SELECT 1"));

@@ -18,7 +18,7 @@ fn thousands_of_orphans_are_reaped() {
 }
 
 #[test]
-fn a_stopped_child_is_not_a_dead_one() {
+fn a_stopped_child_is_not_taken_for_an_exited_one() {
     for place in Place::BOTH {
         let mut run = Setup::probe(place, &[], &["listen", "15"]).start();
         run.after("ready");
@@ -36,7 +36,7 @@ fn a_stopped_child_is_not_a_dead_one() {
 }
 
 #[test]
-fn the_application_finds_everything_as_the_caller_left_it() {
+fn the_application_inherits_the_state_of_the_caller() {
     for place in Place::BOTH {
         for options in [BOOTS[0], BOOTS[1], &["--exec"]] {
             let folder = tempfile::tempdir().unwrap();
@@ -78,7 +78,7 @@ fn the_application_finds_everything_as_the_caller_left_it() {
 }
 
 #[test]
-fn dropped_variables_are_dropped() {
+fn dropped_variables_do_not_reach_the_application() {
     let report = Setup::probe(Place::Pid1, &["--drop-env", "SECRET OTHER"], &["report"])
         .env("SECRET", "x")
         .env("OTHER", "x")
@@ -90,7 +90,7 @@ fn dropped_variables_are_dropped() {
 }
 
 #[test]
-fn passed_sockets_are_the_applications() {
+fn passed_sockets_belong_to_the_application() {
     for place in Place::BOTH {
         let report = Setup::probe(place, &[], &["report"])
             .env("LISTEN_PID", "1")
@@ -107,7 +107,7 @@ fn passed_sockets_are_the_applications() {
 }
 
 #[test]
-fn the_init_pins_neither_descriptors_nor_folders() {
+fn the_init_keeps_neither_descriptors_nor_the_working_directory() {
     for place in Place::BOTH {
         let folder = tempfile::tempdir().unwrap();
         let file = std::fs::File::open("/etc/passwd").unwrap();

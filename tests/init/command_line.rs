@@ -22,7 +22,7 @@ fn options_end_at_the_first_word() {
 }
 
 #[test]
-fn nothing_to_run_is_wrong_usage() {
+fn a_missing_command_is_wrong_usage() {
     for words in [&[][..], &["--"], &["run"], &["--grace", "3s"]] {
         let end = run(words);
         assert_eq!(end.code, Some(64), "{words:?}");
@@ -43,7 +43,7 @@ fn help_and_version_go_to_standard_output() {
 }
 
 #[test]
-fn a_wrong_value_says_what_is_allowed_and_starts_nothing() {
+fn an_invalid_value_is_rejected_with_what_is_allowed() {
     for (option, value, allowed) in [
         ("rewrite", "TERM:NOPE", "'NOPE' is no signal"),
         ("rewrite", "TERM", "FROM:TO"),
@@ -76,7 +76,7 @@ fn a_wrong_value_says_what_is_allowed_and_starts_nothing() {
 }
 
 #[test]
-fn every_problem_is_reported_in_one_go_and_every_line_says_who_speaks() {
+fn all_problems_are_reported_at_once_in_lines_that_name_premain() {
     let end = run(&["--grace", "soon", "--log", "loud", "--pdeathsig", "x", "--", "true"]);
     assert_eq!(end.code, Some(64));
     assert_eq!(end.stderr.lines().count(), 3, "{end:?}");
@@ -137,7 +137,7 @@ fn a_dynamic_program_without_its_loader_is_explained() {
 }
 
 #[test]
-fn programs_are_looked_for_in_the_applications_path() {
+fn programs_are_searched_in_the_applications_path() {
     let folder = tempfile::tempdir().unwrap();
     for (name, mode) in [("first", 0o644), ("second", 0o755)] {
         let path = folder.path().join(name);

@@ -12,7 +12,7 @@ fn shell(place: Place, options: &[&str], script: &str) -> Setup {
 }
 
 #[test]
-fn the_status_is_the_applications() {
+fn the_exit_status_is_the_applications() {
     for place in Place::BOTH {
         for boot in BOOTS {
             for status in [0, 1, 7, 64, 126, 127, 137, 255] {
@@ -29,7 +29,7 @@ fn the_status_is_the_applications() {
 }
 
 #[test]
-fn statuses_are_remapped() {
+fn exit_statuses_are_remapped() {
     for place in Place::BOTH {
         for boot in BOOTS {
             let rules = [boot, &["--remap-exit", "143:0", "--remap-exit=3:4 4:5"]].concat();
@@ -53,7 +53,7 @@ fn only_an_applications_status_is_remapped() {
 }
 
 #[test]
-fn a_core_dump_is_a_core_dump() {
+fn signals_that_dump_core_give_128_plus_n() {
     for (signal, status) in [("ABRT", 134), ("SEGV", 139), ("BUS", 135)] {
         let limit = || {
             // SAFETY: the limits are initialised.
@@ -69,7 +69,7 @@ fn a_core_dump_is_a_core_dump() {
 }
 
 #[test]
-fn the_grace_ends_in_kill_and_a_second_term_does_not_prolong_it() {
+fn the_grace_period_ends_with_kill_and_a_second_term_does_not_extend_it() {
     for (place, signal) in [(Place::Pid1, libc::SIGTERM), (Place::Subreaper, libc::SIGINT)] {
         let mut run = Setup::probe(place, &["--grace", "1s"], &["listen"]).start();
         run.after("ready");
@@ -89,7 +89,7 @@ fn the_grace_ends_in_kill_and_a_second_term_does_not_prolong_it() {
 }
 
 #[test]
-fn what_is_left_gets_the_time_to_save_its_state() {
+fn remaining_processes_get_time_to_save_their_state() {
     for place in Place::BOTH {
         for how in ["saving", "stopped"] {
             let mut run = Setup::probe(place, &[], &["leave", how, "5"]).start();
@@ -106,7 +106,7 @@ fn what_is_left_gets_the_time_to_save_its_state() {
 }
 
 #[test]
-fn what_is_left_gets_its_time_also_when_the_application_used_up_the_grace() {
+fn remaining_processes_get_time_even_if_the_grace_period_is_used_up() {
     // The application ignores TERM; what it left behind is told only when it was killed.
     let script = "trap '' TERM; (trap 'sleep 1; echo saved; exit' TERM; echo ready; \
                   while :; do sleep 0.01; done) & wait; while :; do sleep 1; done";
@@ -118,7 +118,7 @@ fn what_is_left_gets_its_time_also_when_the_application_used_up_the_grace() {
 }
 
 #[test]
-fn the_stubborn_are_killed_after_four_seconds_at_least() {
+fn processes_that_ignore_term_are_killed_after_at_least_four_seconds() {
     for place in Place::BOTH {
         let mut run = Setup::probe(place, &["--grace", "1s"], &["leave", "stubborn", "6"]).start();
         run.after("left");
@@ -131,7 +131,7 @@ fn the_stubborn_are_killed_after_four_seconds_at_least() {
 }
 
 #[test]
-fn what_is_left_is_found_however_deep_and_detached() {
+fn detached_descendants_are_terminated() {
     // A daemon of a session of its own, whose parent lives on beside it.
     let script = "setsid sh -c 'setsid sleep 1000 & echo $!; wait' & read line; exit 3";
     let mut run = shell(Place::Subreaper, &[], script).start();
@@ -143,7 +143,7 @@ fn what_is_left_is_found_however_deep_and_detached() {
 }
 
 #[test]
-fn nobody_else_loses_a_process() {
+fn unrelated_processes_are_not_killed() {
     let mut stranger = Command::new("/bin/sleep").arg("1000").process_group(0).spawn().unwrap();
     let mut run = Setup::probe(Place::Subreaper, &[], &["leave", "saving", "0"]).start();
     run.after("left");
@@ -154,7 +154,7 @@ fn nobody_else_loses_a_process() {
 }
 
 #[test]
-fn a_descendant_that_somebody_killed_is_logged() {
+fn a_killed_descendant_is_logged() {
     let script = "(exec sleep 1000 & echo $!); echo orphaned; read line";
     let mut run = shell(Place::Subreaper, &[], script).start();
     let orphan: i32 = run.line().parse().unwrap();
@@ -170,7 +170,7 @@ fn a_descendant_that_somebody_killed_is_logged() {
 }
 
 #[test]
-fn an_application_that_somebody_killed_is_logged() {
+fn a_killed_application_is_logged() {
     let run = Setup::new(Place::Pid1, &[], &["/bin/sleep", "1000"]).start();
     let application = run.children()[0];
     wait_for("exec", || (status(application, "Name")? == "sleep").then_some(()));
@@ -181,7 +181,7 @@ fn an_application_that_somebody_killed_is_logged() {
 }
 
 #[test]
-fn a_stopped_application_can_be_ended() {
+fn a_stopped_application_can_be_terminated() {
     // Stopped, it could not act on the TERM that it gets.
     for place in Place::BOTH {
         let mut run = Setup::probe(place, &[], &["listen", "15"]).start();
@@ -196,7 +196,7 @@ fn a_stopped_application_can_be_ended() {
 }
 
 #[test]
-fn the_parents_death_is_a_signal() {
+fn the_death_of_the_parent_sends_the_configured_signal() {
     // A shell starts premain in the background, tells its pid, and is killed.
     let script = format!("{} --pdeathsig TERM -- sleep 1000 & echo $!; wait", premain());
     let mut run = Setup::program(Place::Subreaper, "/bin/sh", &["-c", &script]).start();

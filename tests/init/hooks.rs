@@ -26,7 +26,7 @@ fn with(folder: &Path, options: &[&str], place: Place, words: &[&str]) -> Setup 
 }
 
 #[test]
-fn a_hook_starts_as_the_application_does() {
+fn a_hook_starts_in_the_same_state_as_the_application() {
     // Without a shell, which sets SIGCHLD as it likes.
     let report = format!("#!{} report", probe());
     let folder = scripts(&[("1.sh", &report)]);
@@ -64,7 +64,7 @@ fn a_hook_starts_as_the_application_does() {
 }
 
 #[test]
-fn a_hook_reads_nothing_and_takes_nothing_from_the_application() {
+fn a_hook_has_no_input_and_takes_none_from_the_application() {
     let folder = scripts(&[("1.sh", "cat; echo done")]);
     for place in Place::BOTH {
         let mut run = Setup::new(place, &[], &["/bin/cat"])
@@ -79,7 +79,7 @@ fn a_hook_reads_nothing_and_takes_nothing_from_the_application() {
 }
 
 #[test]
-fn what_hooks_leave_behind_is_reaped() {
+fn processes_left_by_hooks_are_reaped() {
     let script = "for i in 1 2 3 4 5 6 7 8 9; do (sleep 0.05 >/dev/null 2>&1 &); done";
     let folder = scripts(&[("1.sh", script), ("2.sh", script)]);
     for place in Place::BOTH {
@@ -92,7 +92,7 @@ fn what_hooks_leave_behind_is_reaped() {
 }
 
 #[test]
-fn every_image_may_have_a_docker_entrypoint_d() {
+fn docker_entrypoint_d_is_optional_and_any_content_is_handled() {
     const FOLDER: &str = "/docker-entrypoint.d";
     struct Mountpoint(bool);
     impl Drop for Mountpoint {
@@ -114,7 +114,7 @@ fn every_image_may_have_a_docker_entrypoint_d() {
 }
 
 #[test]
-fn a_log_that_nobody_reads_does_not_keep_a_talking_hook_from_its_end() {
+fn an_unread_log_does_not_block_a_hook() {
     let folder = scripts(&[("1.sh", "exec yes")]);
     for place in Place::BOTH {
         let (reader, writer) = std::io::pipe().unwrap();

@@ -31,7 +31,7 @@ fn inside(root: &Path, place: Place, words: &[&str]) -> Setup {
 }
 
 #[test]
-fn nothing_but_the_binary_is_enough() {
+fn the_binary_alone_is_enough() {
     let root = bare_root();
     for place in Place::BOTH {
         for options in [&[][..], &["--exec"]] {
@@ -45,7 +45,7 @@ fn nothing_but_the_binary_is_enough() {
 }
 
 #[test]
-fn without_proc_signals_and_orphans_are_looked_after_as_ever() {
+fn signals_and_orphans_are_handled_without_proc() {
     let root = bare_root();
     for place in Place::BOTH {
         let start = |words: &[&str]| {
@@ -76,7 +76,7 @@ fn without_proc_signals_and_orphans_are_looked_after_as_ever() {
 }
 
 #[test]
-fn users_are_numbers_where_there_is_no_passwd() {
+fn users_are_numeric_without_a_passwd_file() {
     let root = bare_root();
     let words = ["--user", "1000:1000", "--", "/probe", "report"];
     let report = inside(root.path(), Place::Subreaper, &words).end().report();
@@ -88,7 +88,7 @@ fn users_are_numbers_where_there_is_no_passwd() {
 }
 
 #[test]
-fn a_proc_of_another_namespace_is_no_proc() {
+fn a_proc_of_another_namespace_is_not_used() {
     // Its numbers mean other processes: trusting it would kill strangers.
     let script = format!("{} -- {} leave saving 7", premain(), probe());
     let words = ["--pid", "--fork", "/bin/sh", "-c", &script];
@@ -100,7 +100,7 @@ fn a_proc_of_another_namespace_is_no_proc() {
 }
 
 #[test]
-fn a_filter_that_refuses_close_range_and_clone3_is_tolerated() {
+fn seccomp_filters_that_reject_close_range_and_clone3_are_tolerated() {
     for place in Place::BOTH {
         let probe = probe();
         let words = ["confined", premain(), "--", &probe, "leave", "saving", "7"];
@@ -147,7 +147,7 @@ fn a_read_only_root_is_enough() {
 }
 
 #[test]
-fn closed_descriptors_stay_closed_and_stop_nobody() {
+fn closed_descriptors_stay_closed() {
     let root = bare_root();
     for closed in [&[0][..], &[1], &[2], &[0, 2], &[0, 1, 2]] {
         for options in [&[][..], &["--exec"]] {
@@ -181,7 +181,7 @@ fn closed_descriptors_stay_closed_and_stop_nobody() {
 }
 
 #[test]
-fn strange_descriptors_stop_nobody() {
+fn unusual_standard_descriptors_are_accepted() {
     for strange in ["/", "/dev/null", "/dev/full", "/proc/self/mem"] {
         let end = Setup::new(Place::Pid1, &["--log", "trace"], &["/bin/sh", "-c", "exit 3"])
             .with(|command| {

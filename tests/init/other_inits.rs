@@ -208,7 +208,7 @@ fn join(asked: ScopedJoinHandle<bool>) -> bool {
 }
 
 #[test]
-fn the_docs_say_who_does_what() {
+fn the_table_in_the_docs_is_current() {
     let inits = Init::all();
     // Some wait for what never comes: side by side they wait together.
     let rows: Vec<Vec<bool>> = std::thread::scope(|scope| {

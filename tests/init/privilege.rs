@@ -25,7 +25,7 @@ const GROUP: &str =
     "root:x:0:\napp:x:4343:\nvideo:x:44:app\nplugdev:x:46:other,app\nother:x:47:other\n";
 
 #[test]
-fn the_application_becomes_its_user() {
+fn the_application_runs_as_its_user() {
     let probe = probe();
     for (user, uid, gid, groups, home) in [
         ("app", 4242, 4343, json!([44, 46, 4343]), "/srv/app"),
@@ -57,7 +57,7 @@ fn the_application_becomes_its_user() {
 }
 
 #[test]
-fn there_is_no_way_back_to_root() {
+fn the_application_cannot_become_root_again() {
     let script = "grep -E '^(Uid|Gid|CapEff|CapPrm)' /proc/self/status";
     let end = with_etc(PASSWD, GROUP, &["--user", "app"], &["/bin/sh", "-c", script]).end();
     let lines: Vec<_> = end.lines.iter().map(|line| line.replace('\t', " ")).collect();
@@ -73,7 +73,7 @@ fn there_is_no_way_back_to_root() {
 }
 
 #[test]
-fn whoever_is_that_user_already_has_nothing_to_do() {
+fn a_matching_user_is_left_as_it_is() {
     for user in ["app", "4242", "4242:4343"] {
         let report = with_etc(PASSWD, GROUP, &["--user", user], &[&probe(), "report"])
             .env("HOME", "/elsewhere")
@@ -86,7 +86,7 @@ fn whoever_is_that_user_already_has_nothing_to_do() {
 }
 
 #[test]
-fn what_is_not_allowed_is_refused_before_anything_else_happens() {
+fn a_forbidden_change_of_user_is_rejected_first() {
     for options in [&["--user", "4242"][..], &["--exec", "--user", "0:0"]] {
         let end = Setup::new(Place::Pid1, options, &["/bin/echo", "started"])
             .run_by(1234, 1234, &[])
@@ -97,7 +97,7 @@ fn what_is_not_allowed_is_refused_before_anything_else_happens() {
 }
 
 #[test]
-fn any_number_runs_without_an_entry_privileges_or_home() {
+fn arbitrary_uids_run_without_passwd_entry_privileges_or_home() {
     for place in Place::BOTH {
         for options in [&[][..], &["--exec"]] {
             let report = Setup::probe(place, options, &["report"])
@@ -119,7 +119,7 @@ fn any_number_runs_without_an_entry_privileges_or_home() {
 }
 
 #[test]
-fn an_application_of_another_user_still_gets_its_signals() {
+fn an_application_of_another_user_gets_its_signals() {
     for place in Place::BOTH {
         let mut run = Setup::probe(place, &["--user", "4242:4242"], &["listen", "15"]).start();
         run.after("ready");
@@ -131,7 +131,7 @@ fn an_application_of_another_user_still_gets_its_signals() {
 }
 
 #[test]
-fn the_migration_url_is_nowhere_to_be_found() {
+fn the_migration_url_is_hidden_from_the_application() {
     // As root, which may read everything there is.
     let script = "cat /proc/1/environ /proc/1/cmdline /proc/self/environ | tr '\\0' '\n' | \
                   grep -ac hunte[r]2; grep -ac OTHER=visible /proc/1/environ";

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use crate::harness::{Place, Setup, status, wait_for};
 
 #[test]
-fn one_thread_that_sleeps() {
+fn an_idle_init_is_one_sleeping_thread() {
     for place in Place::BOTH {
         // The application says ten times that time goes by. It reaps its children itself.
         let script =
@@ -30,7 +30,7 @@ fn one_thread_that_sleeps() {
 }
 
 #[test]
-fn a_full_log_blocks_nobody() {
+fn a_full_log_blocks_no_process() {
     for place in Place::BOTH {
         let (mut reader, writer) = std::io::pipe().unwrap();
         let full = writer.try_clone().unwrap();
@@ -62,7 +62,7 @@ fn a_full_log_blocks_nobody() {
 }
 
 #[test]
-fn lines_are_whole_again_when_there_is_room() {
+fn log_lines_are_whole_again_when_there_is_room() {
     let (mut reader, writer) = std::io::pipe().unwrap();
     let mut run = Setup::probe(Place::Pid1, &["--log", "debug"], &["listen", "15"])
         .with(|command| {

@@ -13,7 +13,7 @@ fn catchable() -> impl Iterator<Item = i32> {
 }
 
 #[test]
-fn a_term_is_never_lost_from_the_moment_that_there_is_a_child() {
+fn a_term_is_never_lost_once_the_child_exists() {
     for place in Place::BOTH {
         for target in ["child", "group"] {
             for boot in BOOTS {
@@ -52,7 +52,7 @@ fn a_term_at_a_random_moment_ends_the_boot_or_the_application() {
 }
 
 #[test]
-fn every_catchable_signal_is_forwarded_real_time_ones_too() {
+fn every_catchable_signal_is_forwarded() {
     for place in Place::BOTH {
         let mut run = Setup::probe(place, &["--grace", "0"], &["listen"]).start();
         run.after("ready");
@@ -65,7 +65,7 @@ fn every_catchable_signal_is_forwarded_real_time_ones_too() {
 }
 
 #[test]
-fn a_chld_is_not_forwarded() {
+fn sigchld_is_not_forwarded() {
     let mut run = Setup::probe(Place::Pid1, &[], &["listen", "15"]).start();
     run.after("ready");
     run.signal(libc::SIGCHLD);
@@ -76,7 +76,7 @@ fn a_chld_is_not_forwarded() {
 }
 
 #[test]
-fn the_application_gets_the_callers_mask_and_ignored_set() {
+fn the_application_gets_the_callers_mask_and_ignored_signals() {
     for place in Place::BOTH {
         for options in [BOOTS[0], BOOTS[1], &["--exec"]] {
             let report = Setup::probe(place, options, &["report"]).end().report();
@@ -106,7 +106,7 @@ fn the_application_gets_the_callers_mask_and_ignored_set() {
 }
 
 #[test]
-fn an_ignored_chld_does_not_cost_the_application_its_status() {
+fn an_ignored_sigchld_does_not_lose_the_exit_status() {
     let setup = Setup::new(Place::Subreaper, &[], &["/bin/sh", "-c", "exit 7"]).before_exec(|| {
         // SAFETY: nothing handles the signal.
         unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
@@ -138,7 +138,7 @@ fn a_log_line_to_a_closed_pipe_does_not_kill_the_application() {
 }
 
 #[test]
-fn a_pipe_sent_by_somebody_is_forwarded_nevertheless() {
+fn a_sigpipe_from_another_process_is_forwarded() {
     let mut run = Setup::probe(Place::Pid1, &[], &["listen", "13"]).start();
     run.after("ready");
     run.signal(libc::SIGPIPE);
@@ -172,7 +172,7 @@ fn signals_go_to_the_application_or_to_its_group() {
 }
 
 #[test]
-fn without_a_group_it_is_the_process_that_is_meant() {
+fn signals_go_to_the_process_if_its_group_is_gone() {
     let mut run = Setup::probe(Place::Pid1, &["--signal-target", "group"], &["regroup"]).start();
     run.after("ready");
     run.signal(libc::SIGUSR2);
@@ -198,7 +198,7 @@ fn signals_are_rewritten_and_dropped() {
 }
 
 #[test]
-fn the_first_term_is_delayed_and_nothing_else() {
+fn only_the_first_term_is_delayed() {
     let listening = |delay: &str| {
         let mut run =
             Setup::probe(Place::Pid1, &["--grace=0", "--term-delay", delay], &["listen", "15"])
@@ -223,7 +223,7 @@ fn the_first_term_is_delayed_and_nothing_else() {
 }
 
 #[test]
-fn whoever_asks_twice_does_not_wait_for_the_delay() {
+fn a_second_term_skips_the_delay() {
     let mut run =
         Setup::probe(Place::Pid1, &["--term-delay", "1h", "--grace", "2h"], &["listen", "15"])
             .start();
@@ -240,7 +240,7 @@ fn whoever_asks_twice_does_not_wait_for_the_delay() {
 }
 
 #[test]
-fn an_init_that_is_stopped_for_a_while_has_lost_nothing() {
+fn a_stopped_init_loses_no_signals() {
     let mut run = Setup::probe(Place::Subreaper, &["--grace", "0"], &["listen", "15"]).start();
     run.after("ready");
     run.signal(libc::SIGSTOP);

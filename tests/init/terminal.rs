@@ -100,7 +100,7 @@ const CTRL_Z: &str = "\x1a";
 const CTRL_BACKSLASH: &str = "\x1c";
 
 #[test]
-fn the_application_has_the_foreground_and_gets_one_signal_for_a_key() {
+fn the_foreground_application_gets_one_signal_per_key() {
     for place in Place::BOTH {
         let (run, mut terminal) = Terminal::start(Setup::probe(place, &[], &["listen", "15"]));
         terminal.shows("ready");
@@ -117,7 +117,7 @@ fn the_application_has_the_foreground_and_gets_one_signal_for_a_key() {
 }
 
 #[test]
-fn control_c_is_130() {
+fn control_c_ends_with_130() {
     for place in Place::BOTH {
         let (run, mut terminal) = Terminal::start(Setup::new(place, &[], &["/bin/cat"]));
         terminal.type_in("hello\n");
@@ -128,7 +128,7 @@ fn control_c_is_130() {
 }
 
 #[test]
-fn the_foreground_is_the_applications_own_group() {
+fn the_application_has_its_own_foreground_group() {
     for place in Place::BOTH {
         let (run, mut terminal) = Terminal::start(Setup::probe(place, &[], &["report"]));
         let report: serde_json::Value = serde_json::from_str(&terminal.shows("{")).unwrap();
@@ -139,7 +139,7 @@ fn the_foreground_is_the_applications_own_group() {
 }
 
 #[test]
-fn a_resized_window_is_the_applications() {
+fn window_resizes_reach_the_application() {
     let stty = debian("stty", "coreutils");
     let (run, mut terminal) = Terminal::start(Setup::new(Place::Pid1, &[], &[&stty, "size"]));
     terminal.shows("33 77");
@@ -171,7 +171,7 @@ fn a_lost_terminal_is_a_hangup() {
 }
 
 #[test]
-fn an_init_in_the_background_may_write_where_that_stops_others() {
+fn an_init_in_the_background_may_write_despite_tostop() {
     let script =
         "stty tostop; exec \"$0\" --log debug -- /bin/sh -c 'echo ready; read line; exit 3'";
     let setup = Setup::program(Place::Pid1, "/bin/sh", &["-c", script, premain()]);
@@ -205,7 +205,7 @@ fn a_shell_can_stop_and_continue_its_job() {
 }
 
 #[test]
-fn a_job_in_the_background_gets_the_terminal_when_it_is_its_turn() {
+fn a_background_job_gets_the_terminal_with_fg() {
     let (run, mut terminal) = shell();
     terminal.type_in(&format!("{0} report; premain -- {0} report & wait\n", probe()));
     let plain: serde_json::Value = serde_json::from_str(&terminal.shows("{")).unwrap();
@@ -226,7 +226,7 @@ fn a_job_in_the_background_gets_the_terminal_when_it_is_its_turn() {
 }
 
 #[test]
-fn a_script_has_its_terminal_back_afterwards() {
+fn a_script_gets_its_terminal_back() {
     let script = "\"$0\" -- /bin/true; read line; echo \"got $line\"";
     let setup = Setup::program(Place::Subreaper, "/bin/sh", &["-c", script, premain()]);
     let (run, mut terminal) = Terminal::start(setup);
@@ -236,7 +236,7 @@ fn a_script_has_its_terminal_back_afterwards() {
 }
 
 #[test]
-fn control_z_without_a_shell_stops_nobody_for_ever() {
+fn control_z_without_a_shell_can_be_continued() {
     // PID 1 has no shell behind it: the application stops, the init does not, and a CONT goes on.
     let (run, mut terminal) = Terminal::start(Setup::new(Place::Pid1, &[], &["/bin/cat"]));
     terminal.type_in("hello\n");

@@ -5,7 +5,7 @@ use crate::support::postgres::Server;
 use crate::support::premain::{migrate, premain};
 
 #[test]
-fn what_is_embedded_is_applied_before_the_application_starts() {
+fn embedded_migrations_are_applied_before_the_application_starts() {
     let database = Server::shared().database();
     let ended = premain(["--", "echo", "hello"]).database(database.url()).run().code(0);
     assert_eq!(ended.output, "hello\n");
@@ -17,7 +17,7 @@ fn what_is_embedded_is_applied_before_the_application_starts() {
 }
 
 #[test]
-fn a_folder_in_the_working_directory_is_preferred_to_what_is_embedded() {
+fn a_directory_on_disk_wins_over_embedded_migrations() {
     let database = Server::shared().database();
     let place = folder(&[("migrations/V1__one.sql", "CREATE TABLE one (a int)")]);
     let run = || premain(["migrate"]).database(database.url()).within(place.path()).run().code(0);
@@ -27,14 +27,14 @@ fn a_folder_in_the_working_directory_is_preferred_to_what_is_embedded() {
 }
 
 #[test]
-fn none_means_none() {
+fn migrations_none_applies_nothing() {
     let database = Server::shared().database();
     premain(["--migrations", "none", "true"]).database(database.url()).run().code(0);
     assert!(!database.has_table("refinery_schema_history"));
 }
 
 #[test]
-fn a_failing_migration_keeps_nothing_of_itself_and_the_application_is_not_started() {
+fn a_failing_migration_keeps_nothing_and_the_application_is_not_started() {
     let database = Server::shared().database();
     let place = folder(&[
         ("V1__good.sql", "CREATE TABLE good (a int);"),
@@ -81,7 +81,7 @@ fn detail_hint_and_constraint_are_shown() {
 }
 
 #[test]
-fn twenty_at_once_apply_each_migration_once() {
+fn twenty_replicas_apply_each_migration_once() {
     let database = Server::shared().database();
     let place = folder(&[
         ("V1__t.sql", "CREATE TABLE t (a int); SELECT pg_sleep(0.05);"),
@@ -105,7 +105,7 @@ fn twenty_at_once_apply_each_migration_once() {
 }
 
 #[test]
-fn a_role_that_may_only_read_the_history_table_will_do_when_nothing_is_pending() {
+fn read_access_to_the_history_table_is_enough_with_nothing_pending() {
     let server = Server::shared();
     let database = server.database();
     let place = folder(&[("V1__t.sql", "CREATE TABLE t (a int)")]);
@@ -121,7 +121,7 @@ fn a_role_that_may_only_read_the_history_table_will_do_when_nothing_is_pending()
 }
 
 #[test]
-fn what_one_migration_sets_does_not_leak_into_the_next() {
+fn session_settings_do_not_leak_into_the_next_migration() {
     let database = Server::shared().database();
     let place = folder(&[
         (
@@ -150,7 +150,7 @@ fn notices_of_the_server_are_logged() {
 }
 
 #[test]
-fn files_as_editors_leave_them() {
+fn files_as_editors_write_them_are_applied() {
     let database = Server::shared().database();
     let place = folder(&[
         ("V1__bom.sql", "\u{feff}CREATE TABLE bom (a int)"),
@@ -168,7 +168,7 @@ fn files_as_editors_leave_them() {
 }
 
 #[test]
-fn a_migration_that_cannot_get_its_lock_is_tried_again_and_lets_readers_through() {
+fn a_migration_blocked_by_a_table_lock_is_retried_and_lets_readers_through() {
     let database = Server::shared().database();
     database.psql("CREATE SCHEMA site; CREATE TABLE site.busy (a int)");
     let place = folder(&[("V1__alter.sql", "ALTER TABLE site.busy ADD b int")]);
@@ -198,7 +198,7 @@ fn a_migration_that_cannot_get_its_lock_is_tried_again_and_lets_readers_through(
 }
 
 #[test]
-fn the_lock_s_holder_is_named_and_waiting_for_it_ends() {
+fn the_holder_of_the_migration_lock_is_named_and_the_wait_is_bounded() {
     let database = Server::shared().database();
     let place = folder(&[("V1__t.sql", "CREATE TABLE t (a int)")]);
     let _holder = database.open(
@@ -217,7 +217,7 @@ fn the_lock_s_holder_is_named_and_waiting_for_it_ends() {
 }
 
 #[test]
-fn drift_stops_except_where_the_database_is_ahead() {
+fn drift_stops_a_start_unless_the_database_is_ahead() {
     let database = Server::shared().database();
     let files = [
         ("V1__a.sql", "CREATE TABLE a ()"),
@@ -242,7 +242,7 @@ fn drift_stops_except_where_the_database_is_ahead() {
 }
 
 #[test]
-fn folders_that_make_no_sense_are_errors_before_anything_is_asked() {
+fn invalid_directories_are_errors_before_the_database_is_asked() {
     type Files = &'static [(&'static str, &'static str)];
     let cases: [(Files, i32, &str); 4] = [
         (&[("V1__a.sql", ""), ("sub/V1__b.sql", "")], 65, "are both version 1"),
@@ -278,7 +278,7 @@ fn folders_that_make_no_sense_are_errors_before_anything_is_asked() {
 }
 
 #[test]
-fn a_privilege_that_is_missing_is_77() {
+fn a_missing_privilege_is_77() {
     let database = Server::shared().database();
     let role = format!("nobody_{}", database.name);
     database.psql(&format!("CREATE ROLE {role} LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC"));
@@ -303,7 +303,7 @@ fn a_privilege_that_is_missing_is_77() {
 }
 
 #[test]
-fn another_history_table() {
+fn the_history_table_can_be_named() {
     let database = Server::shared().database();
     database.psql("CREATE SCHEMA \"My Schema\"");
     // A number is a name, too, if it is quoted.

@@ -17,7 +17,7 @@ const V: [(&str, &str); 3] = [
 ];
 
 #[test]
-fn each_kind_can_be_made_to_stop_to_be_said_or_to_be_silent() {
+fn each_kind_of_drift_can_fail_warn_or_be_ignored() {
     let edited = [("V1__a.sql", "CREATE TABLE a (x int)"), V[1], V[2]];
     for (kind, files, says) in [
         ("edited", &edited[..], "was edited after it was applied"),
@@ -40,7 +40,7 @@ fn each_kind_can_be_made_to_stop_to_be_said_or_to_be_silent() {
 }
 
 #[test]
-fn what_is_out_of_order_is_applied_unless_it_stops() {
+fn out_of_order_migrations_are_applied_unless_they_are_to_fail() {
     for (policy, code, tables) in [("fail", 65, "f"), ("warn", 0, "t"), ("ignore", 0, "t")] {
         let database = Server::shared().database();
         with(&database, folder(&[V[0], V[2]]).path(), &[]).code(0);
@@ -59,7 +59,7 @@ const LATER: &str = r#"{"version": "7", "dialect": "postgresql", "entries": [
     {"idx": 2, "version": "7", "when": 20, "tag": "0002_c", "breakpoints": true}]}"#;
 
 #[test]
-fn drizzle_s_skip_is_the_default_and_applying_is_to_be_had() {
+fn drizzle_skips_out_of_order_migrations_unless_told_to_apply_them() {
     let files = [("0000_a.sql", "CREATE TABLE a ()"), ("0001_b.sql", "CREATE TABLE b ()")];
     let before = folder(&[files[0], files[1], ("meta/_journal.json", JOURNAL)]);
     let after = folder(&[

@@ -44,7 +44,7 @@ fn count(database: &Database<'_>) -> usize {
 }
 
 #[test]
-fn neither_side_holds_all_of_it() {
+fn a_large_file_is_never_held_in_memory_as_a_whole() {
     let database = Server::shared().database();
     let (sql, rows) = ordinary("SELECT pg_advisory_lock(7); -- the end");
     let place = place("V1__large.sql", &sql);
@@ -75,7 +75,7 @@ fn siphash(folder: &Path) -> String {
 }
 
 #[test]
-fn a_mistake_in_it_has_a_line_and_nothing_is_kept() {
+fn an_error_in_a_large_file_has_a_line_and_nothing_is_kept() {
     let database = Server::shared().database();
     let (sql, rows) = ordinary("  SELECT 'ü', nme;\r\nSELECT 2;");
     let place = place("1_large.sql", &sql);
@@ -99,7 +99,7 @@ fn a_mistake_in_it_has_a_line_and_nothing_is_kept() {
 }
 
 #[test]
-fn a_file_that_changes_while_it_is_applied_is_not_applied() {
+fn a_large_file_that_changes_meanwhile_is_not_applied() {
     let database = Server::shared().database();
     database.psql("CREATE SCHEMA gate; CREATE TABLE gate.t ()");
     let (sql, _) = ordinary("SELECT 1;");
@@ -123,7 +123,7 @@ fn a_file_that_changes_while_it_is_applied_is_not_applied() {
 }
 
 #[test]
-fn drizzle_s_parts_and_what_is_wrong_with_a_large_file() {
+fn breakpoints_and_errors_are_found_in_large_files() {
     let database = Server::shared().database();
     let (sql, rows) = ordinary("");
     let sql = sql.trim_start_matches('\u{feff}').replace(";\r\n", "--> statement-breakpoint\n");

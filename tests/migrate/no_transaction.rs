@@ -35,7 +35,7 @@ const TABLE: (&str, &str) =
 const INDEX: (&str, &str) = ("V2__index.sql", "CREATE INDEX CONCURRENTLY i ON t (lower(b), a);");
 
 #[test]
-fn what_takes_no_transaction_runs_statement_by_statement() {
+fn no_transaction_statements_run_one_by_one() {
     let database = Server::shared().database();
     let place = folder(&[
         TABLE,
@@ -57,7 +57,7 @@ fn what_takes_no_transaction_runs_statement_by_statement() {
 }
 
 #[test]
-fn the_server_agrees_on_what_takes_no_transaction() {
+fn the_server_agrees_which_statements_take_no_transaction() {
     let database = Server::shared().database();
     database.psql(
         "CREATE TABLE t (a int); CREATE TABLE p (a int) PARTITION BY LIST (a); \
@@ -102,7 +102,7 @@ fn the_server_agrees_on_what_takes_no_transaction() {
 }
 
 #[test]
-fn several_statements_that_stop_halfway_are_listed_and_recorded() {
+fn statements_kept_by_a_failed_script_are_listed_and_recorded() {
     let database = Server::shared().database();
     let sql = "VACUUM t;\nBEGIN;\nINSERT INTO t VALUES (3);\nCOMMIT;\n\nBEGIN;\nINSERT INTO t VALUES (4);\n  INSERT INTO nope VALUES (5);\nCOMMIT;";
     let place = folder(&[("1_t.sql", TABLE.1), ("2_half.sql", sql), ("3_never.sql", "SELECT 1")]);
@@ -134,7 +134,7 @@ fn several_statements_that_stop_halfway_are_listed_and_recorded() {
 }
 
 #[test]
-fn where_nothing_was_kept_no_row_says_failed() {
+fn a_failure_that_kept_nothing_leaves_no_failed_row() {
     let database = Server::shared().database();
     let place = folder(&[("1_t.sql", TABLE.1), ("2_x.sql", "VACUUM nope; VACUUM t;")]);
     migrate(place.path())
@@ -147,7 +147,7 @@ fn where_nothing_was_kept_no_row_says_failed() {
 }
 
 #[test]
-fn a_history_table_that_knows_no_failure_is_said_to() {
+fn history_tables_that_cannot_record_a_failure_are_named() {
     let database = Server::shared().database();
     let place = folder(&[TABLE, ("V2__x.sql", "VACUUM t; VACUUM nope;")]);
     migrate(place.path())
@@ -160,7 +160,7 @@ fn a_history_table_that_knows_no_failure_is_said_to() {
 }
 
 #[test]
-fn an_index_that_is_not_unique_after_all_leaves_nothing_behind() {
+fn a_failed_unique_index_leaves_nothing_behind() {
     let database = Server::shared().database();
     let place = folder(&[TABLE, ("V2__i.sql", "CREATE UNIQUE INDEX CONCURRENTLY i ON t ((1));")]);
     let run = || migrate(place.path()).database(database.url()).run();
@@ -176,7 +176,7 @@ fn an_index_that_is_not_unique_after_all_leaves_nothing_behind() {
 }
 
 #[test]
-fn an_invalid_index_is_dropped_before_the_retry_and_a_valid_one_never() {
+fn only_an_invalid_index_is_dropped_before_the_retry() {
     let server = Server::shared();
     for sql in [
         "CREATE UNIQUE INDEX CONCURRENTLY i ON t (a)",
@@ -208,7 +208,7 @@ fn an_invalid_index_is_dropped_before_the_retry_and_a_valid_one_never() {
 }
 
 #[test]
-fn killed_in_the_middle_of_an_index() {
+fn an_index_build_that_was_killed_is_repaired() {
     let database = Server::shared().database();
     let only = folder(&[TABLE]);
     migrate(only.path()).database(database.url()).run().code(0);
@@ -227,7 +227,7 @@ fn killed_in_the_middle_of_an_index() {
 }
 
 #[test]
-fn an_index_that_was_finished_and_not_recorded_is_recorded() {
+fn a_finished_index_without_a_record_is_recorded() {
     let database = Server::shared().database();
     let only = folder(&[TABLE]);
     migrate(only.path()).database(database.url()).run().code(0);
@@ -241,7 +241,7 @@ fn an_index_that_was_finished_and_not_recorded_is_recorded() {
 }
 
 #[test]
-fn stopped_in_the_middle_of_an_index() {
+fn an_index_build_that_was_stopped_by_a_signal_is_repaired() {
     let database = Server::shared().database();
     let only = folder(&[TABLE]);
     migrate(only.path()).database(database.url()).run().code(0);
@@ -258,7 +258,7 @@ fn stopped_in_the_middle_of_an_index() {
 }
 
 #[test]
-fn stopped_in_the_middle_of_several_statements() {
+fn statements_kept_before_a_signal_are_listed() {
     let database = Server::shared().database();
     let only = folder(&[("1_t.sql", TABLE.1)]);
     migrate(only.path()).database(database.url()).run().code(0);
@@ -280,7 +280,7 @@ fn stopped_in_the_middle_of_several_statements() {
 }
 
 #[test]
-fn what_a_file_leaves_open_is_committed_with_its_record() {
+fn a_transaction_left_open_is_committed_with_the_record() {
     let database = Server::shared().database();
     let sql =
         "VACUUM t; BEGIN; INSERT INTO t VALUES (3); COMMIT AND CHAIN; INSERT INTO t VALUES (4);";
@@ -295,7 +295,7 @@ fn what_a_file_leaves_open_is_committed_with_its_record() {
 }
 
 #[test]
-fn the_server_ends_the_session_in_the_middle_of_several_statements() {
+fn statements_kept_before_the_session_ended_are_listed() {
     let database = Server::shared().database();
     let place = folder(&[
         ("1_t.sql", TABLE.1),
@@ -318,7 +318,7 @@ fn the_server_ends_the_session_in_the_middle_of_several_statements() {
 }
 
 #[test]
-fn four_at_once_build_one_index() {
+fn four_replicas_build_one_index() {
     let database = Server::shared().database();
     let place = folder(&[TABLE, INDEX, ("V3__more.sql", "VACUUM t; ALTER TABLE t ADD c int;")]);
     let running: Vec<_> =
@@ -331,7 +331,7 @@ fn four_at_once_build_one_index() {
 }
 
 #[test]
-fn a_replica_that_comes_in_the_middle_of_several_statements_waits_for_the_end() {
+fn a_second_replica_waits_until_all_statements_have_run() {
     let database = Server::shared().database();
     let only = folder(&[("1_t.sql", TABLE.1)]);
     migrate(only.path()).database(database.url()).run().code(0);
@@ -351,7 +351,7 @@ fn a_replica_that_comes_in_the_middle_of_several_statements_waits_for_the_end() 
 }
 
 #[test]
-fn a_deadlock_with_another_session_is_tried_again() {
+fn a_deadlock_is_retried() {
     let database = Server::shared().database();
     let only = folder(&[TABLE]);
     migrate(only.path()).database(database.url()).run().code(0);
@@ -369,7 +369,7 @@ fn a_deadlock_with_another_session_is_tried_again() {
 }
 
 #[test]
-fn what_makes_nobody_wait_waits_as_long_as_it_takes_and_all_else_is_tried_again() {
+fn concurrent_index_builds_wait_without_a_timeout_and_other_statements_are_retried() {
     let database = Server::shared().database();
     let only = folder(&[TABLE]);
     migrate(only.path()).database(database.url()).run().code(0);
@@ -392,7 +392,7 @@ fn what_makes_nobody_wait_waits_as_long_as_it_takes_and_all_else_is_tried_again(
 }
 
 #[test]
-fn prisma_understands_what_is_recorded_of_a_failure() {
+fn prisma_understands_a_recorded_failure() {
     let database = Server::shared().database();
     let sql = "CREATE INDEX CONCURRENTLY a ON t (a);\nCREATE INDEX CONCURRENTLY b ON t (nope);";
     let place = folder(&[("1_t/migration.sql", TABLE.1), ("2_i/migration.sql", sql)]);

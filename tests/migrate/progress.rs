@@ -14,7 +14,7 @@ fn slow_to_index(rows: u32) -> String {
 }
 
 #[test]
-fn who_is_in_the_way_is_told_while_it_waits_and_when_it_gives_up() {
+fn the_blocking_session_is_named_while_waiting_and_when_giving_up() {
     let database = Server::shared().database();
     database.psql("CREATE SCHEMA site; CREATE TABLE site.busy (a int)");
     let place = folder(&[("V1__alter.sql", "ALTER TABLE site.busy ADD b int")]);
@@ -40,7 +40,7 @@ fn who_is_in_the_way_is_told_while_it_waits_and_when_it_gives_up() {
 }
 
 #[test]
-fn what_a_migration_waits_for_is_told() {
+fn the_wait_event_of_a_long_migration_is_logged() {
     let database = Server::shared().database();
     let place =
         folder(&[("V1__sleep.sql", "SELECT pg_sleep(2.5)"), ("V2__t.sql", "CREATE TABLE t ()")]);
@@ -50,7 +50,7 @@ fn what_a_migration_waits_for_is_told() {
 }
 
 #[test]
-fn an_index_tells_how_far_it_is() {
+fn the_progress_of_an_index_build_is_logged() {
     let database = Server::shared().database();
     let index = "CREATE INDEX ON big (slow(a))";
     let place = folder(&[("V1__big.sql", &slow_to_index(1500)), ("V2__index.sql", index)]);
@@ -61,7 +61,7 @@ fn an_index_tells_how_far_it_is() {
 }
 
 #[test]
-fn at_a_terminal_a_bar_grows_and_goes() {
+fn a_progress_bar_is_shown_at_a_terminal() {
     let database = Server::shared().database();
     let index = "CREATE INDEX ON big (slow(a))";
     let place = folder(&[("V1__big.sql", &slow_to_index(2500)), ("V2__index.sql", index)]);
@@ -75,7 +75,7 @@ fn at_a_terminal_a_bar_grows_and_goes() {
 }
 
 #[test]
-fn a_role_with_a_single_connection_migrates_all_the_same() {
+fn a_role_limited_to_one_connection_can_migrate() {
     let server = Server::shared();
     let database = server.database();
     let role = format!("single_{}", database.name);

@@ -6,7 +6,7 @@ use crate::support::premain::migrate;
 use crate::support::proxy::Proxy;
 
 #[test]
-fn nothing_pending_is_one_round_trip_and_n_pending_are_n_and_four_at_most() {
+fn nothing_pending_costs_one_round_trip_and_n_migrations_at_most_n_plus_four() {
     let server = Server::shared();
     let wire = Proxy::to(server);
     for format in FORMATS {
@@ -32,7 +32,7 @@ fn nothing_pending_is_one_round_trip_and_n_pending_are_n_and_four_at_most() {
 }
 
 #[test]
-fn a_thousand_pending_are_a_thousand_round_trips_and_four() {
+fn a_thousand_migrations_cost_a_thousand_and_four_round_trips() {
     let server = Server::shared();
     let wire = Proxy::to(server);
     for format in FORMATS {

@@ -12,7 +12,7 @@ fn run(database: &Database<'_>, files: &[(&str, &str)]) -> Ended {
 }
 
 #[test]
-fn an_error_without_a_position_is_that_of_its_statement() {
+fn an_error_without_a_position_is_shown_at_its_statement() {
     let database = Server::shared().database();
     let sql = "CREATE TABLE t (\n  a int CONSTRAINT small CHECK (a < 10),\n  b int NOT NULL);\n\n-- größe; ü\nINSERT INTO t VALUES (1, 1);\n  INSERT INTO t (a, b)\n  VALUES (100, 1);\nSELECT 1;";
     run(&database, &[("V1__t.sql", sql)])
@@ -30,7 +30,7 @@ fn an_error_without_a_position_is_that_of_its_statement() {
 }
 
 #[test]
-fn a_name_that_the_server_does_not_place_is_found_in_its_statement() {
+fn a_name_without_a_position_is_found_in_its_statement() {
     let database = Server::shared().database();
     let table = "CREATE TABLE t (a int);\n";
     for (sql, place) in [
@@ -44,7 +44,7 @@ fn a_name_that_the_server_does_not_place_is_found_in_its_statement() {
 }
 
 #[test]
-fn a_mistake_within_a_function_is_shown_with_its_statement() {
+fn an_error_inside_a_function_is_shown_with_its_statement() {
     let database = Server::shared().database();
     let sql = "SELECT 1;\nDO $$\nBEGIN\n  PERFORM nme FROM pg_class;\nEND $$;";
     run(&database, &[("V1__do.sql", sql)])
@@ -57,7 +57,7 @@ fn a_mistake_within_a_function_is_shown_with_its_statement() {
 }
 
 #[test]
-fn what_only_the_commit_finds() {
+fn errors_found_at_commit_are_explained() {
     let database = Server::shared().database();
     let sql = "CREATE TABLE t (a int UNIQUE DEFERRABLE INITIALLY DEFERRED);\nINSERT INTO t VALUES (1), (1);";
     run(&database, &[("V1__t.sql", sql)])
@@ -68,7 +68,7 @@ fn what_only_the_commit_finds() {
 }
 
 #[test]
-fn places_as_editors_count_them() {
+fn lines_and_columns_are_counted_as_editors_do() {
     let database = Server::shared().database();
     let bom = "\u{feff}SELEC 1;";
     run(&database, &[("V1__bom.sql", bom)]).code(76).says("V1__bom.sql:1:1: syntax error");
@@ -87,7 +87,7 @@ fn places_as_editors_count_them() {
 }
 
 #[test]
-fn what_only_psql_can_do_is_said_before_anything_runs() {
+fn psql_commands_are_rejected_before_anything_runs() {
     let database = Server::shared().database();
     for (sql, text) in [
         ("SELECT 1;\n  \\connect other\n", "V2__x.sql:2:3: \\connect is a command of psql's"),
@@ -101,7 +101,7 @@ fn what_only_psql_can_do_is_said_before_anything_runs() {
 }
 
 #[test]
-fn what_must_run_without_a_transaction_is_told_how() {
+fn statements_that_need_no_transaction_are_explained() {
     let database = Server::shared().database();
     let files = [
         (
@@ -124,7 +124,7 @@ fn what_must_run_without_a_transaction_is_told_how() {
 }
 
 #[test]
-fn the_documentation_shows_what_is_printed() {
+fn the_documentation_shows_the_printed_error() {
     let database = Server::shared().database();
     let files = [
         ("V1__create_orders.sql", "CREATE TABLE orders (id int, status text);"),
