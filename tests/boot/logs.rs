@@ -1,12 +1,12 @@
 //! What the log says, and what it does not.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::Value;
 
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Premain, premain};
-use crate::support::{folder, program};
+use crate::support::{folder, output, program};
 
 const FILES: [(&str, &str); 3] = [
     ("V1__a.sql", "CREATE TABLE a ()"),
@@ -151,14 +151,13 @@ fn colours_are_used_on_terminals_unless_no_color_is_set() {
     // `script` gives premain a terminal for all of its streams.
     let shown = |environment: &[(&str, &str)]| {
         let premain = env!("CARGO_BIN_EXE_premain");
-        let output = Command::new(program("script", "bsdutils"))
+        let mut command = Command::new(program("script", "bsdutils"));
+        command
             .args(["-qec", &format!("{premain} no-such-program"), "/dev/null"])
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
-            .envs(environment.iter().copied())
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+            .envs(environment.iter().copied());
+        let output = output(&mut command);
         String::from_utf8(output.stdout).unwrap()
     };
     let coloured = shown(&[]);

@@ -13,7 +13,7 @@ use crate::support::certificates::Authority;
 use crate::support::postgres::{PASSWORD, Server};
 use crate::support::premain::{Premain, Running, migrate, premain};
 use crate::support::proxy::{Fault, Kind, Proxy, Speaker};
-use crate::support::{folder, program};
+use crate::support::{folder, output, program};
 
 const NOBODY: u32 = 65_534;
 const SOMEBODY: u32 = 12_345;
@@ -27,14 +27,14 @@ fn through_every_end(told: impl Fn(Premain, &str) -> Premain) {
     let bad = folder(&[("2_bad.sql", "SELECT nonsense")]);
     let alive = format!("127.0.0.1:{}", server.port());
     let ends = [
-        (good.path(), alive.clone(), 0),
-        (bad.path(), alive.clone(), 65),
-        (good.path(), "127.0.0.1:1".to_owned(), 69),
-        (good.path(), "nosuch.invalid:5432".to_owned(), 69),
-        (good.path(), proxy.address(), 0),
+        (good.path(), alive.clone(), "60s", 0),
+        (bad.path(), alive.clone(), "60s", 65),
+        (good.path(), "127.0.0.1:1".to_owned(), "300ms", 69),
+        (good.path(), "nosuch.invalid:5432".to_owned(), "300ms", 69),
+        (good.path(), proxy.address(), "60s", 0),
     ];
     for format in ["text", "json"] {
-        for (folder, address, code) in &ends {
+        for (folder, address, timeout, code) in &ends {
             proxy.set(Fault {
                 speaker: Speaker::Server,
                 message: 30,
@@ -47,7 +47,7 @@ fn through_every_end(told: impl Fn(Premain, &str) -> Premain) {
                 "--log-format",
                 format,
                 "--wait-timeout",
-                "300ms",
+                timeout,
             ]);
             let ended = told(premain, &format!("{address}/{}", database.name)).run();
             assert_eq!(ended.code, *code, "{address}: {}", ended.log);
@@ -184,11 +184,11 @@ fn seen_by(user: u32, pid: u32) -> String {
         "ps -wwo args= -p {pid}; ps -wweo args=; for file in cmdline environ stat status comm \
          auxv maps; do cat /proc/{pid}/$file; done 2>&1"
     );
-    let output = Command::new(program("setpriv", "util-linux"))
+    let mut command = Command::new(program("setpriv", "util-linux"));
+    command
         .args([&format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups"])
-        .args(["sh", "-c", &script])
-        .output()
-        .unwrap();
+        .args(["sh", "-c", &script]);
+    let output = output(&mut command);
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::support::certificates::{Authority, LOCAL, NOW};
 use crate::support::postgres::{PASSWORD, Server};
 use crate::support::premain::premain;
-use crate::support::{folder, program};
+use crate::support::{folder, process, program};
 
 /// Answers every request with what `answer` says to its number, and remembers their first lines.
 fn serve(answer: fn(usize) -> &'static str) -> (u16, Arc<AtomicUsize>) {
@@ -103,8 +103,7 @@ fn certificates_of_https_targets_are_verified() {
         .unwrap();
     let ended = running.end();
     let refused = fetch(&other, "60s").run();
-    server.kill().unwrap();
-    server.wait().unwrap();
+    process::kill_family(&mut server);
     ended.code(0);
     refused.code(78).says("was not issued by a known authority").says("use tcp://");
 }

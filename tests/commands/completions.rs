@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::support::premain::premain;
-use crate::support::program;
+use crate::support::{output, program};
 
 fn script(shell: &str) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -13,14 +13,14 @@ fn script(shell: &str) -> tempfile::NamedTempFile {
 
 fn run(shell: &str, package: &str, words: &[&str]) -> String {
     let home = tempfile::tempdir().unwrap();
-    let output = Command::new(program(shell, package))
+    let mut command = Command::new(program(shell, package));
+    command
         .args(words)
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
         .env("HOME", home.path())
-        .current_dir(home.path())
-        .output()
-        .unwrap();
+        .current_dir(home.path());
+    let output = output(&mut command);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.is_empty(), "{words:?}: {said}");
     String::from_utf8(output.stdout).unwrap()

@@ -1,21 +1,23 @@
 //! `premain health`, beside a start in a PID namespace of its own.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::Read as _;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
 use crate::support::postgres::Server;
-use crate::support::{folder, program, wait_for};
+use crate::support::process::{Printed, children_of, kill_family};
+use crate::support::{PATIENCE, folder, output, program, wait_for};
 
 const PREMAIN: &str = env!("CARGO_BIN_EXE_premain");
 
 /// premain as PID 1 of a namespace, as in a container.
 struct Container {
     child: Child,
+    output: Printed,
     /// PID 1, as the tests' own namespace numbers it.
-    init: u32,
+    init: i32,
     variables: Vec<(String, String)>,
 }
 
@@ -33,7 +35,7 @@ impl Container {
             .chain(&[("PATH", "/usr/bin:/bin")])
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        let child = Command::new(program("unshare", "util-linux"))
+        let mut child = Command::new(program("unshare", "util-linux"))
             .args(["--pid", "--fork", "--mount-proc", "--kill-child", PREMAIN])
             .args(words)
             .env_clear()
@@ -43,15 +45,14 @@ impl Container {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let children = format!("/proc/{0}/task/{0}/children", child.id());
+        let output = Printed::by(child.stdout.take().unwrap());
         let init = wait_for("PID 1", || {
-            let text = std::fs::read_to_string(&children).ok()?;
-            let pid = text.split_whitespace().next()?.parse().ok()?;
+            let pid = *children_of(child.id().cast_signed()).first()?;
             // unshare has become premain.
             let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
             (name.trim() != "unshare").then_some(pid)
         });
-        Container { child, init, variables }
+        Container { child, output, init, variables }
     }
 
     fn inside(&self) -> Command {
@@ -63,16 +64,14 @@ impl Container {
 
     /// Asks, as `docker exec` and HEALTHCHECK do.
     fn health(&self, options: &[&str]) -> Answer {
-        let output = self.inside().args([PREMAIN, "health"]).args(options).output().unwrap();
+        let output = output(self.inside().args([PREMAIN, "health"]).args(options));
         let text = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
         Answer { code: output.status.code().unwrap(), text }
     }
 
     /// Waits until the application is there.
     fn runs(&mut self) {
-        let mut line = String::new();
-        BufReader::new(self.child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        assert_eq!(line, "started\n");
+        assert_eq!(self.output.line_within(PATIENCE).as_deref(), Some("started"));
     }
 
     /// Waits until the answer begins like this.
@@ -83,8 +82,7 @@ impl Container {
 
 impl Drop for Container {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        kill_family(&mut self.child);
     }
 }
 
@@ -235,11 +233,11 @@ fn any_user_may_run_the_check() {
         let words = ["--reuid=65534", "--regid=65534", "--clear-groups"];
         command.arg(program("setpriv", "util-linux")).args(words).arg(&copy).arg("health");
         // For an application of another user, which this one could not start.
-        command.env("PREMAIN_USER", "1:1").output().unwrap()
+        output(command.env("PREMAIN_USER", "1:1"))
     };
     assert_eq!(String::from_utf8_lossy(&ask().stdout), "running\n");
     let hide = ["mount", "-o", "remount,hidepid=invisible", "/proc"];
-    assert!(container.inside().args(hide).status().unwrap().success());
+    assert!(output(container.inside().args(hide)).status.success());
     let blind = ask();
     assert_eq!(blind.status.code(), Some(71));
     assert!(String::from_utf8_lossy(&blind.stderr).contains("hidepid"), "{blind:?}");
@@ -247,6 +245,6 @@ fn any_user_may_run_the_check() {
 
 #[test]
 fn surplus_arguments_are_wrong_usage() {
-    let output = Command::new(PREMAIN).args(["health", "now"]).output().unwrap();
+    let output = output(Command::new(PREMAIN).args(["health", "now"]));
     assert_eq!(output.status.code(), Some(64));
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::support::postgres::Server;
 use crate::support::premain::{Ended, migrate, premain};
+use crate::support::programs::copy;
 use crate::support::{folder, node, tools};
 
 fn new(place: &Path, name: &str, words: &[&str]) -> Ended {
@@ -76,12 +77,7 @@ fn drizzle_applies_the_new_migration() {
     for (package, fixture) in [("drizzle-orm", "drizzle"), ("drizzle-orm-1", "drizzle1")] {
         let place = tempfile::tempdir().unwrap();
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(fixture);
-        let copied = std::process::Command::new("cp")
-            .arg("-r")
-            .arg(source.join("migrations"))
-            .arg(place.path().join("drizzle"))
-            .status();
-        assert!(copied.unwrap().success());
+        copy(&source.join("migrations"), &place.path().join("drizzle"));
         let output = new(place.path(), "more", &[]).code(0).output;
         let file = place.path().join(output.lines().next().unwrap());
         assert_eq!(

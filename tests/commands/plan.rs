@@ -1,11 +1,10 @@
 //! `premain plan`: the SQL that would run, as a script that runs.
 
-use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Premain, migrate, premain};
-use crate::support::{folder, program};
+use crate::support::{folder, output, program};
 
 const FILES: [(&str, &str); 3] = [
     ("001_a.sql", "CREATE TABLE a (t text DEFAULT 'it''s; fine') -- no semicolon"),
@@ -18,15 +17,10 @@ fn plan(folder: &std::path::Path, database: &Database<'_>) -> Premain {
 }
 
 fn psql(database: &Database<'_>, script: &str) {
-    let mut child = Command::new(program("psql", "postgresql-client"))
-        .args(["-Xq", "-v", "ON_ERROR_STOP=1", &database.url()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
+    let file = folder(&[("script.sql", script)]);
+    let mut command = Command::new(program("psql", "postgresql-client"));
+    command.args(["-Xq", "-v", "ON_ERROR_STOP=1", "-f"]).arg(file.path().join("script.sql"));
+    let output = output(command.arg(database.url()));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}\n{script}");
 }

@@ -9,18 +9,16 @@ use nix::sys::signal::Signal;
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Running, migrate, premain};
 use crate::support::programs::own;
-use crate::support::{folder, program, wait_for};
+use crate::support::{folder, gate, output, program, wait_for};
 
 const LOCK: &str = "SELECT pg_advisory_lock(31650977343957358);";
 
-/// A migration that takes its time, and says so.
-const SLOW: [(&str, &str); 2] = [
-    (
-        "1_slow.sql",
-        "CREATE TABLE slow (); DO $$ BEGIN RAISE NOTICE 'halfway'; END $$; SELECT pg_sleep(1)",
-    ),
-    ("2_next.sql", "CREATE TABLE next ()"),
-];
+/// A migration that says when it is halfway through, and goes on once the gate is open.
+fn slow() -> tempfile::TempDir {
+    let halfway = "CREATE TABLE slow (); DO $$ BEGIN RAISE NOTICE 'halfway'; END $$";
+    let slow = format!("{halfway}; {}", gate::PASS);
+    folder(&[("1_slow.sql", &slow), ("2_next.sql", "CREATE TABLE next ()")])
+}
 
 fn is_whole(database: &Database<'_>) {
     assert!(database.has_table("slow") && database.has_table("next"));
@@ -39,11 +37,14 @@ fn crash(server: &mut Server) {
 fn a_server_crash_during_a_migration_is_recovered_from() {
     let mut server = Server::start(&["synchronous_commit=on"]);
     let name = server.database().name;
-    let place = folder(&SLOW);
+    let place = slow();
     let url = server.url(&name);
+    let gate = gate::close(&server.existing(&name));
     let mut running = migrate(place.path()).database(&url).start();
     running.wait_for("halfway");
+    // The gate opens as the server dies.
     crash(&mut server);
+    drop(gate);
     running
         .end()
         .code(0)
@@ -57,7 +58,7 @@ fn a_server_crash_during_a_migration_is_recovered_from() {
 fn a_server_crash_while_waiting_for_the_lock_is_recovered_from() {
     let mut server = Server::start(&["synchronous_commit=on"]);
     let name = server.database().name;
-    let place = folder(&SLOW);
+    let place = slow();
     let url = server.url(&name);
     let holder = server.existing(&name).open(LOCK);
     let mut running = migrate(place.path()).database(&url).start();
@@ -72,8 +73,9 @@ fn a_server_crash_while_waiting_for_the_lock_is_recovered_from() {
 fn a_server_that_stays_down_during_a_migration_is_75_even_if_optional() {
     let mut server = Server::start(&[]);
     let name = server.database().name;
-    let place = folder(&SLOW);
+    let place = slow();
     let url = server.url(&name);
+    let _gate = gate::close(&server.existing(&name));
     let mut running = premain(["--db-optional", "--wait-timeout", "1s", "--migrations"])
         .with(place.path())
         .words(["echo", "started"])
@@ -89,7 +91,7 @@ fn a_server_that_stays_down_during_a_migration_is_75_even_if_optional() {
 #[test]
 fn a_session_terminated_while_waiting_for_the_lock_reconnects() {
     let database = Server::shared().database();
-    let place = folder(&SLOW);
+    let place = slow();
     let mut holder = database.open(LOCK);
     let mut running = migrate(place.path()).database(database.url()).start();
     running.wait_for("waiting for the migration lock");
@@ -105,7 +107,7 @@ fn a_session_terminated_while_waiting_for_the_lock_reconnects() {
 
 /// Killed at that moment; whatever it was doing, a rerun makes it whole.
 fn killed(database: &Database<'_>, moment: impl FnOnce(&mut Running), meanwhile: impl FnOnce()) {
-    let place = folder(&SLOW);
+    let place = slow();
     let mut running = migrate(place.path()).database(database.url()).start();
     moment(&mut running);
     running.signal(Signal::SIGKILL);
@@ -118,7 +120,8 @@ fn killed(database: &Database<'_>, moment: impl FnOnce(&mut Running), meanwhile:
 #[test]
 fn a_rerun_succeeds_after_premain_was_killed() {
     let database = Server::shared().database();
-    killed(&database, |running| running.wait_for("halfway"), || ());
+    let gate = gate::close(&database);
+    killed(&database, |running| running.wait_for("halfway"), || drop(gate));
 
     let database = Server::shared().database();
     let holder = database.open(LOCK);
@@ -129,7 +132,8 @@ fn a_rerun_succeeds_after_premain_was_killed() {
     );
 
     let database = Server::shared().database();
-    killed(&database, |running| running.wait_for("migrations: "), || ());
+    let gate = gate::close(&database);
+    killed(&database, |running| running.wait_for("migrations: "), || drop(gate));
 }
 
 /// Once the application runs, premain has no connection, and a database no say.
@@ -155,7 +159,7 @@ fn a_server_crash_does_not_affect_the_running_application() {
 #[test]
 fn a_session_terminated_during_a_hook_does_not_repeat_the_hook() {
     let database = Server::shared().database();
-    let place = folder(&SLOW);
+    let place = slow();
     let end = "select pg_terminate_backend(pid) from pg_stat_activity \
                where datname = current_database() and pid <> pg_backend_pid()";
     let hook = serde_json::json!(["sh", "-c", format!("echo backup; psql -Atc \"{end}\"")]);
@@ -201,13 +205,13 @@ impl Disk {
     fn mount(&self, options: &str) {
         let mut command = Command::new(program("mount", "mount"));
         command.args(["-t", "tmpfs", "-o", options, "premain"]).arg(self.0.path());
-        assert!(command.status().unwrap().success(), "only root may mount");
+        assert!(output(&mut command).status.success(), "only root may mount");
     }
 }
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+        output(Command::new("umount").arg("--lazy").arg(self.0.path()));
     }
 }
 
@@ -237,7 +241,7 @@ fn a_full_disk_keeps_nothing_and_a_rerun_with_space_succeeds() {
 #[test]
 fn a_cancelled_migration_is_not_blamed_on_its_file() {
     let database = Server::shared().database();
-    let place = folder(&SLOW);
+    let place = slow();
     fs::write(place.path().join("1_slow.sql"), "CREATE TABLE slow (); SELECT pg_sleep(1000)")
         .unwrap();
     let running = migrate(place.path()).database(database.url()).start();

@@ -10,7 +10,7 @@ use crate::support::layout::{FORMATS, migrations, recorded};
 use crate::support::postgres::{Database, Open, Server};
 use crate::support::premain::{Ended, Premain, migrate};
 use crate::support::proxy::{Fault, Kind, Proxy, Speaker};
-use crate::support::{folder, wait_for};
+use crate::support::{folder, gate, wait_for};
 
 /// A database behind a proxy, and five migrations for it that leave a row each time they run.
 struct Place<'a> {
@@ -167,22 +167,21 @@ fn a_silent_connection_ends_with_a_timeout_or_a_signal() {
 fn a_migration_that_outlives_its_connection_is_awaited() {
     let database = Server::shared().database();
     let proxy = Proxy::to(Server::shared());
-    let place = folder(&[
-        (
-            "1_slow.sql",
-            // As on a server that cannot tell that its client is gone.
-            "SET client_connection_check_interval = 0; CREATE TABLE slow (); DO $$ BEGIN RAISE NOTICE 'halfway'; END $$; SELECT pg_sleep(1)",
-        ),
-        ("2_next.sql", "CREATE TABLE next ()"),
-    ]);
+    // As on a server that cannot tell that its client is gone.
+    let slow = "SET client_connection_check_interval = 0; CREATE TABLE slow (); \
+                DO $$ BEGIN RAISE NOTICE 'halfway'; END $$";
+    let slow = format!("{slow}; {}", gate::PASS);
+    let place = folder(&[("1_slow.sql", &slow), ("2_next.sql", "CREATE TABLE next ()")]);
+    let gate = gate::close(&database);
     let mut running = migrate(place.path()).database(proxy.url(&database.name)).start();
     running.wait_for("halfway");
     proxy.cut();
+    running.wait_for("waiting for the migration lock, held by pid");
+    drop(gate);
     running
         .end()
         .code(0)
         .says("migration 1 slow was interrupted, the connection was lost (the server closed it)")
-        .says("waiting for the migration lock, held by pid")
         .says("migration 1 slow is in the history table: it was committed")
         .says("migration 2 next applied")
         .says("migrations 2 applied");

@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use crate::support::pgbouncer::PgBouncer;
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Premain, migrate, premain};
-use crate::support::{folder, wait_for};
+use crate::support::{folder, process, wait_for};
 
 const SHARING: [&str; 2] = ["transaction", "statement"];
 
@@ -118,8 +118,7 @@ impl Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        process::kill_family(&mut self.0);
     }
 }
 

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Premain, Running, migrate};
-use crate::support::{folder, node, program, wait_for};
+use crate::support::{folder, gate, node, output, program, wait_for};
 
 const FILES: [(&str, &str); 5] = [
     ("V1__t.sql", "CREATE TABLE t (a int)"),
@@ -26,11 +26,23 @@ fn a_hundred_replicas_share_forty_connections() {
     let server = Server::start(&["max_connections=40"]);
     let database = server.database();
     let mut files = FILES;
-    // Until all of them are there.
-    files[1].1 = "SELECT pg_sleep(3); INSERT INTO t VALUES (1)";
+    let slow = format!("{}; {}", gate::PASS, files[1].1);
+    files[1].1 = &slow;
     let place = folder(&files);
-    let running: Vec<_> =
-        (0..100).map(|_| migrate(place.path()).database(database.url()).start()).collect();
+    let gate = gate::close(&database);
+    let start = || {
+        let premain = migrate(place.path()).words(["--wait-timeout", "10m"]);
+        premain.database(database.url()).start()
+    };
+    let running: Vec<_> = (0..100).map(|_| start()).collect();
+    wait_for("one migrates, each of the others waits for the lock or for a connection", || {
+        let waits = |running: &&Running| {
+            let log = running.log();
+            log.contains("waiting for the migration lock") || log.contains("(53300)")
+        };
+        (running.iter().filter(waits).count() >= 99).then_some(())
+    });
+    drop(gate);
     let ended: Vec<_> = running.into_iter().map(|running| running.end().code(0)).collect();
     let applied = ended.iter().filter(|ended| ended.log.contains("migrations 5 applied"));
     assert_eq!(applied.count(), 1);
@@ -65,9 +77,11 @@ fn premain_waits_for_prisma_migrate_deploy() {
     let server = Server::shared();
     for _ in 0..3 {
         let database = server.database();
+        let slow = format!("{}; INSERT INTO t VALUES (1)", gate::PASS);
+        let gate = gate::close(&database);
         let place = folder(&[
             ("1_t/migration.sql", "CREATE TABLE t (a int)"),
-            ("2_slow/migration.sql", "SELECT pg_sleep(0.3); INSERT INTO t VALUES (1)"),
+            ("2_slow/migration.sql", &slow),
             ("3_two/migration.sql", "INSERT INTO t VALUES (2)"),
         ]);
         std::thread::scope(|scope| {
@@ -78,9 +92,11 @@ fn premain_waits_for_prisma_migrate_deploy() {
             wait_for("Prisma takes its lock", || {
                 (database.psql(prisma_holds_its_lock) == "t").then_some(())
             });
-            let ours = migrate(place.path()).database(database.url()).run().code(0);
+            let mut ours = migrate(place.path()).database(database.url()).start();
+            ours.wait_for("waiting for the migration lock, held by pid");
+            drop(gate);
             theirs.join().unwrap().unwrap();
-            ours.says("none pending (3 applied before)");
+            ours.end().code(0).says("none pending (3 applied before)");
         });
         assert_eq!(database.psql("SELECT count(*), sum(a) FROM t"), "2|3");
         let recorded = "SELECT count(*), count(DISTINCT migration_name) FROM _prisma_migrations";
@@ -256,13 +272,13 @@ impl Drop for Cable {
     fn drop(&mut self) {
         for end in &self.ends {
             let mut command = Command::new(program("ip", "iproute2"));
-            let _ = command.args(["netns", "delete", end]).status();
+            output(command.args(["netns", "delete", end]));
         }
     }
 }
 
 fn ip(arguments: &[&str]) {
-    let output = Command::new(program("ip", "iproute2")).args(arguments).output().unwrap();
+    let output = output(Command::new(program("ip", "iproute2")).args(arguments));
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "ip {arguments:?}, which takes root: {error}");
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::support::postgres::{Database, Server};
-use crate::support::premain;
+use crate::support::{output, premain};
 
 /// What refinery_cli 0.10 was given, and what it made of it.
 fn fixture() -> PathBuf {
@@ -35,12 +35,9 @@ pub fn refinery(database: &Database<'_>, folder: &Path) -> Result<String, String
         "refinery_cli is missing: cargo install refinery_cli --version 0.10.0 --locked \
          --no-default-features --features postgresql --root target/tools (tests/run does it)"
     );
-    let output = Command::new(tool)
-        .args(["migrate", "-e", "URL", "-p"])
-        .arg(folder)
-        .env("URL", database.url())
-        .output()
-        .unwrap();
+    let mut command = Command::new(tool);
+    command.args(["migrate", "-e", "URL", "-p"]).arg(folder).env("URL", database.url());
+    let output = output(&mut command);
     let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     if output.status.success() { Ok(text) } else { Err(text) }
 }

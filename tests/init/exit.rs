@@ -5,6 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::harness::process::kill_family;
 use crate::harness::{BOOTS, Place, Setup, children_of, kill, lives, premain, status, wait_for};
 
 fn shell(place: Place, options: &[&str], script: &str) -> Setup {
@@ -149,8 +150,7 @@ fn unrelated_processes_are_not_killed() {
     run.after("left");
     assert_eq!(run.end().code, Some(0));
     assert!(lives(stranger.id() as i32));
-    stranger.kill().unwrap();
-    stranger.wait().unwrap();
+    kill_family(&mut stranger);
 }
 
 #[test]

@@ -2,19 +2,20 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
-/// No fact takes this long, however busy the machine is: what is missing then never comes.
-const PATIENCE: Duration = Duration::from_secs(60);
+#[path = "../support/process.rs"]
+#[allow(dead_code, reason = "shared with the tests of the database")]
+pub mod process;
+
+use process::Printed;
+pub use process::{PATIENCE, children_of, wait_for};
 
 /// Where an init runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,23 +146,10 @@ impl Setup {
             command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
         };
         let mut child = std::thread::spawn(spawn).join().unwrap();
-        let (sender, lines) = channel();
-        if let Some(stdout) = child.stdout.take() {
-            std::thread::spawn(move || {
-                for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
-                    let _ = sender.send(String::from_utf8_lossy(&line).into_owned());
-                }
-            });
-        }
-        let stderr = child.stderr.take().map(|mut stderr| {
-            std::thread::spawn(move || {
-                let mut text = Vec::new();
-                let _ = stderr.read_to_end(&mut text);
-                String::from_utf8_lossy(&text).into_owned()
-            })
-        });
+        let stdout = child.stdout.take().map(Printed::by);
+        let stderr = child.stderr.take().map(Printed::by);
         let stdin = child.stdin.take();
-        Run { child, lines, stderr, stdin }
+        Run { child, stdout, stderr, stdin }
     }
 
     /// Starts it and waits for its end.
@@ -184,8 +172,9 @@ fn own_proc() -> std::io::Result<()> {
 /// A running init.
 pub struct Run {
     child: Child,
-    lines: Receiver<String>,
-    stderr: Option<JoinHandle<String>>,
+    /// Neither is there if a test has put something else in its place.
+    stdout: Option<Printed>,
+    stderr: Option<Printed>,
     pub stdin: Option<ChildStdin>,
 }
 
@@ -209,19 +198,18 @@ impl Run {
     }
 
     /// The next line of standard output.
+    #[track_caller]
     pub fn line(&mut self) -> String {
-        self.lines.recv_timeout(PATIENCE).unwrap_or_else(|error| {
-            self.kill();
-            panic!("no further line: {error}; log: {:?}", self.stderr.take().map(JoinHandle::join))
-        })
+        self.line_within(PATIENCE).unwrap_or_else(|| panic!("no further line; log: {}", self.log()))
     }
 
     /// The next line, if there is one within this time.
     pub fn line_within(&mut self, time: Duration) -> Option<String> {
-        self.lines.recv_timeout(time).ok()
+        self.stdout.as_ref()?.line_within(time)
     }
 
     /// Waits for a line.
+    #[track_caller]
     pub fn expect(&mut self, line: &str) {
         assert_eq!(self.line(), line);
     }
@@ -251,34 +239,33 @@ impl Run {
         wait_for("a child", || Some(children_of(self.pid())).filter(|pids| !pids.is_empty()))
     }
 
+    fn log(&self) -> String {
+        self.stderr.as_ref().map(Printed::text).unwrap_or_default()
+    }
+
+    #[track_caller]
     pub fn end(mut self) -> End {
         drop(self.stdin.take());
-        let began = Instant::now();
-        let status = loop {
-            match self.child.try_wait().unwrap() {
-                Some(status) => break status,
-                None if began.elapsed() > PATIENCE => {
-                    self.kill();
-                    panic!("it does not end; log: {:?}", self.stderr.take().map(JoinHandle::join));
-                }
-                None => std::thread::sleep(Duration::from_millis(1)),
-            }
+        let status = process::wait(&mut self.child, || {
+            self.stderr.as_ref().map(Printed::text).unwrap_or_default()
+        });
+        let rest = |printed: &Option<Printed>| {
+            let bytes = printed.as_ref().map(Printed::to_end).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).into_owned()
         };
-        let stderr = self.stderr.take().map(|log| log.join().unwrap()).unwrap_or_default();
         End {
             code: status.code(),
             killed: status.signal(),
-            lines: self.lines.iter().collect(),
-            stderr,
+            lines: rest(&self.stdout).lines().map(str::to_owned).collect(),
+            stderr: rest(&self.stderr),
         }
     }
+}
 
-    /// Ends what still runs when a test gives up on it.
-    fn kill(&mut self) {
-        let family = children_of(self.pid());
-        let _ = self.child.kill();
-        family.into_iter().for_each(|pid| kill(pid, libc::SIGKILL));
-        let _ = self.child.wait();
+/// A test that fails leaves nothing behind.
+impl Drop for Run {
+    fn drop(&mut self) {
+        process::kill_family(&mut self.child);
     }
 }
 
@@ -293,23 +280,6 @@ impl End {
 pub fn kill(pid: i32, signal: i32) {
     // SAFETY: numbers.
     unsafe { libc::kill(pid, signal) };
-}
-
-/// Asks until there is an answer.
-pub fn wait_for<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        match answer() {
-            Some(answer) => return answer,
-            None if began.elapsed() > PATIENCE => panic!("{what} never came"),
-            None => std::thread::sleep(Duration::from_micros(200)),
-        }
-    }
-}
-
-pub fn children_of(pid: i32) -> Vec<i32> {
-    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    text.split_whitespace().map(|word| word.parse().unwrap()).collect()
 }
 
 /// A line of `/proc/PID/status`: `field(pid, "State")`.

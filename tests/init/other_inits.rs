@@ -170,8 +170,9 @@ fn forwards(init: &Init, signal: i32) -> bool {
     got
 }
 
-/// Whoever has not done it by then does not do it.
-const SOON: Duration = Duration::from_secs(1);
+/// What an init has not done by then it does not do. As long as [`finishes`] waits anyway, beside which
+/// this is waited for, so that a busy machine makes no "no" of a "yes".
+const SOON: Duration = Duration::from_secs(10);
 
 fn reported(end: End) -> serde_json::Value {
     end.lines.first().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default()

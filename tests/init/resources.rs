@@ -1,9 +1,9 @@
 //! What an init costs while it has nothing to do, and that its log can stop nobody. The figures
 //! that need a release build and peers to compare with are measured in `benches/init`.
 
-use std::io::Read;
 use std::process::Stdio;
 
+use crate::harness::process::Printed;
 use crate::harness::{Place, Setup, status, wait_for};
 
 #[test]
@@ -32,7 +32,7 @@ fn an_idle_init_is_one_sleeping_thread() {
 #[test]
 fn a_full_log_blocks_no_process() {
     for place in Place::BOTH {
-        let (mut reader, writer) = std::io::pipe().unwrap();
+        let (reader, writer) = std::io::pipe().unwrap();
         let full = writer.try_clone().unwrap();
         // Full to the last byte, and nobody reads.
         set_nonblocking(&full, true);
@@ -55,15 +55,14 @@ fn a_full_log_blocks_no_process() {
         run.signal(libc::SIGTERM);
         assert_eq!(run.end().code, Some(0));
         drop(full);
-        let mut text = Vec::new();
-        reader.read_to_end(&mut text).unwrap();
+        let text = Printed::by(reader).to_end();
         assert!(text.iter().all(|&byte| byte == b'x'));
     }
 }
 
 #[test]
 fn log_lines_are_whole_again_when_there_is_room() {
-    let (mut reader, writer) = std::io::pipe().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
     let mut run = Setup::probe(Place::Pid1, &["--log", "debug"], &["listen", "15"])
         .with(|command| {
             command.stderr(Stdio::from(writer));
@@ -75,14 +74,10 @@ fn log_lines_are_whole_again_when_there_is_room() {
         run.signal(libc::SIGUSR1);
         run.expect("got 10");
     }
-    let log = std::thread::spawn(move || {
-        let mut text = String::new();
-        reader.read_to_string(&mut text).unwrap();
-        text
-    });
+    let log = Printed::by(reader);
     run.signal(libc::SIGTERM);
     assert_eq!(run.end().code, Some(0));
-    for line in log.join().unwrap().lines() {
+    for line in String::from_utf8(log.to_end()).unwrap().lines() {
         assert!(line.starts_with("premain: ") || line.is_empty(), "{line:?}");
     }
 }

@@ -1,22 +1,23 @@
 //! Real terminals: one ^C is one SIGINT, ^Z and `fg` work, and nobody is stopped who should not be.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::os::fd::AsFd;
 use std::process::Stdio;
-use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
 
 use nix::pty::{Winsize, openpty};
 use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
 use nix::unistd::{Pid, tcgetpgrp};
 
-use crate::harness::{Place, Run, Setup, children_of, debian, premain, probe, status, wait_for};
+use crate::harness::process::Printed;
+use crate::harness::{
+    PATIENCE, Place, Run, Setup, children_of, debian, premain, probe, status, wait_for,
+};
 
 /// The keyboard and the screen.
 struct Terminal {
     keyboard: File,
-    lines: Receiver<String>,
+    screen: Printed,
 }
 
 /// Starts this at a terminal of its own, as the leader of a session, as `docker run -it` does; the
@@ -46,17 +47,8 @@ fn at_a_terminal(setup: Setup) -> (Run, File) {
 impl Terminal {
     fn start(setup: Setup) -> (Run, Terminal) {
         let (run, keyboard) = at_a_terminal(setup);
-        let mut screen = BufReader::new(keyboard.try_clone().unwrap());
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            let mut line = String::new();
-            // Ends with an error when nobody has the terminal anymore.
-            while screen.read_line(&mut line).is_ok_and(|length| length > 0) {
-                let _ = sender.send(line.trim_end().to_owned());
-                line.clear();
-            }
-        });
-        (run, Terminal { keyboard, lines })
+        let screen = Printed::by(keyboard.try_clone().unwrap());
+        (run, Terminal { keyboard, screen })
     }
 
     /// Waits until it is this process's turn.
@@ -73,12 +65,16 @@ impl Terminal {
     fn shows(&mut self, part: &str) -> String {
         let mut seen = Vec::new();
         loop {
-            match self.lines.recv_timeout(Duration::from_secs(30)) {
-                Ok(line) if line.contains(part) => return line,
-                Ok(line) => seen.push(line),
-                Err(error) => panic!("no {part:?}: {error}; instead: {seen:?}"),
+            match self.line() {
+                Some(line) if line.contains(part) => return line,
+                Some(line) => seen.push(line),
+                None => panic!("no {part:?}; instead: {seen:?}"),
             }
         }
+    }
+
+    fn line(&mut self) -> Option<String> {
+        self.screen.line_within(PATIENCE).map(|line| line.trim_end().to_owned())
     }
 }
 
@@ -106,10 +102,10 @@ fn the_foreground_application_gets_one_signal_per_key() {
         terminal.shows("ready");
         for (key, signal) in [(CTRL_C, 2), (CTRL_Z, 20), (CTRL_BACKSLASH, 3), (CTRL_C, 2)] {
             terminal.type_in(key);
-            assert_eq!(terminal.lines.recv().unwrap(), format!("got {signal}"));
+            assert_eq!(terminal.line(), Some(format!("got {signal}")));
             // Nothing came in between: the init had nothing to forward.
             run.signal(libc::SIGUSR1);
-            assert_eq!(terminal.lines.recv().unwrap(), "got 10");
+            assert_eq!(terminal.line().as_deref(), Some("got 10"));
         }
         run.signal(libc::SIGTERM);
         assert_eq!(run.end().code, Some(0));

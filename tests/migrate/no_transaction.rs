@@ -355,8 +355,9 @@ fn a_deadlock_is_retried() {
     let database = Server::shared().database();
     let only = folder(&[TABLE]);
     migrate(only.path()).database(database.url()).run().code(0);
-    // premain is the one that looks for a deadlock, and with it the one that gives way.
-    database.psql(&format!("ALTER DATABASE {} SET deadlock_timeout = '2s'", database.name));
+    // The session that looks for a deadlock gives way: premain, which looks once, and for that the
+    // other session must wait for its lock by then.
+    database.psql(&format!("ALTER DATABASE {} SET deadlock_timeout = '10s'", database.name));
     let mut other = database.open("SET deadlock_timeout = '1h'; BEGIN; INSERT INTO t VALUES (5);");
     let place = folder(&[TABLE, INDEX]);
     let mut running = migrate(place.path()).database(database.url()).start();

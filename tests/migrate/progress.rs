@@ -1,16 +1,18 @@
 //! What is said of a migration while it runs.
 
-use crate::support::folder;
 use crate::support::postgres::{PASSWORD, Server};
 use crate::support::premain::migrate;
+use crate::support::{folder, gate};
 
-/// Takes at least `rows` times two milliseconds to index.
-fn slow_to_index(rows: u32) -> String {
-    format!(
-        "CREATE TABLE big AS SELECT a FROM generate_series(1, {rows}) a; \
+/// A table, and its index that is half built for as long as the gate is closed.
+fn half_an_index() -> [(&'static str, String); 2] {
+    let pass = gate::PASS.replace("DO $$ BEGIN", "IF a = 1000 THEN").replace("END $$", "END IF");
+    let table = format!(
+        "CREATE TABLE big AS SELECT a FROM generate_series(1, 2000) a; \
          CREATE FUNCTION slow(a int) RETURNS int LANGUAGE plpgsql IMMUTABLE \
-         AS $$ BEGIN PERFORM pg_sleep(0.002); RETURN a; END $$"
-    )
+         AS $$ BEGIN {pass}; RETURN a; END $$"
+    );
+    [("V1__big.sql", table), ("V2__index.sql", "CREATE INDEX ON big (slow(a))".to_owned())]
 }
 
 #[test]
@@ -42,32 +44,38 @@ fn the_blocking_session_is_named_while_waiting_and_when_giving_up() {
 #[test]
 fn the_wait_event_of_a_long_migration_is_logged() {
     let database = Server::shared().database();
-    let place =
-        folder(&[("V1__sleep.sql", "SELECT pg_sleep(2.5)"), ("V2__t.sql", "CREATE TABLE t ()")]);
-    let ended = migrate(place.path()).database(database.url()).run().code(0);
-    let ended = ended.says("migration 1 sleep runs for 2s (Timeout: PgSleep)");
+    let place = folder(&[("V1__sleep.sql", gate::PASS), ("V2__t.sql", "CREATE TABLE t ()")]);
+    let gate = gate::close(&database);
+    let mut running = migrate(place.path()).database(database.url()).start();
+    running.wait_for("migration 1 sleep runs for 2s (Timeout: PgSleep)");
+    drop(gate);
+    let ended = running.end().code(0);
     assert_eq!(ended.lines_with("runs for"), 1, "{}", ended.log);
 }
 
 #[test]
 fn the_progress_of_an_index_build_is_logged() {
     let database = Server::shared().database();
-    let index = "CREATE INDEX ON big (slow(a))";
-    let place = folder(&[("V1__big.sql", &slow_to_index(1500)), ("V2__index.sql", index)]);
-    let ended = migrate(place.path()).database(database.url()).run().code(0);
-    ended
-        .says("migration 2 index runs for 2s: index of big: ")
-        .says("% (building index: scanning table, ");
+    let place = folder(&half_an_index().each_ref().map(|(name, sql)| (*name, sql.as_str())));
+    let gate = gate::close(&database);
+    let mut running = migrate(place.path()).database(database.url()).start();
+    running.wait_for("migration 2 index runs for 2s: index of big: ");
+    running.wait_for("% (building index: scanning table, ");
+    drop(gate);
+    running.end().code(0);
 }
 
 #[test]
 fn a_progress_bar_is_shown_at_a_terminal() {
     let database = Server::shared().database();
-    let index = "CREATE INDEX ON big (slow(a))";
-    let place = folder(&[("V1__big.sql", &slow_to_index(2500)), ("V2__index.sql", index)]);
-    let running = migrate(place.path()).database(database.url()).env("TERM", "xterm");
-    let ended =
-        running.start_at_a_terminal().end().code(0).says("[=").says("% migration 2 index runs for");
+    let place = folder(&half_an_index().each_ref().map(|(name, sql)| (*name, sql.as_str())));
+    let gate = gate::close(&database);
+    let premain = migrate(place.path()).database(database.url()).env("TERM", "xterm");
+    let mut running = premain.start_at_a_terminal();
+    running.wait_for("[=");
+    running.wait_for("% migration 2 index runs for");
+    drop(gate);
+    let ended = running.end().code(0);
     let told = ended.log.lines().filter(|line| line.starts_with("premain: migration 2 index runs"));
     assert_eq!(told.count(), 0, "a bar is enough: {}", ended.log);
     let last = ended.log.lines().last().unwrap();
@@ -82,8 +90,12 @@ fn a_role_limited_to_one_connection_can_migrate() {
     database.psql(&format!(
         "CREATE ROLE {role} LOGIN CONNECTION LIMIT 1; GRANT CREATE ON SCHEMA public TO {role}"
     ));
-    let place = folder(&[("V1__sleep.sql", "SELECT pg_sleep(2.5)")]);
+    let place = folder(&[("V1__sleep.sql", gate::PASS)]);
     let url = database.url().replace("postgres@", &format!("{role}@"));
-    let ended = migrate(place.path()).database(&url).run().code(0);
+    let gate = gate::close(&database);
+    let mut running = migrate(place.path()).database(&url).start();
+    running.wait_for("migration 1 sleep runs for 2s");
+    drop(gate);
+    let ended = running.end().code(0);
     assert_eq!(ended.lines_with("migration 1 sleep runs for 2s"), 1, "{}", ended.log);
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::migrate;
-use crate::support::{folder, program, wait_for};
+use crate::support::{folder, output, program, wait_for};
 
 /// What hides a semicolon, or looks as if it did. Not `E'…'` that goes on in the next line, as the
 /// server has it and premain: psql, which reads line by line, forgets the `E`.
@@ -93,12 +93,9 @@ fn statements_end_where_psql_ends_them() {
     let (ours, theirs) = (server.database(), server.database());
     migrate(place.path()).database(ours.url()).run().code(0);
     let file = place.path().join("1_all.sql");
-    let output = Command::new(program("psql", "postgresql-client"))
-        .args(["-X", "-v", "ON_ERROR_STOP=1", "-f"])
-        .arg(file)
-        .arg(theirs.url())
-        .output()
-        .unwrap();
+    let mut command = Command::new(program("psql", "postgresql-client"));
+    command.args(["-X", "-v", "ON_ERROR_STOP=1", "-f"]).arg(file).arg(theirs.url());
+    let output = output(&mut command);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let all = HIDING.len() * HIDING.len();
     let psql = wait_for("the log has all of it", || {

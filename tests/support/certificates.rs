@@ -6,7 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::program;
+use super::{output, program};
 
 /// A certificate authority, and the folder of what it issues.
 pub struct Authority(TempDir);
@@ -108,11 +108,8 @@ impl Authority {
     }
 
     fn openssl(&self, arguments: &[&str]) {
-        let output = Command::new(program("openssl", "openssl"))
-            .args(arguments)
-            .current_dir::<&Path>(self.0.path())
-            .output()
-            .unwrap();
+        let mut command = Command::new(program("openssl", "openssl"));
+        let output = output(command.args(arguments).current_dir::<&Path>(self.0.path()));
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "openssl {arguments:?}: {said}");
     }

@@ -5,33 +5,19 @@
 #![allow(dead_code, reason = "every test binary uses its own part of it")]
 
 pub mod certificates;
+pub mod gate;
 pub mod layout;
 pub mod node;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod premain;
+pub mod process;
 pub mod programs;
 pub mod proxy;
 pub mod terminal;
 pub mod tools;
 
-use std::time::{Duration, Instant};
-
-/// No test waits for a time; each waits for a fact, and this is when it gives up on it.
-pub const PATIENCE: Duration = Duration::from_mins(1);
-
-/// Asks until the fact is there.
-pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let started = Instant::now();
-    loop {
-        if let Some(fact) = ask() {
-            return fact;
-        }
-        assert!(started.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
-        std::thread::yield_now();
-        std::thread::park_timeout(Duration::from_millis(5));
-    }
-}
+pub use process::{PATIENCE, output, wait_for};
 
 /// A folder with these files.
 pub fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {

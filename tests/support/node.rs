@@ -12,12 +12,9 @@ const INSTALL: &str = "see install_node_packages in tests/run, which does it";
 pub fn node(script: &str, environment: &[(&str, &str)]) -> Result<String, String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/node");
     assert!(folder.join("node_modules/pg").is_dir(), "packages are missing: {INSTALL}");
-    let output = Command::new(super::program("node", "nodejs"))
-        .args(["--input-type=module", "-e", script])
-        .current_dir(folder)
-        .envs(environment.iter().copied())
-        .output()
-        .unwrap();
+    let mut command = Command::new(super::program("node", "nodejs"));
+    command.args(["--input-type=module", "-e", script]).current_dir(folder);
+    let output = super::output(command.envs(environment.iter().copied()));
     let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     if output.status.success() { Ok(text) } else { Err(text) }
 }

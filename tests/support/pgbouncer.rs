@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::postgres::{Database, Server, listens, spawn};
 use super::programs::{as_postgres, own};
-use super::{program, wait_for};
+use super::{process, program, wait_for};
 
 /// A pooler that ends with its test.
 pub struct PgBouncer {
@@ -65,7 +65,6 @@ impl PgBouncer {
 
 impl Drop for PgBouncer {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        process::kill_family(&mut self.child);
     }
 }

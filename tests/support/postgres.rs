@@ -1,7 +1,7 @@
 //! A private PostgreSQL server: `initdb`, a free loopback port, a unix socket, fsync off.
 
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -15,8 +15,9 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use super::certificates::Authority;
-use super::programs::{NEWEST, as_postgres, from_npm, own, programs};
-use super::{program, wait_for};
+use super::process::{self, Printed};
+use super::programs::{NEWEST, as_postgres, copy, from_npm, own, programs};
+use super::{PATIENCE, output, program, wait_for};
 
 /// A server that ends with the test process.
 pub struct Server {
@@ -69,7 +70,7 @@ impl Server {
             let mut command = as_postgres(&self.programs.join("pg_basebackup"));
             command.args(["-R", "--no-sync", "--checkpoint=fast", "-U", "postgres", "-h"]);
             command.arg(self.socket()).args(["-p", port.as_str(), "-D"]).arg(data);
-            let output = command.output().unwrap();
+            let output = output(&mut command);
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         };
         let mut server = Server::of(&self.programs, copy, &[]);
@@ -141,14 +142,14 @@ impl Server {
         }
         if let Some(mut child) = self.child.take() {
             self.control(how);
-            let _ = child.wait();
+            let _ = process::wait_or_kill(&mut child);
         }
     }
 
     fn control(&self, arguments: &[&str]) {
         let mut command = as_postgres(&self.programs.join("pg_ctl"));
         command.arg("-D").arg(self.data()).args(arguments);
-        let _ = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        output(&mut command);
     }
 
     /// Makes it a standby of nobody, from its next start on.
@@ -253,13 +254,13 @@ impl Server {
     }
 
     pub fn try_psql(&self, database: &str, sql: &str) -> Result<String, String> {
-        let output = Command::new(program("psql", "postgresql-client"))
+        let mut command = Command::new(program("psql", "postgresql-client"));
+        command
             .env_clear()
             .args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-h"])
             .arg(self.socket())
-            .args(["-p", &self.port.to_string(), "-d", database, "-c", sql])
-            .output()
-            .unwrap();
+            .args(["-p", &self.port.to_string(), "-d", database, "-c", sql]);
+        let output = output(&mut command);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
         if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
     }
@@ -304,7 +305,7 @@ impl Database<'_> {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
+        let output = Printed::by(child.stdout.take().unwrap());
         let mut open = Open { child, output };
         open.send(sql);
         open
@@ -322,13 +323,13 @@ impl Database<'_> {
 
     /// Schema and data as `pg_dump` prints them, without the lines that differ between two runs.
     pub fn dump(&self) -> String {
-        let output = Command::new(program("pg_dump", "postgresql-client"))
+        let mut command = Command::new(program("pg_dump", "postgresql-client"));
+        command
             .env_clear()
             .args(["--no-owner", "--no-privileges", "-U", "postgres", "-h"])
             .arg(self.server.socket())
-            .args(["-p", &self.server.port.to_string(), &self.name])
-            .output()
-            .unwrap();
+            .args(["-p", &self.server.port.to_string(), &self.name]);
+        let output = output(&mut command);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let text = String::from_utf8(output.stdout).unwrap();
         text.lines()
@@ -341,31 +342,32 @@ impl Database<'_> {
 /// A psql session of the tests' own, to be in the way with.
 pub struct Open {
     child: Child,
-    output: BufReader<std::process::ChildStdout>,
+    output: Printed,
 }
 
 impl Open {
     /// Runs statements, waits until they are done, and returns their rows in lines.
+    #[track_caller]
     pub fn send(&mut self, sql: &str) -> String {
         assert!(sql.ends_with(';'), "psql waits for the rest of: {sql}");
         let input = self.child.stdin.as_mut().unwrap();
         writeln!(input, "{sql}\n\\echo -done-").unwrap();
-        let mut rows = String::new();
+        let mut rows = Vec::new();
         loop {
-            let begin = rows.len();
-            assert!(self.output.read_line(&mut rows).unwrap() > 0, "psql ended: {sql}");
-            if &rows[begin..] == "-done-\n" {
-                rows.truncate(begin);
-                return rows.trim_end().to_owned();
+            let line = self.output.line_within(PATIENCE);
+            let line =
+                line.unwrap_or_else(|| panic!("psql ended, or {sql} does not end: {rows:?}"));
+            if line == "-done-" {
+                return rows.join("\n");
             }
+            rows.push(line);
         }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        process::kill_family(&mut self.child);
     }
 }
 
@@ -393,7 +395,7 @@ pub(super) fn spawn(command: &mut Command) -> Child {
     let (reply, child) = mpsc::channel();
     let command = std::mem::replace(command, Command::new("true"));
     keeper.lock().unwrap().send((command, reply)).unwrap();
-    child.recv().unwrap()
+    child.recv_timeout(PATIENCE).unwrap()
 }
 
 /// A folder for a server of this process. What is static is never dropped, and a run that is killed
@@ -423,8 +425,7 @@ fn copy_template(data: &Path) {
         initdb(programs(), &folder.path().join("data"));
         folder
     });
-    let copied = Command::new("cp").arg("-a").arg(template.path().join("data")).arg(data).status();
-    assert!(copied.unwrap().success());
+    copy(&template.path().join("data"), data);
 }
 
 fn initdb(programs: &Path, data: &Path) {
@@ -433,13 +434,13 @@ fn initdb(programs: &Path, data: &Path) {
     let password = folder.join("password");
     fs::write(&password, PASSWORD).unwrap();
     fs::set_permissions(&password, fs::Permissions::from_mode(0o644)).unwrap();
-    let output = as_postgres(&programs.join("initdb"))
+    let mut command = as_postgres(&programs.join("initdb"));
+    command
         .args(["--no-sync", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"])
         .arg(format!("--pwfile={}", password.display()))
         .arg("-D")
-        .arg(data)
-        .output()
-        .unwrap();
+        .arg(data);
+    let output = output(&mut command);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 

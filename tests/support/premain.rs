@@ -1,13 +1,9 @@
 //! premain as a process: its arguments and environment, its log line by line, its end.
 
 use std::ffi::OsStr;
-use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use nix::pty::{Winsize, openpty};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -15,8 +11,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use premain::config::command::COMMANDS;
 
-use super::PATIENCE;
 use super::postgres::{Database, PASSWORD};
+use super::process::{self, Printed};
 use super::terminal::Terminal;
 
 /// premain, about to be started, with nothing in its environment but a PATH.
@@ -26,8 +22,9 @@ pub struct Premain(Command);
 pub struct Running {
     child: Child,
     launches: bool,
-    log: Arc<Mutex<String>>,
-    reader: Option<JoinHandle<()>>,
+    /// Standard output, unless that is a terminal.
+    output: Option<Printed>,
+    log: Printed,
 }
 
 /// How premain ended.
@@ -121,17 +118,9 @@ impl Premain {
     pub fn start(mut self) -> Running {
         let launches = self.launches();
         let mut child = self.0.spawn().unwrap();
-        let log = Arc::new(Mutex::new(String::new()));
-        let mut stderr = BufReader::new(child.stderr.take().unwrap());
-        let shared = Arc::clone(&log);
-        let reader = std::thread::spawn(move || {
-            let mut line = Vec::new();
-            while stderr.read_until(b'\n', &mut line).unwrap_or(0) > 0 {
-                shared.lock().unwrap().push_str(&String::from_utf8_lossy(&line));
-                line.clear();
-            }
-        });
-        Running { child, launches, log, reader: Some(reader) }
+        let output = child.stdout.take().map(Printed::by);
+        let log = Printed::by(child.stderr.take().unwrap());
+        Running { child, launches, output, log }
     }
 
     /// With a terminal for its standard error, and all that appears there in its log.
@@ -140,18 +129,12 @@ impl Premain {
         let terminal = openpty(Some(&size), None).unwrap();
         self.0.stderr(terminal.slave);
         let launches = self.launches();
-        let child = self.0.spawn().unwrap();
-        // Whoever holds the terminal open keeps it from ending.
+        let mut child = self.0.spawn().unwrap();
+        // The terminal does not end as long as this process has it open.
         drop(self);
-        let log = Arc::new(Mutex::new(String::new()));
-        let (mut screen, shared) = (std::fs::File::from(terminal.master), Arc::clone(&log));
-        let reader = std::thread::spawn(move || {
-            let mut part = [0; 4096];
-            while let Ok(length @ 1..) = screen.read(&mut part) {
-                shared.lock().unwrap().push_str(&String::from_utf8_lossy(&part[..length]));
-            }
-        });
-        Running { child, launches, log, reader: Some(reader) }
+        let output = child.stdout.take().map(Printed::by);
+        let log = Printed::by(std::fs::File::from(terminal.master));
+        Running { child, launches, output, log }
     }
 
     pub fn run(self) -> Ended {
@@ -179,22 +162,13 @@ pub fn waits_for_lock(
 
 impl Running {
     pub fn log(&self) -> String {
-        self.log.lock().unwrap().clone()
+        self.log.text()
     }
 
     /// Waits until the log holds this.
+    #[track_caller]
     pub fn wait_for(&mut self, text: &str) {
-        let started = Instant::now();
-        loop {
-            let log = self.log();
-            if log.contains(text) {
-                return;
-            }
-            let ended = self.child.try_wait().unwrap().is_some();
-            assert!(!ended, "premain ended before it logged '{text}':\n{log}");
-            assert!(started.elapsed() < PATIENCE, "not in the log in time, '{text}':\n{log}");
-            std::thread::park_timeout(Duration::from_millis(5));
-        }
+        assert!(self.log.contains(text), "premain did not log '{text}':\n{}", self.log());
     }
 
     /// The most memory that it had so far, in kilobytes; 0 once it has ended.
@@ -218,21 +192,24 @@ impl Running {
     }
 
     /// Waits for its end.
+    #[track_caller]
     pub fn end(mut self) -> Ended {
-        let mut output = String::new();
-        if let Some(mut stdout) = self.child.stdout.take() {
-            let _ = stdout.read_to_string(&mut output);
-        }
-        let status = self.child.wait().unwrap();
-        if let Some(reader) = self.reader.take() {
-            reader.join().unwrap();
-        }
+        let status = process::wait(&mut self.child, || self.log.text());
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let output = self.output.as_ref().map(Printed::to_end).map(text).unwrap_or_default();
+        let log = text(self.log.to_end());
         let code = status.code().or(status.signal().map(|signal| 128 + signal)).unwrap();
-        let log = self.log();
         assert!(!log.contains(PASSWORD), "a secret in the log:\n{log}");
         // What an application prints is its own business, and it does get the password.
         assert!(self.launches || !output.contains(PASSWORD), "a secret in the output:\n{output}");
         Ended { code, output, log }
+    }
+}
+
+/// A test that fails leaves no premain behind.
+impl Drop for Running {
+    fn drop(&mut self) {
+        process::kill_family(&mut self.child);
     }
 }
 

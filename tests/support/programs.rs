@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use super::output;
 use super::postgres::place;
 
 /// The version of [`super::postgres::Server::newest`], which Debian does not have.
@@ -38,10 +39,15 @@ pub(super) fn from_npm(version: &str) -> PathBuf {
     assert!(package.exists(), "PostgreSQL {version} is missing: tests/run installs it");
     // What is static is not dropped; the next run sweeps it.
     let folder = place().keep();
-    let copied = Command::new("cp").arg("-a").arg(package).arg(&folder).status();
-    assert!(copied.unwrap().success());
+    copy(&package, &folder);
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
     folder.join("native/bin")
+}
+
+/// Copies a directory, as it is.
+pub fn copy(from: &Path, to: &Path) {
+    let copied = output(Command::new("cp").arg("-a").arg(from).arg(to));
+    assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
 }
 
 fn is_root() -> bool {

@@ -23,6 +23,8 @@ struct State {
     messages: [AtomicUsize; 2],
     queries: AtomicUsize,
     connections: AtomicUsize,
+    /// Bytes that took the place of the server's.
+    answered: AtomicUsize,
     fault: Mutex<Option<Fault>>,
     hostility: Mutex<Option<Hostility>>,
     pairs: Mutex<Vec<Weak<Pair>>>,
@@ -129,6 +131,11 @@ impl Proxy {
         *self.state.hostility.lock().unwrap() = Some((trigger, answer));
     }
 
+    /// How many bytes of such answers have been sent.
+    pub fn answered(&self) -> usize {
+        self.state.answered.load(Ordering::SeqCst)
+    }
+
     /// Whether the fault has not happened yet.
     pub fn is_armed(&self) -> bool {
         self.state.fault.lock().unwrap().is_some()
@@ -145,6 +152,20 @@ impl Proxy {
     pub fn heal(&self) {
         *self.state.fault.lock().unwrap() = None;
         self.state.away.store(false, Ordering::SeqCst);
+    }
+}
+
+struct Counted<'a>(&'a TcpStream, &'a AtomicUsize);
+
+impl Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.0.write(bytes)?;
+        self.1.fetch_add(written, Ordering::SeqCst);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
     }
 }
 
@@ -202,7 +223,7 @@ impl Link {
                 wait_for("the server's last word to the statement before", || {
                     (self.pair.unanswered.load(Ordering::SeqCst) == 0).then_some(())
                 });
-                let _ = answer(&mut from);
+                let _ = answer(&mut Counted(from, &self.state.answered));
                 return self.pair.close();
             }
             if self.speaker == Speaker::Client && matches!(kind, None | Some(b'Q')) {

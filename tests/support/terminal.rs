@@ -1,22 +1,19 @@
 //! premain at a terminal of its own, and somebody who types.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 
 use nix::pty::{Winsize, openpty};
 
-use super::wait_for;
+use super::process::{self, Printed};
 
 /// A process that has a terminal.
 pub struct Terminal {
     child: Child,
     keyboard: File,
-    screen: Arc<Mutex<String>>,
-    reader: JoinHandle<()>,
+    screen: Printed,
 }
 
 impl Terminal {
@@ -39,22 +36,14 @@ impl Terminal {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         drop(pty.slave);
         let keyboard = File::from(pty.master);
-        let mut output = keyboard.try_clone().unwrap();
-        let screen = Arc::new(Mutex::new(String::new()));
-        let shared = Arc::clone(&screen);
-        let reader = std::thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            // Ends with an error when nobody has the terminal any more.
-            while let Ok(length @ 1..) = output.read(&mut bytes) {
-                shared.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..length]));
-            }
-        });
-        Terminal { child, keyboard, screen, reader }
+        let screen = Printed::by(keyboard.try_clone().unwrap());
+        Terminal { child, keyboard, screen }
     }
 
     /// Waits until the screen shows this.
+    #[track_caller]
     pub fn shows(&self, text: &str) {
-        wait_for(text, || self.screen.lock().unwrap().contains(text).then_some(()));
+        assert!(self.screen.contains(text), "not shown, '{text}':\n{}", self.screen.text());
     }
 
     pub fn types(&mut self, keys: &str) {
@@ -62,11 +51,17 @@ impl Terminal {
     }
 
     /// Waits for its end; the exit status and everything that was shown.
+    #[track_caller]
     pub fn end(mut self) -> (i32, String) {
-        let status = self.child.wait().unwrap();
-        // What was written last may still be on its way.
-        self.reader.join().unwrap();
-        let screen = self.screen.lock().unwrap().clone();
+        let status = process::wait(&mut self.child, || self.screen.text());
+        let screen = String::from_utf8_lossy(&self.screen.to_end()).into_owned();
         (status.code().unwrap(), screen)
+    }
+}
+
+/// A test that fails leaves no process behind.
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        process::kill_family(&mut self.child);
     }
 }

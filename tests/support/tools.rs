@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use super::output;
 use super::postgres::Database;
 
 /// `sqlx migrate WORDS…` on this folder. `Err` is what it printed.
@@ -27,7 +28,7 @@ fn installed(path: &str, by: &str) -> std::path::PathBuf {
 }
 
 fn run(command: &mut Command) -> Result<String, String> {
-    let output = command.output().unwrap();
+    let output = output(command);
     let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     if output.status.success() { Ok(text) } else { Err(text) }
 }
