@@ -25,9 +25,9 @@ impl Moment {
         match self {
             Moment::Generate => "nothing was migrated",
             Moment::BeforeMigrate(_) => "no migration was applied",
-            Moment::AfterMigrate(0) => "it runs again with the next start",
+            Moment::AfterMigrate(0) => "it runs again at the next start",
             Moment::AfterMigrate(_) => {
-                "the migrations stay applied, and it runs again with the next start"
+                "the migrations stay applied, and it runs again at the next start"
             }
             Moment::Entrypoint => "the application was not started",
         }

@@ -128,7 +128,7 @@ fn checks(config: &Config, inherited: &Inherited) -> Result<Vec<Check>, Error> {
     }
     boot::in_runtime(config, inherited, async |_| {
         let answers = targets.iter().map(async |target| {
-            let asked = tokio::time::timeout(config.health.timeout, wait::ask_once(target));
+            let asked = tokio::time::timeout(config.health.timeout, wait::check_once(target));
             let refused = match asked.await {
                 Ok(answer) => answer.err().map(|refusal| refusal.reason),
                 Err(_) => Some("no answer in time".to_owned()),

@@ -1,27 +1,27 @@
-//! One hook's program and arguments, and how a user writes them.
+//! The command of one hook, and how it is parsed.
 
 use std::ffi::OsString;
 use std::fmt;
 
-/// One program with its arguments.
+/// The command of one hook.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Hook {
-    /// Who asked for it: `--before-migrate`, or its file.
+    /// What it is called in messages: its option (`--before-migrate`) or its file.
     pub name: String,
     /// The program and its arguments; never empty.
     pub words: Vec<OsString>,
 }
 
 impl Hook {
-    /// A command as `text` has it: words parted by blanks, with a shell's quotes, or a JSON array of
-    /// strings. No shell ever sees it.
+    /// Parses a command: words separated by white space, with a shell's quotes, or a JSON array of
+    /// strings. It is never given to a shell.
     ///
     /// # Errors
-    /// What is wrong with it, without the text itself, which may hold a password.
+    /// What is wrong with it, without the text itself, which may contain a password.
     pub fn parse(option: &str, text: &str) -> Result<Hook, String> {
         let words = match text.starts_with('[') {
             true => serde_json::from_str(text).map_err(|_| {
-                "begins with '[' and is no JSON array of strings such as [\"node\", \"seed.js\"]"
+                "begins with '[' but is no JSON array of strings, such as [\"node\", \"seed.js\"]"
                     .to_owned()
             })?,
             false => split(text)?,
@@ -33,7 +33,7 @@ impl Hook {
         Ok(Hook { name: format!("--{option}"), words })
     }
 
-    /// What the lines that it prints begin with: `before-migrate`, `10-config.sh`.
+    /// What the lines of its output are prefixed with: `before-migrate`, `10-config.sh`.
     pub fn label(&self) -> &str {
         match self.name.strip_prefix("--") {
             Some(option) => option,
@@ -43,7 +43,7 @@ impl Hook {
 }
 
 impl fmt::Display for Hook {
-    /// `--before-migrate (pg_dump)`; its arguments may hold a password.
+    /// `--before-migrate (pg_dump)`, without the arguments, which may contain a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.words.first() {
             Some(program) if self.name.starts_with("--") => {
@@ -60,17 +60,17 @@ impl fmt::Debug for Hook {
     }
 }
 
-/// Words as a POSIX shell parts them, as long as parting is all there is to do.
+/// Splits `text` into words as a POSIX shell does, and fails where a shell would do more than split.
 fn split(text: &str) -> Result<Vec<String>, String> {
     let open = || "ends within a quote".to_owned();
     let shell = |what: char| {
-        let remedy = "write sh -c '…', or quote it if it is meant as it stands";
+        let remedy = "write sh -c '…', or quote the character if it is meant literally";
         format!(
-            "has a '{what}' that takes a shell, and premain starts programs without one: {remedy}"
+            "contains '{what}', which needs a shell, but premain starts programs without one: {remedy}"
         )
     };
     let mut words = Vec::new();
-    // A word that has begun may still be empty: ''.
+    // A word may be empty: ''.
     let mut word: Option<String> = None;
     let mut characters = text.chars();
     while let Some(character) = characters.next() {
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_is_words_and_a_shells_quotes() {
+    fn a_command_is_split_like_a_shell_does() {
         for (text, expected) in [
             ("npx drizzle-kit  generate", &["npx", "drizzle-kit", "generate"][..]),
             ("node -e 'console.log(1 | 2)'", &["node", "-e", "console.log(1 | 2)"]),
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_a_shell_says_so() {
+    fn characters_that_need_a_shell_are_rejected() {
         for (text, what) in [
             ("pg_dump | gzip", "'|'"),
             ("a && b", "'&'"),
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_command_says_why_and_not_what_it_is() {
+    fn invalid_commands_are_explained_without_being_shown() {
         for (text, why) in [
             ("node 'secret", "ends within a quote"),
             ("node \"secret", "ends within a quote"),
@@ -176,12 +176,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in ".*") {
+        fn no_text_causes_a_panic(text in ".*") {
             let _ = words(&text);
         }
 
         #[test]
-        fn quoted_words_come_back(list in proptest::collection::vec("[^\0]+", 1..4)) {
+        fn quoted_words_are_preserved(list in proptest::collection::vec("[^\0]+", 1..4)) {
             let quoted: Vec<_> =
                 list.iter().map(|word| format!("'{}'", word.replace('\'', "'\\''"))).collect();
             prop_assert_eq!(words(&quoted.join(" ")), Ok(list));

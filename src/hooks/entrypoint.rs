@@ -1,4 +1,4 @@
-//! The hooks of `/docker-entrypoint.d`.
+//! Finds the hooks in `/docker-entrypoint.d`.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -7,19 +7,20 @@ use nix::unistd::{AccessFlags, access};
 
 use super::command::Hook;
 
-/// Where every container image has its hooks, if it has any.
+/// The directory where container images keep their start-up scripts.
 pub const ENTRYPOINT: &str = "/docker-entrypoint.d";
 
-/// The executables in `folder`; what is left out is said in `warnings`, hidden files aside.
+/// The executables in `directory`, in version order. Other entries are ignored, with a warning unless
+/// they are hidden.
 ///
 /// # Errors
-/// Why the folder cannot be read.
-pub fn executables(folder: &Path, warnings: &mut Vec<String>) -> std::io::Result<Vec<Hook>> {
+/// That of reading the directory.
+pub fn executables(directory: &Path, warnings: &mut Vec<String>) -> std::io::Result<Vec<Hook>> {
     let mut paths = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
+    for entry in std::fs::read_dir(directory)? {
         paths.push(entry?.path());
     }
-    // Kubernetes mounts a ConfigMap with folders of its own beside the files: `..data`.
+    // Kubernetes mounts a ConfigMap with hidden directories beside the files: `..data`.
     let visible =
         |path: &Path| path.file_name().is_some_and(|name| !name.as_bytes().starts_with(b"."));
     paths.retain(|path| visible(path));
@@ -32,23 +33,23 @@ pub fn executables(folder: &Path, warnings: &mut Vec<String>) -> std::io::Result
     for path in paths {
         let name = path.display();
         let ignored = if path.is_dir() {
-            Some("is a folder")
+            Some("is a directory")
         } else if path.extension().is_some_and(|extension| extension == "envsh") {
-            Some("is for a shell to read (.envsh), and there is none here")
+            Some("needs a shell to source it (.envsh)")
         } else if access(&path, AccessFlags::X_OK).is_err() {
             Some("is not executable (chmod +x)")
         } else {
             None
         };
         match ignored {
-            Some(why) => warnings.push(format!("{name} {why}, and is ignored")),
+            Some(why) => warnings.push(format!("{name} {why} and is ignored")),
             None => hooks.push(Hook { name: name.to_string(), words: vec![path.into()] }),
         }
     }
     Ok(hooks)
 }
 
-/// What `sort -V` and the official images go by: numbers within a name count by their value.
+/// A key for the order of `sort -V`, which the official images use: numbers in names by their value.
 fn natural(name: &[u8]) -> Vec<(usize, &[u8])> {
     let digits = u8::is_ascii_digit;
     name.chunk_by(|one, other| digits(one) == digits(other))

@@ -1,8 +1,8 @@
-//! Hooks: other people's programs, run one by one before the application.
+//! Runs the user's own programs before the application, one after the other.
 //!
-//! A hook is started as the application will be: its signals, its environment, its folder. It has
-//! a process group of its own, nothing on standard input, and what it prints becomes lines of the log.
-//! A signal that stops the boot is passed on to it first.
+//! A hook starts with the signals, environment and working directory that the application will have.
+//! It has its own process group, an empty standard input, and its output becomes lines of the log.
+//! A signal that stops the boot is forwarded to the hook first.
 
 #![forbid(unsafe_code)]
 
@@ -19,8 +19,7 @@ use std::time::{Duration, Instant};
 
 use crate::retry::{Pauses, Policy};
 use crate::shutdown::{Shutdown, Stopped};
-use crate::signal::Signal;
-use crate::sys::Inherited;
+use crate::sys::{End, Inherited};
 use crate::{launch, text};
 pub use command::Hook;
 use process::Process;
@@ -29,30 +28,28 @@ pub use settings::Settings;
 /// How long to wait between two log lines that say that a hook still runs.
 const SILENCE: Policy = Policy::doubling(Duration::from_secs(2), Duration::from_mins(1));
 
-/// Why there is no going on.
+/// Why the boot cannot continue.
 #[derive(Debug)]
 pub enum Error {
     /// A hook failed.
     Failed {
         /// `--before-migrate (pg_dump)`
         hook: String,
-        /// How.
-        how: How,
+        /// Why it failed.
+        cause: Cause,
         /// What that means for the database and the application.
         consequence: &'static str,
     },
-    /// The operating system refused what it takes to run one.
+    /// A system call failed that is needed to run a hook.
     System(io::Error),
 }
 
-/// How a hook failed.
+/// Why a hook failed.
 #[derive(Debug)]
-pub enum How {
-    /// It ended with this status.
-    Status(u8),
-    /// This signal killed it.
-    Signal(Signal),
-    /// It did not even start.
+pub enum Cause {
+    /// It ended, but not with status 0.
+    Ended(End),
+    /// It could not be started.
     NotStarted(launch::Error),
 }
 
@@ -61,15 +58,17 @@ impl std::error::Error for Error {}
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Failed { hook, how, consequence } => {
+            Error::Failed { hook, cause, consequence } => {
                 write!(f, "{hook} ")?;
-                match how {
-                    How::Status(status) => write!(f, "failed: it exited with status {status}")?,
-                    How::Signal(signal) => {
+                match cause {
+                    Cause::Ended(End::Exited(status)) => {
+                        write!(f, "failed: it exited with status {status}")?;
+                    }
+                    Cause::Ended(End::Killed(signal)) => {
                         let number = signal.number();
                         write!(f, "failed: it was killed by {signal} (signal {number})")?;
                     }
-                    How::NotStarted(error) => write!(f, "did not start: {error}")?,
+                    Cause::NotStarted(error) => write!(f, "did not start: {error}")?,
                 }
                 write!(f, "; {consequence}")
             }
@@ -78,21 +77,20 @@ impl fmt::Display for Error {
     }
 }
 
-/// What one run of a hook is about.
+/// The circumstances in which a hook runs.
 pub struct Occasion {
-    /// All of its environment.
+    /// The whole environment of the hook.
     pub environment: Vec<(OsString, OsString)>,
-    /// What log lines about it begin with.
+    /// The beginning of the log lines about it.
     pub prefix: &'static str,
-    /// What it means if it fails: "the application was not started".
+    /// What a failure means, for its message: "the application was not started".
     pub consequence: &'static str,
 }
 
-/// Runs a hook, and logs what it prints and now and then that it still runs. A signal is forwarded to
-/// it, and it has ended when this returns.
+/// Runs a hook until it has ended, and logs its output. A signal that stops the boot is forwarded to it.
 ///
 /// # Errors
-/// How it failed, or the signal that stopped it.
+/// Why it failed, or the signal that stopped it.
 pub async fn run<E: From<Error> + From<Stopped>>(
     hook: &Hook,
     occasion: Occasion,
@@ -102,33 +100,35 @@ pub async fn run<E: From<Error> + From<Stopped>>(
     let Occasion { environment, prefix, consequence } = occasion;
     let began = Instant::now();
     let launch = launch::Settings { user: None, environment };
-    let failed = |how| Error::Failed { hook: hook.to_string(), how, consequence };
+    let failed = |cause| Error::Failed { hook: hook.to_string(), cause, consequence };
     let mut process = match Process::start(hook, &launch, inherited) {
         Ok(process) => process,
-        Err(process::Error::Launch(error)) => return Err(failed(How::NotStarted(error)).into()),
+        Err(process::Error::Launch(error)) => return Err(failed(Cause::NotStarted(error)).into()),
         Err(process::Error::System(error)) => return Err(Error::System(error).into()),
     };
     tracing::info!("{prefix}running {hook} (pid {})", process.pid());
     let mut silences = Pauses::new(SILENCE);
-    let ended = loop {
+    let end = loop {
         tokio::select! {
             biased;
             signal = shutdown.signal() => {
                 process.stop(signal, shutdown).await;
                 return Err(Stopped { signal, during: "running a hook" }.into());
             }
-            ended = process.ended() => break ended,
+            end = process.ended() => break end,
             () = tokio::time::sleep(silences.next()) => {
                 let elapsed = text::duration(began.elapsed());
                 tracing::info!("{prefix}{hook} still runs after {elapsed}");
             }
         }
     };
-    ended.map_err(failed)?;
+    if end != End::Exited(0) {
+        return Err(failed(Cause::Ended(end)).into());
+    }
     if process.is_shared() {
         tracing::warn!(
-            "{hook} left a process behind that shares its output, and nobody reads that from \
-             here on: give it a file of its own, such as /proc/1/fd/2"
+            "{hook} left a process behind that shares its output, which is no longer read: \
+             redirect the output of that process, for example to /proc/1/fd/2"
         );
     }
     tracing::info!("{prefix}{hook} done in {}", text::duration(began.elapsed()));

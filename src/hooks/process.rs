@@ -1,4 +1,4 @@
-//! One hook's process: started, listened to, waited for, stopped.
+//! The process of one hook: starts it, logs its output, waits for it, stops it.
 
 use std::fs::File;
 use std::io;
@@ -11,51 +11,57 @@ use nix::unistd::{self, Pid, dup2_stderr, dup2_stdin, dup2_stdout, setpgid};
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe::Receiver;
 
-use super::How;
 use super::command::Hook;
 use crate::launch::Settings;
 use crate::launch::{self, Call};
 use crate::log;
 use crate::shutdown::Shutdown;
 use crate::signal::Signal;
-use crate::sys::{self, Change, Inherited, Reaped, Recipient};
+use crate::sys::{self, End, Inherited, Reaped, Recipient};
 
-/// How long a hook may take to end when it was told to; a supervisor's grace is longer.
+/// How long a hook may take to end after a signal; shorter than the grace period of every supervisor.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// What a pipe holds, and what is read of it at once.
+/// The capacity of a pipe, in bytes.
 const PIPE: usize = 64 * 1024;
-const PART: usize = 4096;
 
-/// A line that is longer is passed on in parts.
+/// How many bytes are read at once.
+const CHUNK: usize = 4096;
+
+/// In bytes; a longer line is logged as several.
 const LONGEST_LINE: usize = 16 * 1024;
 
-/// Why there is no process.
-pub enum Error {
+/// Why a hook could not be started.
+pub(super) enum Error {
     /// The program cannot be executed.
     Launch(launch::Error),
-    /// The operating system refused something else.
+    /// Another system call failed.
     System(io::Error),
 }
 
-/// A hook that runs.
-pub struct Process {
+/// The process of a hook, which may have ended.
+pub(super) struct Process {
     pid: Pid,
     label: String,
-    /// Says that a child has ended.
+    /// Readable after a SIGCHLD.
     children: AsyncFd<SignalFd>,
+    /// `None` after its end.
     output: Option<Receiver>,
-    /// What was read and not passed on yet.
+    /// What was read of the output and not logged yet.
     text: Vec<u8>,
-    /// There was no room for the last line: the next one does not wait for room.
+    /// Whether the log had no room for the last line: the next one does not wait for room.
     hurried: bool,
-    /// How it has ended, if it has.
-    end: Option<Change>,
+    /// `None` while it runs.
+    end: Option<End>,
 }
 
 impl Process {
-    /// Starts it, as a group of its own, with the signals that the application will have.
-    pub fn start(hook: &Hook, launch: &Settings, inherited: &Inherited) -> Result<Process, Error> {
+    /// Starts `hook` in its own process group, with the signals that the application will have.
+    pub(super) fn start(
+        hook: &Hook,
+        launch: &Settings,
+        inherited: &Inherited,
+    ) -> Result<Process, Error> {
         let system = |error: io::Error| Error::System(error);
         let ended = SigSet::from(Typed::SIGCHLD);
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
@@ -64,23 +70,23 @@ impl Process {
         let (reader, writer) = io::pipe().map_err(system)?;
         let nothing = File::open("/dev/null").map_err(system)?;
         let call = Call::prepare(launch, &hook.words).map_err(Error::Launch)?;
-        let mut refused = None;
+        let mut failure = None;
         let pid = sys::fork_and_wait_for_exec(|| {
             let placed = setpgid(Pid::from_raw(0), Pid::from_raw(0))
                 .and_then(|()| dup2_stdin(&nothing))
                 .and_then(|()| dup2_stdout(&writer))
                 .and_then(|()| dup2_stderr(&writer));
-            refused = Some(match placed {
+            failure = Some(match placed {
                 Ok(()) => Error::Launch(inherited.restored(|| call.execute())),
                 Err(error) => Error::System(error.into()),
             });
             1
         });
         let pid = pid.map_err(|error| Error::System(error.into()))?;
-        if let Some(refused) = refused {
-            // It has ended already: nobody else is left to be told about it.
+        if let Some(failure) = failure {
+            // It has already exited.
             sys::reap(Some(pid));
-            return Err(refused);
+            return Err(failure);
         }
         let output = Receiver::from_owned_fd(reader.into()).map_err(system)?;
         let label = hook.label().to_owned();
@@ -88,28 +94,28 @@ impl Process {
         Ok(Process { pid, label, children, output, text: Vec::new(), hurried: false, end: None })
     }
 
-    pub fn pid(&self) -> Pid {
+    pub(super) fn pid(&self) -> Pid {
         self.pid
     }
 
-    /// Passes on what it prints until it has ended; how it has, unless well. Whoever stops listening
-    /// may begin again.
-    pub async fn ended(&mut self) -> Result<(), How> {
-        while self.end.is_none() {
+    /// Logs its output until it has ended, and returns how. Cancel safe: it can be called again.
+    pub(super) async fn ended(&mut self) -> End {
+        let end = loop {
             self.pass_on_lines().await;
-            self.end = match sys::reap(Some(self.pid)) {
-                Reaped::Child(_, end @ (Change::Exited(_) | Change::Killed(_))) => Some(end),
-                Reaped::Child(_, Change::Stopped) | Reaped::Nothing | Reaped::Childless => None,
-            };
-            if self.end.is_none() {
-                tokio::select! {
-                    () = readable(self.output.as_ref()) => drop(self.read()),
-                    () = child_ended(&self.children) => {}
-                }
+            if let Some(end) = self.end {
+                break end;
             }
-        }
-        // What a pipe holds, and its end; not more, lest somebody it left behind keeps us.
-        for _ in 0..=PIPE / PART {
+            if let Reaped::Ended(_, end) = sys::reap(Some(self.pid)) {
+                self.end = Some(end);
+                break end;
+            }
+            tokio::select! {
+                () = readable(self.output.as_ref()) => drop(self.read()),
+                () = child_ended(&self.children) => {}
+            }
+        };
+        // At most what the pipe holds, and its end: a process that it left behind may write for ever.
+        for _ in 0..=PIPE / CHUNK {
             if !self.read() {
                 break;
             }
@@ -119,37 +125,33 @@ impl Process {
             let rest = std::mem::take(&mut self.text);
             self.pass_on(&rest);
         }
-        match self.end {
-            Some(Change::Exited(status)) if status != 0 => Err(How::Status(status)),
-            Some(Change::Killed(signal)) => Err(How::Signal(signal)),
-            _ => Ok(()),
-        }
+        end
     }
 
-    /// Whether somebody else may still print what nobody reads.
-    pub fn is_shared(&self) -> bool {
+    /// Whether another process still has the output open.
+    pub(super) fn is_shared(&self) -> bool {
         self.output.is_some()
     }
 
-    /// Reads what is there now; whether there was something.
+    /// Reads what is available now. Returns whether there was something.
     fn read(&mut self) -> bool {
         let Some(output) = &self.output else { return false };
-        let mut part = [0; PART];
-        // The runtime asks the kernel only where it has heard of something to read, which may be
-        // after the hook has ended; and it listens again only where it was told no.
-        let read = match unistd::read(output, &mut part) {
-            Err(Errno::EAGAIN) => output.try_read(&mut part),
+        let mut chunk = [0; CHUNK];
+        // `try_read` does nothing until the runtime has seen an event, which may be too late for the
+        // last output; but only `try_read` makes the runtime wait for the next event.
+        let read = match unistd::read(output, &mut chunk) {
+            Err(Errno::EAGAIN) => output.try_read(&mut chunk),
             read => read.map_err(io::Error::from),
         };
         match read {
-            Ok(length) if length > 0 => self.text.extend_from_slice(&part[..length]),
+            Ok(length) if length > 0 => self.text.extend_from_slice(&chunk[..length]),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
             Ok(_) | Err(_) => self.output = None,
         }
         self.output.is_some()
     }
 
-    /// Passes on every line that is whole, or too long. Between two of them a signal may come.
+    /// Logs every line that is complete or too long. Yields after each, so that a signal is noticed.
     async fn pass_on_lines(&mut self) {
         loop {
             let end = self.text.iter().position(|&byte| byte == b'\n');
@@ -170,20 +172,20 @@ impl Process {
         self.hurried = !log::pass_on(&self.label, line, self.hurried);
     }
 
-    /// Passes a signal on, and sees to it that the hook and whoever it has started end.
-    pub async fn stop(&mut self, signal: Signal, shutdown: &Shutdown) {
+    /// Forwards `signal` to the hook and its children, and kills what is left after the grace period.
+    pub(super) async fn stop(&mut self, signal: Signal, shutdown: &Shutdown) {
         tracing::info!("forwarding {signal} to {} (pid {})", self.label, self.pid);
         let group = Recipient::Group(self.pid);
         let _ = sys::send(signal, group);
-        // Whoever is stopped can act on it only when he goes on.
+        // A stopped process handles it only when it is continued.
         let _ = sys::send(Signal::CONT, group);
         let ended = tokio::select! {
             biased;
-            // A second signal waits for nothing.
+            // A second signal ends the grace period.
             _ = shutdown.signal() => false,
             ended = tokio::time::timeout(GRACE, self.ended()) => ended.is_ok(),
         };
-        // Also what it has left behind: it does not become an application's.
+        // Its children too, so that none of them becomes a child of the application.
         let _ = sys::send(Signal::KILL, group);
         if !ended {
             tracing::warn!("{} did not end in time and is killed", self.label);
@@ -192,7 +194,7 @@ impl Process {
     }
 }
 
-/// Completes when there is something to read; never where nothing will come anymore.
+/// Completes when there is something to read; never after the end of the output.
 async fn readable(output: Option<&Receiver>) {
     match output {
         Some(output) => drop(output.readable().await),

@@ -1,8 +1,8 @@
-//! Which hooks there are.
+//! The settings of the hooks: what runs when.
 
 use super::command::Hook;
 
-/// Everything that is to run.
+/// The hooks of a start.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// `--generate`

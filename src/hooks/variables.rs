@@ -1,9 +1,9 @@
-//! A database as libpq's variables: so `pg_dump` and `psql` need no argument to find it.
+//! Describes a database with libpq's variables, so that `pg_dump` and `psql` need no arguments.
 
 use crate::database::{ChannelBinding, Database, Host, RootCertificates, SessionTarget, SslMode};
 
-/// Every variable that says where to connect; `None` for one that must not be set, or it would lead
-/// elsewhere.
+/// Every variable that libpq connects by; `None` for one that must be unset, because it would change
+/// the connection.
 pub fn of(database: &Database) -> Vec<(&'static str, Option<String>)> {
     let hosts = database.hosts.iter();
     let (names, ports): (Vec<_>, Vec<_>) = hosts
@@ -44,14 +44,14 @@ pub fn of(database: &Database) -> Vec<(&'static str, Option<String>)> {
     ]
 }
 
-// What is libpq's own default is left unset: drivers that read these variables, too, know fewer values
-// than libpq. node-postgres takes `prefer` for `require`, and Postgres.js ends at `any`.
+// libpq's defaults are left unset, because other drivers that read these variables know fewer values:
+// node-postgres takes `prefer` for `require`, and Postgres.js fails on `any`.
 
 fn mode(mode: SslMode) -> Option<String> {
     let mode = match mode {
         SslMode::Prefer => return None,
         SslMode::Disable => "disable",
-        // libpq verifies nothing with it, unless there is a root certificate.
+        // With it libpq verifies nothing, unless there is a root certificate.
         SslMode::Require | SslMode::NoVerify => "require",
         SslMode::VerifyCa => "verify-ca",
         SslMode::VerifyFull => "verify-full",

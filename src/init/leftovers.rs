@@ -1,4 +1,4 @@
-//! The processes that an application leaves behind.
+//! Signals the processes that an application leaves behind when it ends.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,30 +9,30 @@ use nix::unistd::Pid;
 use crate::signal::Signal;
 use crate::sys::{self, Recipient};
 
-/// Sends `signal` to everything that is left of the application that was `application`.
+/// Sends `signal` to every process that is left of the application, whose pid was `application`.
 pub(super) fn signal(signal: Signal, application: Pid) {
-    // The namespace is ours: nobody else lives in it.
+    // As PID 1, every other process in the namespace comes from the application.
     if Pid::this() == Pid::from_raw(1) {
-        send(signal, Recipient::Everyone);
+        send(signal, Recipient::All);
         return;
     }
-    // Elsewhere others do, and each process of theirs is one that we must not touch.
+    // Otherwise there are processes that premain must not signal.
     match descendants() {
         Some(pids) => pids.into_iter().for_each(|pid| send(signal, Recipient::Process(pid))),
-        // Without /proc it is known of nobody but the application's group whose they are.
+        // Without /proc we can only identify processes in the application's process group.
         None => send(signal, Recipient::Group(application)),
     }
 }
 
 fn send(signal: Signal, to: Recipient) {
     match sys::send(signal, to) {
-        // Whoever is gone has done what we want of him.
+        // ESRCH: it has already exited, which is what we wanted.
         Ok(()) | Err(Errno::ESRCH) => {}
         Err(error) => tracing::debug!("sending {signal} to {to:?}: {error}"),
     }
 }
 
-/// Every descendant of this process; `None` where there is no /proc of this PID namespace.
+/// Every descendant of this process; `None` without a /proc of this PID namespace.
 fn descendants() -> Option<Vec<Pid>> {
     let this = Pid::this().as_raw();
     let shown = fs::read_link("/proc/self").ok()?;
@@ -48,16 +48,16 @@ fn descendants() -> Option<Vec<Pid>> {
         }
     }
     let mut found = children.remove(&this).unwrap_or_default();
-    let mut looked_into = 0;
-    while let Some(pid) = found.get(looked_into) {
+    let mut visited = 0;
+    while let Some(pid) = found.get(visited) {
         found.extend(children.remove(pid).unwrap_or_default());
-        looked_into += 1;
+        visited += 1;
     }
     Some(found.into_iter().map(Pid::from_raw).collect())
 }
 
-/// The parent in a line of `/proc/PID/stat`: `7 (name) S 1 …`. The name may hold anything, also
-/// `) S 1`, so that the last parenthesis is the one that counts.
+/// The parent's pid in `/proc/PID/stat`: `7 (name) S 1 …`. The name may contain anything, even
+/// `) S 1`, so it ends at the last parenthesis.
 fn parent_in(stat: &[u8]) -> Option<i32> {
     let end = stat.iter().rposition(|&byte| byte == b')')?;
     let mut fields = stat[end + 1..].split(u8::is_ascii_whitespace).filter(|f| !f.is_empty());
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_may_call_itself_what_it_wants() {
+    fn a_process_name_may_contain_anything() {
         assert_eq!(parent_in(b"7 (node) S 1 7 7 0 -1"), Some(1));
         assert_eq!(parent_in(b"7 (a) S 99 (b \xff) R 12 7 7"), Some(12));
         assert_eq!(parent_in(b""), None);
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn descendants_are_found_and_nobody_else() {
+    fn only_descendants_are_found() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let found = descendants().unwrap();
         child.kill().unwrap();

@@ -1,8 +1,7 @@
-//! PID 1: forward, reap, grace, exit.
+//! The init: starts the application's process, forwards signals, reaps children, and exits.
 //!
-//! One process, one thread, one system call to wait in. What an event means is decided in
-//! [`supervisor`], which makes no system call; here its decisions are carried out. Nothing of
-//! waiting and migrating is known here.
+//! It has one thread, which waits in one system call. [`supervisor`] decides what an event means,
+//! without any system call; this file executes its decisions. It knows nothing of databases.
 
 #![forbid(unsafe_code)]
 
@@ -22,13 +21,13 @@ use crate::exit::Exit;
 use crate::log;
 use crate::phase;
 use crate::signal::Signal;
-use crate::sys::{self, Change, Forked, Inherited, Reaped, Received, Recipient};
+use crate::sys::{self, End, Forked, Inherited, Reaped, Received, Recipient};
 pub use rules::{Rules, SignalTarget};
 use supervisor::{Action, Event, Supervisor};
 use terminal::Terminal;
 
-/// Forks once. The child does `boot` and becomes the application; this process looks after it, and
-/// returns what the application ended with.
+/// Forks once. The child runs `boot` and becomes the application; this process supervises it until it
+/// has ended, and returns its status.
 pub fn run(
     config: Config,
     inherited: &Inherited,
@@ -41,10 +40,10 @@ pub fn run(
     }
     let terminal = Terminal::find();
     let child = || {
-        step_forward(Pid::this(), terminal);
+        enter_own_group(Pid::this(), terminal);
         boot(&config, inherited)
     };
-    // At a terminal a ^Z could stop the child on its way, and with it whoever waits for its exec.
+    // On a terminal a ^Z could stop the child before its exec, and with it this process, which waits.
     let forked = if config.boots() || terminal.is_some() {
         sys::fork()
     } else {
@@ -52,21 +51,21 @@ pub fn run(
     };
     match forked {
         Err(error) => {
-            tracing::error!("cannot start a process for the application: {error}");
+            tracing::error!("cannot create a process for the application: {error}");
             Exit::System
         }
         Ok(Forked::Child) => child(),
         Ok(Forked::Parent(child)) => {
-            // Whoever of the two comes first: the group is there before a signal is forwarded.
+            // Both processes do it, so that the group exists before the first signal is forwarded.
             let _ = setpgid(child, child);
-            let rules = settle(config);
+            let rules = release_resources(config);
             let supervisor = Supervisor::new(&rules);
-            Init { rules: &rules, child, terminal, supervisor, killed: false }.supervise()
+            Init { rules: &rules, child, terminal, supervisor, sent_kill: false }.supervise()
         }
     }
 }
 
-/// Orphans come to PID 1 by themselves, to others only as a child subreaper.
+/// Orphans become children of PID 1, or of the nearest child subreaper.
 fn adopt_orphans() {
     if Pid::this() != Pid::from_raw(1)
         && let Err(error) = nix::sys::prctl::set_child_subreaper(true)
@@ -75,17 +74,17 @@ fn adopt_orphans() {
     }
 }
 
-/// Gives the application a group of its own, and that group the terminal if it is our turn there.
-/// This is up to the child: as soon as it boots it may want to read.
-fn step_forward(child: Pid, terminal: Option<Terminal>) {
-    // A child of a fork leads neither group nor session, so this can only fail as unnecessary.
+/// Creates the application's own process group, and makes it the terminal's foreground. The child does
+/// this itself, because it may read from the terminal as soon as it boots.
+fn enter_own_group(child: Pid, terminal: Option<Terminal>) {
+    // It only fails if the child is already the leader of this group.
     let _ = setpgid(child, child);
     terminal.inspect(|terminal| terminal.give(child));
 }
 
-/// Lets go of everything that PID 1 would otherwise keep from others for as long as it lives:
-/// memory, inherited descriptors, the file system of the working directory.
-fn settle(config: Config) -> Rules {
+/// Releases what PID 1 would otherwise hold as long as it lives: memory, inherited descriptors, and the
+/// file system of the working directory.
+fn release_resources(config: Config) -> Rules {
     let rules = config.init;
     drop((config.command, config.database, config.launch, config.wait, config.migrate));
     sys::trim_memory();
@@ -100,18 +99,18 @@ struct Init<'a> {
     child: Pid,
     terminal: Option<Terminal>,
     supervisor: Supervisor<'a>,
-    /// Whether we have killed anybody, so that a SIGKILL needs no explanation.
-    killed: bool,
+    /// Whether the init has sent a SIGKILL, so that one needs no explanation.
+    sent_kill: bool,
 }
 
 impl Init<'_> {
     fn supervise(mut self) -> Exit {
         loop {
-            let patience = self.supervisor.deadline().map(|at| at.duration_since(Instant::now()));
-            let exit = match patience {
-                // Not even a flood of signals puts off a deadline.
-                Some(Duration::ZERO) => self.tell(Event::Elapsed),
-                _ => sys::next_signal(patience).and_then(|received| self.receive(received)),
+            let timeout = self.supervisor.deadline().map(|at| at.duration_since(Instant::now()));
+            let exit = match timeout {
+                // Checked first, so that a flood of signals cannot delay the deadline.
+                Some(Duration::ZERO) => self.handle(Event::Elapsed),
+                _ => sys::next_signal(timeout).and_then(|received| self.receive(received)),
             };
             if let Some(exit) = exit {
                 return exit;
@@ -119,76 +118,72 @@ impl Init<'_> {
         }
     }
 
-    fn receive(&mut self, Received { signal, own }: Received) -> Option<Exit> {
+    fn receive(&mut self, Received { signal, from_self }: Received) -> Option<Exit> {
         match signal {
             Signal::CHLD => self.reap(),
-            // A log line hit a closed pipe; that is nothing to bother the application with.
-            Signal::PIPE if own => None,
+            // A log line was written to a closed pipe, which does not concern the application.
+            Signal::PIPE if from_self => None,
             signal => {
-                self.look();
-                self.tell(Event::Arrived(signal))
+                self.detect_launch();
+                self.handle(Event::Arrived(signal))
             }
         }
     }
 
-    /// Many may have ended for one SIGCHLD: reaps until there is nobody left to reap.
+    /// Reaps every child that has ended: one SIGCHLD may stand for several.
     fn reap(&mut self) -> Option<Exit> {
-        self.look();
+        self.detect_launch();
         let (mut killed, mut last) = (0, 0);
         let left = loop {
             match self.reap_next() {
-                Reaped::Child(pid, change) if pid == self.child => self.application(change),
-                Reaped::Child(pid, Change::Killed(Signal::KILL)) if !self.killed => {
+                Reaped::Ended(pid, end) if pid == self.child => self.application_ended(end),
+                Reaped::Stopped(pid) if pid == self.child => drop(self.handle(Event::Stopped)),
+                Reaped::Ended(pid, End::Killed(Signal::KILL)) if !self.sent_kill => {
                     killed += 1;
                     last = pid.as_raw();
                 }
-                Reaped::Child(..) => {}
+                Reaped::Ended(..) | Reaped::Stopped(_) => {}
                 Reaped::Nothing => break true,
-                Reaped::Childless => break false,
+                Reaped::NoChildren => break false,
             }
         };
-        // One line, even where somebody kills by the dozen.
+        // One line, even if many were killed at once.
         if killed > 0 {
             let hint = oom::hint();
             tracing::warn!(
                 pid = last,
                 count = killed,
-                "a child of the application's was killed{hint}"
+                "a child process of the application was killed{hint}"
             );
         }
-        self.tell(Event::Reaped { left })
+        self.handle(Event::Reaped { left })
     }
 
     fn reap_next(&mut self) -> Reaped {
         if !self.supervisor.is_booting() {
             return sys::reap(None);
         }
-        // Look before you reap: once it is gone nobody knows whether it was the application.
+        // Before it is reaped: afterwards it is too late to ask whether it was the application.
         let next = sys::next_to_reap();
         if next == Some(self.child) {
-            self.look();
+            self.detect_launch();
         }
         next.map_or(Reaped::Nothing, |next| sys::reap(Some(next)))
     }
 
-    /// Finds out whether the boot has become the application. The kernel knows: it lets nobody
-    /// change the group of a child that has executed another program (setpgid(2), EACCES), and to
-    /// the group that the child is in already it can be changed as often as one likes.
-    fn look(&mut self) {
+    /// Finds out whether the child has become the application: setpgid(2) fails with EACCES for a child
+    /// that has called `execve`, and before that it sets the group that the child already has.
+    fn detect_launch(&mut self) {
         if self.supervisor.is_booting() && setpgid(self.child, self.child).is_err() {
             self.supervisor.launched();
         }
     }
 
-    fn application(&mut self, change: Change) {
-        let status = match change {
-            Change::Stopped => {
-                self.tell(Event::Stopped);
-                return;
-            }
-            Change::Exited(status) => status,
-            Change::Killed(signal) => {
-                if signal == Signal::KILL && !self.killed {
+    fn application_ended(&mut self, end: End) {
+        let status = match end {
+            End::Exited(status) => status,
+            End::Killed(signal) => {
+                if signal == Signal::KILL && !self.sent_kill {
                     tracing::warn!(
                         pid = self.child.as_raw(),
                         "the application was killed{}",
@@ -199,11 +194,11 @@ impl Init<'_> {
             }
         };
         tracing::debug!("the application ended with status {status}");
-        self.tell(Event::Ended(status));
+        self.handle(Event::Ended(status));
     }
 
-    /// Lets the supervisor decide, and does what it says.
-    fn tell(&mut self, event: Event) -> Option<Exit> {
+    /// Lets the supervisor decide about `event`, and executes its decision.
+    fn handle(&mut self, event: Event) -> Option<Exit> {
         match self.supervisor.on(event, Instant::now())? {
             Action::Forward { signal, wake } => {
                 self.send(signal);
@@ -212,8 +207,8 @@ impl Init<'_> {
                 }
             }
             Action::Kill => {
-                tracing::warn!("the application did not end within its grace and is killed");
-                self.killed = true;
+                tracing::warn!("the application did not end within its grace period and is killed");
+                self.sent_kill = true;
                 self.send(Signal::KILL);
             }
             Action::Suspend => self.suspend(),
@@ -221,19 +216,19 @@ impl Init<'_> {
             Action::SignalLeftovers(signal) => {
                 tracing::debug!("sending {signal} to what the application left behind");
                 leftovers::signal(signal, self.child);
-                // Whoever is stopped can act on it only when he goes on.
+                // A stopped process handles it only when it is continued.
                 leftovers::signal(Signal::CONT, self.child);
             }
             Action::KillLeftovers => {
-                if !self.killed {
+                if !self.sent_kill {
                     tracing::warn!("what the application left behind did not end and is killed");
                 }
-                self.killed = true;
+                self.sent_kill = true;
                 leftovers::signal(Signal::KILL, self.child);
             }
-            Action::Exit(exit) => {
+            Action::Exit(status) => {
                 self.terminal.inspect(|terminal| terminal.take_back(self.child));
-                return Some(exit);
+                return Some(Exit::Application(status));
             }
         }
         None
@@ -243,7 +238,7 @@ impl Init<'_> {
         let process = Recipient::Process(self.child);
         let sent = match self.rules.signal_target {
             SignalTarget::Child => sys::send(signal, process),
-            // A group that does not exist yet, or not anymore.
+            // ESRCH: the group does not exist yet, or no longer.
             SignalTarget::Group => match sys::send(signal, Recipient::Group(self.child)) {
                 Err(Errno::ESRCH) => sys::send(signal, process),
                 sent => sent,
@@ -252,28 +247,28 @@ impl Init<'_> {
         match sent {
             Ok(()) => tracing::debug!("forwarded {signal}"),
             Err(error) => tracing::warn!(
-                "cannot send {signal} to the application (pid {}): {error}; a process of another \
-                 user can be signalled by root with CAP_KILL only",
+                "cannot send {signal} to the application (pid {}): {error}; only root with CAP_KILL \
+                 can signal a process of another user",
                 self.child
             ),
         }
     }
 
-    /// Stops with the application, as sudo does: the shell that waits for us sees its job stopped.
+    /// Stops together with the application, as sudo does, so that the shell sees its job stopped.
     fn suspend(&mut self) {
         if let Some(terminal) = self.terminal.filter(|_| Terminal::has_shell()) {
             terminal.take_back(self.child);
-            sys::suffer(Signal::TSTP);
-            // Continued, by `fg` or `bg`; or never stopped, because no shell would be left that
-            // could continue us. Either way the application goes on: as soon as this CONT, which
-            // adds nothing to one that is pending, is received.
+            sys::raise_unblocked(Signal::TSTP);
+            // Now `fg` or `bg` has continued this process, or the kernel did not stop it because no
+            // shell is left that could continue it. Either way this CONT, which merges with one that
+            // is already pending, makes the init continue the application.
             let _ = sys::send(Signal::CONT, Recipient::Process(Pid::this()));
         }
     }
 
     fn resume(&self) {
         self.terminal.inspect(|terminal| terminal.give(self.child));
-        // The terminal's ^Z stopped the whole group.
+        // ^Z stopped the whole group.
         if sys::send(Signal::CONT, Recipient::Group(self.child)).is_err() {
             self.send(Signal::CONT);
         }

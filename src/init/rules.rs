@@ -1,4 +1,4 @@
-//! What PID 1 was told to do with signals and exit statuses.
+//! The settings of the init: what it does with signals and exit statuses.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,38 +6,38 @@ use std::time::Duration;
 use crate::signal::Signal;
 use crate::value::Allowed;
 
-/// What PID 1 does with signals and endings.
+/// The settings of the init.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
-    /// No init: boot in place.
+    /// Run without an init: boot in this process, which becomes the application.
     pub exec: bool,
-    /// From the first TERM or INT to KILL; `None` for never.
+    /// The time from the first TERM or INT to the KILL; `None` for no KILL.
     pub grace: Option<Duration>,
-    /// Whom signals are forwarded to.
+    /// Where signals are forwarded to.
     pub signal_target: SignalTarget,
-    /// Signal that arrives → signal that is forwarded, `None` to drop it.
+    /// The signal that arrives → the signal that is forwarded, `None` to drop it.
     pub rewrite: BTreeMap<Signal, Option<Signal>>,
-    /// Before the first TERM is forwarded.
+    /// How long to wait before the first TERM is forwarded.
     pub term_delay: Duration,
-    /// The application's status → ours.
+    /// The application's exit status → premain's.
     pub remap_exit: BTreeMap<u8, u8>,
-    /// What this process gets when its parent dies.
+    /// The signal that the kernel sends to this process when its parent dies.
     pub pdeathsig: Option<Signal>,
 }
 
-/// Whom signals are forwarded to.
+/// Where signals are forwarded to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignalTarget {
-    /// The application alone.
+    /// Only the application.
     Child,
     /// The application's process group.
     Group,
 }
 
-/// `FROM:TO` of two signals; TO 0 means "drop it".
+/// Parses `FROM:TO` as two signals; TO 0 drops the signal.
 ///
 /// # Errors
-/// What a pair looks like.
+/// The allowed form, and what is wrong.
 pub fn rewrite(text: &str) -> Result<(Signal, Option<Signal>), Allowed> {
     let allowed = |why: String| format!("FROM:TO, two signals, TO 0 to drop it ({why})");
     let (from, to) = text.split_once(':').ok_or_else(|| allowed("no colon".to_owned()))?;
@@ -49,10 +49,10 @@ pub fn rewrite(text: &str) -> Result<(Signal, Option<Signal>), Allowed> {
     Ok((from, to))
 }
 
-/// `FROM:TO` of two exit statuses.
+/// Parses `FROM:TO` as two exit statuses.
 ///
 /// # Errors
-/// What a pair looks like.
+/// The allowed form.
 pub fn remap(text: &str) -> Result<(u8, u8), Allowed> {
     text.split_once(':')
         .and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)))
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pairs() {
+    fn pairs_are_parsed() {
         assert_eq!(rewrite("TERM:QUIT"), Ok((Signal::TERM, Signal::from_number(3))));
         assert_eq!(rewrite("HUP:0"), Ok((Signal::from_number(1).unwrap(), None)));
         assert!(rewrite("TERM").unwrap_err().contains("no colon"));

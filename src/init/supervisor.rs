@@ -1,15 +1,14 @@
-//! What an init decides: events in, actions out, no system call in between.
+//! Decides what the init does: events in, actions out, without any system call.
 
 use std::time::{Duration, Instant};
 
 use super::rules::Rules;
-use crate::exit::Exit;
 use crate::signal::Signal;
 
-/// What happened.
+/// Something that happened to the init.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Somebody sent a signal.
+    /// A signal was sent to the init.
     Arrived(Signal),
     /// The application was stopped, by ^Z for example.
     Stopped,
@@ -17,74 +16,75 @@ pub enum Event {
     Ended(u8),
     /// Every child that had ended is reaped.
     Reaped {
-        /// Others live on.
+        /// Whether other children are still alive.
         left: bool,
     },
-    /// The time of [`Supervisor::deadline`] has come.
+    /// The [`Supervisor::deadline`] has passed.
     Elapsed,
 }
 
-/// What is to be done about it.
+/// What the init must do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Send a signal to the application.
     Forward {
-        /// Which one.
+        /// The signal, as rewritten.
         signal: Signal,
-        /// Let it continue then: it is stopped, and could not act on the signal.
+        /// Whether to continue the application afterwards: while stopped it cannot handle the signal.
         wake: bool,
     },
-    /// Kill the application: its grace is over.
+    /// Kill the application: its grace period is over.
     Kill,
-    /// Stop together with the application: somebody pressed ^Z.
+    /// Stop together with the application, which ^Z stopped.
     Suspend,
-    /// Let the application, and whoever was stopped together with it, continue.
+    /// Continue the application, and the processes that were stopped together with it.
     Continue,
-    /// Pass a signal on to whatever the application has left behind.
+    /// Send a signal to the processes that the application left behind.
     SignalLeftovers(Signal),
-    /// Kill whatever the application has left behind.
+    /// Kill the processes that the application left behind.
     KillLeftovers,
-    /// Nothing is left to do: end like this.
-    Exit(Exit),
+    /// Exit with this status.
+    Exit(u8),
 }
 
-/// What the application has left behind gets at least this long to end by itself, also when the
-/// application has used up the grace alone.
+/// Processes that the application left behind get at least this time to end by themselves, even if
+/// the application used up the grace period.
 const LEFTOVERS_GRACE: Duration = Duration::from_secs(4);
 
-/// An application's life as its init sees it.
+/// What the init knows about the application, and what follows from it.
 #[derive(Debug)]
 pub struct Supervisor<'a> {
     rules: &'a Rules,
     stage: Stage,
-    /// The application was stopped and nobody has continued it since.
+    /// Whether the application is stopped.
     stopped: bool,
-    /// When the grace ends. `None` before a signal started it, and where it never does.
+    /// When the grace period ends. `None` before a signal starts it, and if it has no end.
     kill_at: Option<Instant>,
-    /// A TERM or INT has arrived: there is one grace and one delay, not one for each of them.
+    /// Whether a TERM or INT has arrived: only the first one starts the grace period and the delay.
     stopping: bool,
-    /// The TERM that `--term-delay` holds back, and until when.
+    /// When to forward the TERM that `--term-delay` holds back.
     delayed: Option<Instant>,
-    /// The application was woken in order to end.
+    /// Whether the application was continued so that it can end.
     woken: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Stage {
-    /// premain's own child: waiting, migrating.
+    /// The child is still premain: waiting, migrating.
     Booting,
-    /// The application.
+    /// The child is the application.
     Running,
-    /// The application is gone, with this as its last word, and what it left behind may live.
-    Ended(Exit),
-    /// What it left behind was asked to end.
-    Clearing(Exit),
-    /// And killed.
-    Cleared(Exit),
+    /// The application has ended, and premain will exit with this status. It may have left processes
+    /// behind.
+    Ended(u8),
+    /// The processes that it left behind got a TERM.
+    Clearing(u8),
+    /// The processes that it left behind got a KILL.
+    Cleared(u8),
 }
 
 impl<'a> Supervisor<'a> {
-    /// For a child that has just begun to boot.
+    /// For a child that has just been started.
     pub fn new(rules: &'a Rules) -> Self {
         let stage = Stage::Booting;
         Supervisor {
@@ -98,14 +98,14 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// The boot is over: from here on the child is the application.
+    /// The child has become the application.
     pub fn launched(&mut self) {
         if self.stage == Stage::Booting {
             self.stage = Stage::Running;
         }
     }
 
-    /// Whether the child is, as far as is known, still premain itself.
+    /// Whether the child is still premain, as far as is known.
     pub fn is_booting(&self) -> bool {
         self.stage == Stage::Booting
     }
@@ -115,29 +115,29 @@ impl<'a> Supervisor<'a> {
         self.delayed.into_iter().chain(self.kill_at).min()
     }
 
-    /// The one place where it is decided what an event means.
+    /// The one place that decides what an event means.
     pub fn on(&mut self, event: Event, now: Instant) -> Option<Action> {
         match (&self.stage, event) {
             (Stage::Booting | Stage::Running, Event::Arrived(signal)) => self.arrived(signal, now),
             (Stage::Booting | Stage::Running, Event::Stopped) => Some(self.stopped()),
             (Stage::Booting | Stage::Running, Event::Elapsed) => self.elapsed(now),
             (Stage::Booting, Event::Ended(status)) => {
-                self.stage = Stage::Ended(Exit::Application(status));
+                self.stage = Stage::Ended(status);
                 None
             }
             (Stage::Running, Event::Ended(status)) => {
                 let status = *self.rules.remap_exit.get(&status).unwrap_or(&status);
-                self.stage = Stage::Ended(Exit::Application(status));
+                self.stage = Stage::Ended(status);
                 None
             }
             (Stage::Booting | Stage::Running, Event::Reaped { .. }) => None,
 
             (
-                Stage::Ended(exit) | Stage::Clearing(exit) | Stage::Cleared(exit),
+                Stage::Ended(status) | Stage::Clearing(status) | Stage::Cleared(status),
                 Event::Reaped { left: false },
-            ) => Some(Action::Exit(*exit)),
-            (Stage::Ended(exit), Event::Reaped { left: true }) => {
-                self.stage = Stage::Clearing(*exit);
+            ) => Some(Action::Exit(*status)),
+            (Stage::Ended(status), Event::Reaped { left: true }) => {
+                self.stage = Stage::Clearing(*status);
                 self.delayed = None;
                 self.kill_at = self
                     .rules
@@ -146,23 +146,23 @@ impl<'a> Supervisor<'a> {
                 Some(Action::SignalLeftovers(Signal::TERM))
             }
             (Stage::Clearing(_), Event::Arrived(signal)) => Some(Action::SignalLeftovers(signal)),
-            (Stage::Clearing(exit), Event::Elapsed) if due(self.kill_at, now) => {
-                self.stage = Stage::Cleared(*exit);
+            (Stage::Clearing(status), Event::Elapsed) if due(self.kill_at, now) => {
+                self.stage = Stage::Cleared(*status);
                 self.kill_at = Some(now + LEFTOVERS_GRACE);
                 Some(Action::KillLeftovers)
             }
-            // Whose parent was killed is ours now, and was perhaps not there to be killed before.
+            // A child may have been created after the last KILL was sent.
             (Stage::Cleared(_), Event::Reaped { left: true }) => Some(Action::KillLeftovers),
-            // Somebody hangs in the kernel; ending is what is left to us.
-            (Stage::Cleared(exit), Event::Elapsed) if due(self.kill_at, now) => {
-                Some(Action::Exit(*exit))
+            // A process hangs in the kernel. Exiting as PID 1 makes the kernel clean it up.
+            (Stage::Cleared(status), Event::Elapsed) if due(self.kill_at, now) => {
+                Some(Action::Exit(*status))
             }
             (Stage::Ended(_) | Stage::Clearing(_) | Stage::Cleared(_), _) => None,
         }
     }
 
     fn arrived(&mut self, arrived: Signal, now: Instant) -> Option<Action> {
-        // The rules are the application's; the boot takes TERM for what it is.
+        // Signals are rewritten for the application only: the boot understands TERM.
         let signal = match self.stage {
             Stage::Running => *self.rules.rewrite.get(&arrived).unwrap_or(&Some(arrived)),
             _ => Some(arrived),
@@ -183,15 +183,15 @@ impl<'a> Supervisor<'a> {
             return None;
         }
         if ends {
-            // Whoever asks again does not want to wait.
+            // A second TERM ends the delay.
             self.delayed = None;
         }
         Some(self.forward(signal, ends))
     }
 
     fn stopped(&mut self) -> Action {
-        // It had stopped before the TERM, and we hear of it behind the TERM. Once: somebody who
-        // reads in the background would be stopped, and woken, as often as he can.
+        // It stopped before the TERM arrived, but SIGCHLD came after it. Only once: a process that
+        // reads from the terminal in the background would be stopped and continued for ever.
         if self.stopping && self.delayed.is_none() && !std::mem::replace(&mut self.woken, true) {
             return Action::Continue;
         }

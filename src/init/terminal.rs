@@ -1,7 +1,7 @@
-//! Job control: whose turn it is at the terminal.
+//! Job control: makes the application the foreground process group of the terminal.
 //!
-//! The application runs in a process group of its own, so that a ^C reaches it once and the init
-//! not at all. Its group must then be the terminal's foreground, or its first read would stop it.
+//! The application runs in its own process group, so that a ^C reaches it once and the init not at
+//! all. That group must be the terminal's foreground, otherwise its first read would stop it.
 
 use std::os::fd::BorrowedFd;
 
@@ -13,38 +13,38 @@ use crate::sys::STANDARD_STREAMS;
 #[derive(Clone, Copy)]
 pub(super) struct Terminal {
     fd: BorrowedFd<'static>,
-    /// Our own group, which is this terminal's foreground when it is our turn.
+    /// The init's own process group.
     group: Pid,
 }
 
 impl Terminal {
     /// The controlling terminal, if standard input, output or error is one.
     pub(super) fn find() -> Option<Terminal> {
-        // Anything else than our controlling terminal is ENOTTY.
+        // For everything but the controlling terminal it fails with ENOTTY.
         let fd = STANDARD_STREAMS.into_iter().find(|fd| tcgetpgrp(fd).is_ok())?;
         Some(Terminal { fd, group: getpgrp() })
     }
 
-    /// Makes `group` the foreground if the foreground was ours to give: not if we were started in
-    /// the background, nor if the application has passed it on.
+    /// Makes `group` the foreground, if the init's group is: not if premain was started in the
+    /// background, nor if the application has made another group the foreground.
     pub(super) fn give(&self, group: Pid) {
-        self.hand(self.group, group);
+        self.change_foreground(self.group, group);
     }
 
-    /// Takes the foreground back from `group`, if that has it.
+    /// Makes the init's group the foreground again, if `group` is.
     pub(super) fn take_back(&self, group: Pid) {
-        self.hand(group, self.group);
+        self.change_foreground(group, self.group);
     }
 
-    /// Whether a shell's job control is what this process belongs to, so that stopping it tells
-    /// somebody. The leader of a session has no such parent, and PID 1 has none at all.
+    /// Whether premain was started by a shell with job control, which notices when premain stops.
+    /// The leader of a session and PID 1 have no such parent.
     pub(super) fn has_shell() -> bool {
         Pid::this() != Pid::from_raw(1) && getsid(None) != Ok(Pid::this())
     }
 
-    /// Doing this from the background would stop us, were SIGTTOU not blocked. Failing is no
-    /// reason to give up: the application runs all the same.
-    fn hand(&self, from: Pid, to: Pid) {
+    /// From the background this would stop the caller with SIGTTOU, but that is blocked. A failure is
+    /// ignored, because the application runs all the same.
+    fn change_foreground(&self, from: Pid, to: Pid) {
         if tcgetpgrp(self.fd) == Ok(from) {
             let _ = tcsetpgrp(self.fd, to);
         }

@@ -1,4 +1,4 @@
-//! Why a program that exists does not run. The kernel has a number for it; people need a sentence.
+//! Explains in a sentence why a program that exists cannot be executed.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -9,13 +9,13 @@ use nix::errno::Errno;
 
 use super::Error;
 
-/// The error for `program`, which `execve` refused with `error`.
+/// The message for `program`, for which `execve` failed with `error`.
 pub(super) fn cannot_execute(program: &Path, error: Errno) -> Error {
     let reason = match error {
         Errno::EACCES => not_allowed(program),
         Errno::ENOENT | Errno::ENOEXEC | Errno::ENOTDIR | Errno::ELIBBAD => wrong_kind(program),
-        Errno::E2BIG => Some("its arguments and variables are too long together".to_owned()),
-        Errno::ETXTBSY => Some("somebody is still writing it".to_owned()),
+        Errno::E2BIG => Some("its arguments and variables together are too long".to_owned()),
+        Errno::ETXTBSY => Some("a process still has it open for writing".to_owned()),
         _ => None,
     };
     let why = match reason {
@@ -28,7 +28,7 @@ pub(super) fn cannot_execute(program: &Path, error: Errno) -> Error {
 fn not_allowed(program: &Path) -> Option<String> {
     let metadata = fs::metadata(program).ok()?;
     Some(if metadata.is_dir() {
-        "it is a folder".to_owned()
+        "it is a directory".to_owned()
     } else if metadata.permissions().mode() & 0o111 == 0 {
         format!("it lacks the permission to execute: chmod +x {}", program.display())
     } else {
@@ -37,8 +37,7 @@ fn not_allowed(program: &Path) -> Option<String> {
     })
 }
 
-/// The file is there and may be executed, but the kernel cannot load it, or what it asks for is not
-/// there.
+/// The file may be executed, but the kernel cannot load it, or its interpreter or loader is missing.
 fn wrong_kind(program: &Path) -> Option<String> {
     let mut start = Vec::new();
     File::open(program).ok()?.take(64 * 1024).read_to_end(&mut start).ok()?;
@@ -57,14 +56,16 @@ fn broken_script(line: &str) -> String {
     if line.ends_with('\r') {
         return format!(
             "it has Windows line ends (CRLF), so that its interpreter is '{interpreter}\\r'; \
-             convert it with dos2unix, and keep it so with 'text eol=lf' in .gitattributes"
+             convert it with dos2unix, and put 'text eol=lf' for it into .gitattributes"
         );
     }
-    format!("its first line asks for {interpreter}, which is not there or does not run")
+    format!(
+        "its first line names the interpreter {interpreter}, which is missing or cannot be executed"
+    )
 }
 
-/// As much of an ELF header as it takes (elf(5)): little-endian, as every platform premain is
-/// built for, and 64-bit.
+/// Reads what is needed of an ELF header (elf(5)): little-endian and 64-bit, as on every platform
+/// that premain is built for.
 fn broken_binary(file: &[u8]) -> Option<String> {
     let half = |at: usize| Some(u16::from_le_bytes(file.get(at..at + 2)?.try_into().ok()?));
     let word = |at: usize| {
@@ -76,7 +77,7 @@ fn broken_binary(file: &[u8]) -> Option<String> {
     let machine = half(18)?;
     if own.is_some_and(|own| own != machine) {
         return Some(format!(
-            "it is built for {}, and this machine is {}: build or pull the image for this \
+            "it is built for {}, but this machine is {}: build or pull the image for this \
              platform (docker build --platform)",
             machine_name(machine),
             std::env::consts::ARCH
@@ -93,9 +94,9 @@ fn broken_binary(file: &[u8]) -> Option<String> {
     })?;
     (!interpreter.exists()).then(|| {
         format!(
-            "it needs the loader {}, which this image does not have: it was linked for another C \
-             library (glibc or musl) than the image has; link it statically, or use a base image \
-             of the kind it was built on",
+            "it needs the loader {}, which is missing in this image: it was linked for another C \
+             library (glibc or musl) than that of the image; link it statically, or use the base \
+             image that it was built on",
             interpreter.display()
         )
     })

@@ -1,4 +1,4 @@
-//! Becoming the application: its user, its environment, its signals, and then `execve`.
+//! Becomes the application: changes the user, makes the environment, restores the signals, calls `execve`.
 
 #![forbid(unsafe_code)]
 
@@ -21,69 +21,68 @@ pub use user::User;
 /// Why the application could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no such program.
+    /// The program does not exist.
     #[error("cannot find {program:?}: {why}")]
     NotFound {
         /// As it was given.
         program: OsString,
-        /// Where it was looked for.
+        /// Where premain looked for it.
         why: String,
     },
-    /// There is one, and it does not run.
+    /// The program exists, but it cannot be executed.
     #[error("cannot execute {}: {why}", .program.display())]
     CannotExecute {
         /// Where it was found.
         program: PathBuf,
-        /// What the kernel says, and what is behind it.
+        /// The kernel's error, and its cause.
         why: String,
     },
-    /// `--user`.
+    /// premain may not become the user of `--user`.
     #[error(
-        "cannot become user {name} (uid {uid}, gid {gid}) for the application: {source}; this \
-         takes root with the capabilities SETUID and SETGID: start the container as root, or as \
-         that user and without --user"
+        "cannot become user {name} (uid {uid}, gid {gid}) for the application: {source}; only root \
+         with the capabilities SETUID and SETGID can: start the container as root, or as that user \
+         and without --user"
     )]
     User {
         /// As it was given.
         name: String,
-        /// Its number.
+        /// The user's number.
         uid: u32,
-        /// Its group's number.
+        /// The number of the user's group.
         gid: u32,
-        /// What the kernel says.
+        /// The kernel's error.
         source: Errno,
     },
-    /// An argument or variable that no program can get.
-    #[error("{0:?} holds a nul byte, which no argument or variable can")]
+    /// An argument or variable that cannot be given to a program.
+    #[error("{0:?} contains a nul byte, which arguments and variables cannot contain")]
     Nul(OsString),
 }
 
 impl Error {
-    /// The exit status that says so.
+    /// The exit code for this error.
     pub fn exit(&self) -> Exit {
         match self {
             Error::NotFound { .. } => Exit::NotFound,
             Error::CannotExecute { .. } => Exit::CannotExecute,
-            Error::User { .. } => Exit::Config,
-            Error::Nul(_) => Exit::Config,
+            Error::User { .. } | Error::Nul(_) => Exit::Config,
         }
     }
 }
 
-/// Looks whether the application could be given its user, before anything has been done for it.
+/// Checks that premain may become the application's user, before anything else is done.
 ///
 /// # Errors
-/// [`Error::User`].
+/// [`Error::User`] if it may not.
 pub fn check(launch: &Settings) -> Result<(), Error> {
     let Some(user) = other_user(launch) else {
         return Ok(());
     };
     // Setting the groups to what they are changes nothing, and takes the same privilege.
     let groups = unistd::getgroups().and_then(|groups| unistd::setgroups(&groups));
-    groups.map_err(|source| refused(user, source))
+    groups.map_err(|source| cannot_become(user, source))
 }
 
-/// Becomes the application; returns only if that could not be.
+/// Becomes the application. Returns only if that failed.
 pub fn exec(launch: &Settings, application: &[OsString], inherited: &Inherited) -> Error {
     match Call::prepare(launch, application) {
         Ok(call) => inherited.restored(|| call.execute()),
@@ -91,27 +90,27 @@ pub fn exec(launch: &Settings, application: &[OsString], inherited: &Inherited) 
     }
 }
 
-/// Everything that `execve` needs, so that nothing is left to be done once signals can kill us.
-pub struct Call<'a> {
+/// Everything that `execve` needs, prepared before signals are unblocked and could kill this process.
+pub(crate) struct Call<'a> {
     program: &'a OsStr,
     search: &'a OsStr,
     arguments: Vec<CString>,
     environment: Vec<CString>,
 }
 
-/// Where programs are looked for if there is no PATH: as Docker does.
+/// Where programs are searched if PATH is not set; the same as Docker's.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 impl<'a> Call<'a> {
-    /// Becomes the user of `launch`, if it names one, and prepares what executes these words with
-    /// its environment.
+    /// Becomes the user of `launch`, if it names one, and prepares the execution of `words`, a program
+    /// and its arguments.
     ///
     /// # Errors
     /// [`Error::User`], [`Error::Nul`].
-    pub fn prepare(launch: &'a Settings, words: &'a [OsString]) -> Result<Call<'a>, Error> {
+    pub(crate) fn prepare(launch: &'a Settings, words: &'a [OsString]) -> Result<Call<'a>, Error> {
         let user = other_user(launch);
         if let Some(user) = user {
-            become_user(user).map_err(|source| refused(user, source))?;
+            become_user(user).map_err(|source| cannot_become(user, source))?;
         }
         let variable =
             |wanted: &str| launch.environment.iter().find(|(n, _)| n == wanted).map(|(_, v)| v);
@@ -123,34 +122,33 @@ impl<'a> Call<'a> {
         })
     }
 
-    /// Executes it, and returns only if that could not be.
+    /// Calls `execve`. Returns only if that failed.
     ///
-    /// As a shell does: a name with a slash is a path, any other is looked for in PATH, and a
-    /// candidate that may not be executed is remembered in case there is no other.
-    pub fn execute(&self) -> Error {
+    /// The program is searched as a shell does it: a name with a slash is a path, any other is searched
+    /// in PATH. A file there that may not be executed is reported if no other is found.
+    pub(crate) fn execute(&self) -> Error {
         if self.program.as_bytes().contains(&b'/') {
             let program = Path::new(self.program);
             return match self.try_execute(program) {
                 Errno::ENOENT | Errno::ENOTDIR if !program.exists() => self.not_found(
-                    "there is no such file; a relative path begins at the working directory",
+                    "there is no such file; a relative path starts at the working directory",
                 ),
                 error => diagnose::cannot_execute(program, error),
             };
         }
-        let mut refused = None;
-        for folder in std::env::split_paths(self.search) {
-            let candidate = folder.join(self.program);
+        let mut denied = None;
+        for directory in std::env::split_paths(self.search) {
+            let candidate = directory.join(self.program);
             match self.try_execute(&candidate) {
                 Errno::ENOENT | Errno::ENOTDIR if !candidate.exists() => {}
-                Errno::EACCES => refused = refused.or(Some((candidate, Errno::EACCES))),
+                Errno::EACCES => denied = denied.or(Some(candidate)),
                 error => return diagnose::cannot_execute(&candidate, error),
             }
         }
-        match refused {
-            Some((candidate, error)) => diagnose::cannot_execute(&candidate, error),
-            None => {
-                self.not_found(&format!("it is in no folder of PATH, {}", self.search.display()))
-            }
+        match denied {
+            Some(candidate) => diagnose::cannot_execute(&candidate, Errno::EACCES),
+            None => self
+                .not_found(&format!("no directory of PATH contains it: {}", self.search.display())),
         }
     }
 
@@ -169,16 +167,16 @@ impl<'a> Call<'a> {
     }
 }
 
-/// The application's variables, those set that only we can know.
+/// The application's environment, with the variables that depend on its process and user.
 fn environment(launch: &Settings, user: Option<&User>) -> Result<Vec<CString>, Error> {
     let pid = unistd::Pid::this().to_string();
     let mut home = user.map(|user| user.home.as_os_str());
     let mut variables = Vec::with_capacity(launch.environment.len() + 1);
     for (name, value) in &launch.environment {
         let value = match name.as_bytes() {
-            // Sockets that were passed on (sd_listen_fds) are for the process of this number,
+            // Inherited sockets (sd_listen_fds) are meant for the process with this pid,
             b"LISTEN_PID" => OsStr::new(&pid),
-            // or of this identity, which cannot be known yet and may be left out.
+            // or with this pidfd inode, which is optional and not known yet.
             b"LISTEN_PIDFDID" => continue,
             b"HOME" => home.take().unwrap_or(value),
             _ => value,
@@ -203,7 +201,7 @@ fn c_string(text: &OsStr) -> Result<CString, Error> {
     CString::new(text.as_bytes()).map_err(|_| Error::Nul(text.to_owned()))
 }
 
-/// Groups first: whoever has given up root cannot change them anymore.
+/// The groups come first, because only root can change them.
 fn become_user(user: &User) -> nix::Result<()> {
     let groups: Vec<Gid> = user.groups.iter().copied().map(Gid::from_raw).collect();
     unistd::setgroups(&groups)?;
@@ -211,15 +209,15 @@ fn become_user(user: &User) -> nix::Result<()> {
     unistd::setuid(Uid::from_raw(user.uid))
 }
 
-/// Whom to become; nobody if that is who we are.
+/// The user to become; `None` if this process already is that user.
 fn other_user(launch: &Settings) -> Option<&User> {
-    let ours = |user: &&User| {
+    let is_current = |user: &&User| {
         [Uid::current(), Uid::effective()] == [Uid::from_raw(user.uid); 2]
             && [Gid::current(), Gid::effective()] == [Gid::from_raw(user.gid); 2]
     };
-    launch.user.as_ref().filter(|user| !ours(user))
+    launch.user.as_ref().filter(|user| !is_current(user))
 }
 
-fn refused(user: &User, source: Errno) -> Error {
+fn cannot_become(user: &User, source: Errno) -> Error {
     Error::User { name: user.name.clone(), uid: user.uid, gid: user.gid, source }
 }

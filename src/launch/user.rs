@@ -1,39 +1,41 @@
-//! The user that the application runs as, looked up in `/etc/passwd` and `/etc/group` by hand: a
-//! static binary cannot load the C library's plugins for it, and an image has no others anyway.
+//! Finds the user that the application runs as in `/etc/passwd` and `/etc/group`.
+//!
+//! They are read directly: a static binary cannot load the C library's plugins for other sources, and
+//! images do not use them.
 
 use std::ffi::OsString;
 use std::fs;
 
 use crate::value::Allowed;
 
-/// Somebody to become.
+/// A user and its groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     /// As it was given, for messages.
     pub name: String,
-    /// Its number.
+    /// The number of the user.
     pub uid: u32,
-    /// Its group's number.
+    /// The number of the user's main group.
     pub gid: u32,
-    /// Supplementary groups, the main one among them.
+    /// The supplementary groups, including the main one.
     pub groups: Vec<u32>,
-    /// What HOME is to be.
+    /// The value of HOME.
     pub home: OsString,
 }
 
 impl User {
-    /// `NAME`, `UID`, `NAME:GROUP`, `UID:GID`, in any mixture.
+    /// Parses `NAME|UID[:GROUP|GID]` and looks it up.
     ///
     /// # Errors
-    /// What is known here.
+    /// The allowed form, with users or groups that exist.
     pub fn parse(text: &str) -> Result<User, Allowed> {
         let read = |path| fs::read(path).unwrap_or_default();
         let (passwd, group) = (read("/etc/passwd"), read("/etc/group"));
         User::find(text, &String::from_utf8_lossy(&passwd), &String::from_utf8_lossy(&group))
     }
 
-    /// As `docker run --user` and gosu understand it: a number needs no entry, and whoever names a
-    /// group gets that one alone.
+    /// As `docker run --user` and gosu understand it: a number needs no entry, and with a group there
+    /// are no supplementary groups.
     fn find(text: &str, passwd: &str, group: &str) -> Result<User, Allowed> {
         let (wanted, wanted_group) = match text.split_once(':') {
             Some((user, group)) => (user, Some(group)),
@@ -66,7 +68,7 @@ impl User {
     }
 }
 
-/// What this process's user is called: libpq's last resort for a role.
+/// The name of the user that this process runs as: libpq's default for the role.
 pub(crate) fn own_name() -> Option<String> {
     let uid = nix::unistd::geteuid().to_string();
     let passwd = fs::read_to_string("/etc/passwd").ok()?;
@@ -87,8 +89,7 @@ fn numbered<'a>(file: &'a str, number: &str) -> Option<Vec<&'a str>> {
     entries(file).find(|fields| fields.len() > 2 && fields[2].parse() == Ok(number))
 }
 
-/// Names the ones that somebody would mean: root, and those who are neither the system's own nor
-/// nobody.
+/// The allowed form, with the names a user may have meant: root, and the numbers of ordinary users.
 fn allowed(what: &str, file: &str, content: &str) -> Allowed {
     let names: Vec<_> = entries(content)
         .filter(|fields| {
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_names_a_group_gets_that_one_alone() {
+    fn a_named_group_replaces_the_supplementary_groups() {
         assert_eq!(find("node:video"), Ok((1000, 44, vec![44], "/home/node".to_owned())));
         assert_eq!(find("node:7"), Ok((1000, 7, vec![7], "/home/node".to_owned())));
         assert_eq!(find("5000:6000"), Ok((5000, 6000, vec![6000], "/".to_owned())));
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_one_is_refused_with_those_that_exist() {
+    fn an_unknown_user_is_rejected_with_those_that_exist() {
         assert!(find("nobody-here").unwrap_err().contains("root, node"));
         assert!(find("node:nogroup").unwrap_err().contains("/etc/group"));
         for wrong in ["", ":", "node:", "-1", "4294967296", "broken"] {

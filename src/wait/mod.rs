@@ -1,7 +1,7 @@
-//! Waiting until something is ready: the loop, and what it says meanwhile.
+//! Waits until the database and other targets are ready: the loop of attempts, and its log lines.
 //!
-//! One attempt's failure is a [`Refusal`]; its [`Verdict`] says whether another attempt can help.
-//! What is transient and what is final stands in [`verdict`], how to ask in [`target`].
+//! An attempt fails with a [`Failure`]; its [`Verdict`] says whether a retry can help. [`verdict`]
+//! decides what is transient and what is final, [`target`] makes the attempts.
 
 mod pace;
 pub mod settings;
@@ -19,20 +19,20 @@ use crate::retry::{Pauses, Policy, Silence};
 use crate::text;
 pub use pace::Pace;
 pub use settings::{HttpUrl, Settings, Target};
-pub use target::{ask as ask_once, name};
-pub use verdict::{Refusal, Verdict};
+pub use target::{check_once, name};
+pub use verdict::{Failure, Verdict};
 
-/// How long a login may be refused before that is final: a fresh container may still be creating
-/// its roles and databases.
+/// How long a rejected login is retried: a new database container may still be creating its roles and
+/// databases.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How often to say that we are still waiting, at the least.
+/// The time between two log lines that say that premain is still waiting.
 const SUMMARY: Policy = Policy::doubling(Duration::from_secs(5), Duration::from_secs(5));
 
-/// How many reasons to tell between two summaries, of a server that always finds another one.
+/// At most this many different reasons are logged between two summaries.
 const REASONS: usize = 10;
 
-/// When waiting began, and how long it may last; one for everything that is waited for.
+/// When waiting began, and how long it may take; one for all targets together.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline {
     started: Instant,
@@ -40,12 +40,12 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// From now on; `None` is for ever.
+    /// Starts now; with `None` there is no limit.
     pub fn start(timeout: Option<Duration>) -> Self {
         Deadline { started: Instant::now(), timeout }
     }
 
-    /// How long it has been.
+    /// The time since waiting began.
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
@@ -55,27 +55,27 @@ impl Deadline {
     }
 }
 
-/// What was waited for is there.
+/// The result of waiting.
 #[derive(Debug)]
 pub struct Ready<T> {
     /// What the successful attempt returned.
     pub value: T,
-    /// How many attempts it took.
+    /// The number of attempts, including the successful one.
     pub attempts: u32,
 }
 
-/// What was waited for did not come.
+/// A target did not become ready.
 #[derive(Debug)]
 pub struct Error {
     what: String,
-    refusal: Refusal,
+    failure: Failure,
     attempts: u32,
     elapsed: Duration,
     exit: Exit,
 }
 
 impl Error {
-    /// 69 when time ran out, else what the refusal is worth.
+    /// 69 after a timeout, otherwise by the reason of the last attempt's failure.
     pub fn exit(&self) -> Exit {
         self.exit
     }
@@ -84,110 +84,112 @@ impl Error {
 impl std::error::Error for Error {}
 
 impl fmt::Display for Error {
-    /// What, for how long, why, and what to do.
+    /// The target, how long premain waited, the reason, and what to do.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Error { what, refusal, attempts, elapsed, .. } = self;
+        let Error { what, failure, attempts, elapsed, .. } = self;
         if self.exit == Exit::NotReady {
             write!(
                 f,
                 "{what} was not ready within {} ({}): {}",
                 text::duration(*elapsed),
                 text::count(*attempts as usize, "attempt"),
-                refusal.reason
+                failure.reason
             )?;
         } else {
-            write!(f, "{what} cannot be used: {}", refusal.reason)?;
+            write!(f, "{what} cannot be used: {}", failure.reason)?;
         }
-        if refusal.remedy.is_empty() { Ok(()) } else { write!(f, "; {}", refusal.remedy) }
+        if failure.remedy.is_empty() { Ok(()) } else { write!(f, "; {}", failure.remedy) }
     }
 }
 
-/// Waits until `database` takes our login and meets `demand`.
+/// Waits until `database` accepts the login and meets `demand`.
 ///
 /// # Errors
-/// [`Error`], once the deadline has passed or as soon as waiting cannot help.
+/// When the deadline has passed, or as soon as a retry cannot help.
 pub async fn for_database(
     database: &Database,
     demand: Demand,
     deadline: Deadline,
 ) -> Result<Ready<Login>, Error> {
     let what = format!("PostgreSQL ({})", database.origin);
-    let silence = Refusal::silence(format!("{database}: no answer"));
-    until(&what, silence, deadline, async || {
+    let no_answer = Failure::no_answer(format!("{database}: no answer"));
+    until(&what, no_answer, deadline, async || {
         connect(database, demand).await.map_err(|errors| verdict::of_attempt(&errors))
     })
     .await
 }
 
-/// Waits for all of these at once; returns how many attempts the most patient of them took.
+/// Waits for all targets concurrently. Returns the largest number of attempts that one of them took.
 ///
 /// # Errors
-/// [`Error`] for the first that cannot be, or was not ready in time.
+/// That of the first target which is not ready in time, or for which a retry cannot help.
 pub async fn for_targets(targets: &[Target], deadline: Deadline) -> Result<u32, Error> {
     let all = try_join_all(targets.iter().map(async |target| {
-        let silence = Refusal::silence("no answer");
-        until(&name(target), silence, deadline, async || target::ask(target).await).await
+        let no_answer = Failure::no_answer("no answer");
+        until(&name(target), no_answer, deadline, async || check_once(target).await).await
     }));
     Ok(all.await?.iter().map(|ready| ready.attempts).max().unwrap_or_default())
 }
 
-/// Asks until the answer is yes, is final, or comes too late; `silence` is what to say if none came.
+/// Repeats `attempt` until it succeeds, fails for good, or the deadline passes. `no_answer` is the reason
+/// if not even the first attempt came to an end.
 async fn until<T>(
     what: &str,
-    silence: Refusal,
+    no_answer: Failure,
     deadline: Deadline,
-    mut attempt: impl AsyncFnMut() -> Result<T, Refusal>,
+    mut attempt: impl AsyncFnMut() -> Result<T, Failure>,
 ) -> Result<Ready<T>, Error> {
     let mut pauses = Pauses::new(Pace::Brisk.policy(Duration::ZERO));
     let mut report = Report::new(what, deadline);
-    let mut refused_since: Option<Instant> = None;
+    let mut rejected_since: Option<Instant> = None;
     loop {
         report.attempts += 1;
         let outcome = match deadline.instant() {
             None => attempt().await,
             Some(end) => match tokio::time::timeout_at(end, attempt()).await {
                 Ok(outcome) => outcome,
-                Err(_) => return Err(report.out_of_time(silence)),
+                Err(_) => return Err(report.timed_out(no_answer)),
             },
         };
-        let refusal = match outcome {
+        let failure = match outcome {
             Ok(value) => return Ok(Ready { value, attempts: report.attempts }),
-            Err(refusal) => refusal,
+            Err(failure) => failure,
         };
-        let pace = match refusal.verdict {
+        let pace = match failure.verdict {
             Verdict::Retry(pace) => {
-                refused_since = None;
+                rejected_since = None;
                 pace
             }
             Verdict::Grace(exit) => {
-                if refused_since.get_or_insert_with(Instant::now).elapsed() >= GRACE {
-                    return Err(report.gave_up(refusal, exit));
+                if rejected_since.get_or_insert_with(Instant::now).elapsed() >= GRACE {
+                    return Err(report.give_up(failure, exit));
                 }
                 Pace::Gentle
             }
-            Verdict::Final(exit) => return Err(report.gave_up(refusal, exit)),
+            Verdict::Final(exit) => return Err(report.give_up(failure, exit)),
         };
-        report.refused(refusal);
+        report.log(failure);
         pauses.follow(pace.policy(deadline.elapsed()));
         let pause = pauses.next();
         match deadline.instant() {
             Some(end) if end <= tokio::time::Instant::now() + pause => {
                 tokio::time::sleep_until(end).await;
-                return Err(report.out_of_time(silence));
+                return Err(report.timed_out(no_answer));
             }
             _ => tokio::time::sleep(pause).await,
         }
     }
 }
 
-/// What is said while waiting: a line when the reason changes, a summary now and then.
+/// Logs while waiting: a line when the reason changes, and a summary at intervals.
 struct Report<'a> {
     what: &'a str,
     deadline: Deadline,
     attempts: u32,
-    last: Option<Refusal>,
-    /// The reasons that were told since the last summary: two that take turns are not a line each.
-    told: Vec<String>,
+    last: Option<Failure>,
+    /// The reasons that were logged since the last summary, so that two that alternate are not logged
+    /// each time.
+    logged: Vec<String>,
     silence: Silence,
 }
 
@@ -198,42 +200,43 @@ impl<'a> Report<'a> {
             deadline,
             attempts: 0,
             last: None,
-            told: Vec::new(),
+            logged: Vec::new(),
             silence: Silence::new(SUMMARY),
         }
     }
 
-    fn refused(&mut self, refusal: Refusal) {
+    fn log(&mut self, failure: Failure) {
         let what = self.what;
-        let reason = &refusal.reason;
-        if !self.told.contains(reason) && self.told.len() < REASONS {
+        let reason = &failure.reason;
+        if !self.logged.contains(reason) && self.logged.len() < REASONS {
             tracing::info!("waiting for {what}: {reason}");
-            self.told.push(reason.clone());
+            self.logged.push(reason.clone());
             self.silence.restart();
         } else if self.silence.is_over() {
             let (elapsed, attempts) = (text::duration(self.deadline.elapsed()), self.attempts);
             tracing::info!(
                 "still waiting for {what} after {elapsed} ({attempts} attempts): {reason}"
             );
-            self.told = vec![reason.clone()];
+            self.logged = vec![reason.clone()];
         }
-        self.last = Some(refusal);
+        self.last = Some(failure);
     }
 
-    /// A login that is refused to the end is what it is, however short the time was.
-    fn out_of_time(mut self, silence: Refusal) -> Error {
-        let refusal = self.last.take().unwrap_or(silence);
-        let exit = match refusal.verdict {
+    /// A login that was rejected until the end exits as such, even if the time was too short for the
+    /// grace period.
+    fn timed_out(mut self, no_answer: Failure) -> Error {
+        let failure = self.last.take().unwrap_or(no_answer);
+        let exit = match failure.verdict {
             Verdict::Grace(exit) => exit,
             Verdict::Retry(_) | Verdict::Final(_) => Exit::NotReady,
         };
-        self.gave_up(refusal, exit)
+        self.give_up(failure, exit)
     }
 
-    fn gave_up(self, refusal: Refusal, exit: Exit) -> Error {
+    fn give_up(self, failure: Failure, exit: Exit) -> Error {
         Error {
             what: self.what.to_owned(),
-            refusal,
+            failure,
             attempts: self.attempts,
             elapsed: self.deadline.elapsed(),
             exit,

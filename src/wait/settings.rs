@@ -1,4 +1,4 @@
-//! What to wait for, and how long; and how a user writes a target.
+//! The settings of waiting: what to wait for and how long, and how a target is parsed.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -11,25 +11,25 @@ use crate::database::connection_string::settings::Settings as Parts;
 use crate::database::connection_string::url;
 use crate::value::Allowed;
 
-/// What to wait for, and how long.
+/// The settings of waiting.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// For everything together; `None` for ever.
+    /// The limit for all targets together; `None` for no limit.
     pub timeout: Option<Duration>,
-    /// Besides the database.
+    /// The targets besides the database.
     pub targets: Vec<Target>,
-    /// Start the application even if the database does not become ready.
+    /// Whether to start the application even if the database does not become ready.
     pub db_optional: bool,
 }
 
-/// One more thing to wait for.
+/// Something to wait for, besides the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// A port that accepts connections.
     Tcp {
-        /// Name or address.
+        /// A name or an address.
         host: String,
-        /// Its port.
+        /// The port number, never 0.
         port: u16,
     },
     /// A URL that answers 2xx or 3xx.
@@ -38,13 +38,13 @@ pub enum Target {
     Unix(PathBuf),
     /// A file that exists.
     File(PathBuf),
-    /// A PostgreSQL server that accepts this login.
+    /// A PostgreSQL server that accepts a login.
     Postgres(Box<Database>),
-    /// A PostgreSQL server that answers, whoever asks.
+    /// A PostgreSQL server that answers, even if it rejects the login.
     PostgresServer {
-        /// Name or address.
+        /// A name or an address.
         host: String,
-        /// Its port.
+        /// The port number, never 0.
         port: u16,
     },
 }
@@ -52,28 +52,28 @@ pub enum Target {
 /// The parts of an `http://` or `https://` URL that a GET needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpUrl {
-    /// `https`.
+    /// Whether it is `https`.
     pub tls: bool,
-    /// Name or address, without the brackets of IPv6.
+    /// A name or an address, without the brackets of IPv6.
     pub host: String,
-    /// 80 or 443 where the URL has none.
+    /// The port; 80 or 443 if the URL has none.
     pub port: u16,
-    /// Path and query, beginning with `/`.
+    /// The path and the query, beginning with `/`.
     pub path: String,
 }
 
-/// Every form of a target.
+/// Every form of a target, for messages.
 const FORMS: &str = "tcp://HOST:PORT, http(s)://HOST[:PORT][/PATH], unix:///PATH, file:///PATH or \
                      postgres://USER:PASSWORD@HOST:PORT/DATABASE";
 
-/// What cannot stand in a request line, line ends before all.
+/// What must not be in a request line, above all line ends.
 const UNPRINTABLE: &AsciiSet = &CONTROLS.add(b' ');
 
-/// A target that stands in `origin`, which is an option or a variable. libpq's variables do not
-/// fill in what its URL leaves out: they are about the application's own database.
+/// Parses a target, which was given by `origin`, an option or a variable. What the URL of a database
+/// leaves out is not taken from libpq's variables, which describe the application's own database.
 ///
 /// # Errors
-/// The forms of a target, or what is wrong with this one; without secrets.
+/// The allowed forms, or what is wrong with this target; without secrets.
 pub fn target(text: &str, origin: &str, warnings: &mut Vec<String>) -> Result<Target, Allowed> {
     let forms = || FORMS.to_owned();
     let (scheme, rest) = text.split_once("://").ok_or_else(forms)?;
@@ -89,7 +89,7 @@ pub fn target(text: &str, origin: &str, warnings: &mut Vec<String>) -> Result<Ta
 }
 
 impl HttpUrl {
-    /// Host and port as a `Host:` header has them: `[::1]:8080`.
+    /// The host and port for a `Host:` header: `[::1]:8080`.
     pub fn authority(&self) -> String {
         let HttpUrl { host, port, .. } = self;
         let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
@@ -101,7 +101,7 @@ impl HttpUrl {
 }
 
 impl fmt::Display for HttpUrl {
-    /// Without the query, which may hold a token.
+    /// Without the query, which may contain a token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.tls { "https" } else { "http" };
         let path = self.path.split('?').next().unwrap_or_default();
@@ -128,10 +128,10 @@ fn http(tls: bool, rest: &str) -> Option<Target> {
     Some(Target::Http(HttpUrl { tls, host: host_name(host)?, port, path }))
 }
 
-/// A name that can be looked up; a login in front of it is not supported.
+/// `text` if it can be a host name; a login before the host is not supported.
 fn host_name(text: &str) -> Option<String> {
-    let strange = |c: char| c.is_whitespace() || c.is_control() || "/@?#[]".contains(c);
-    (!text.is_empty() && !text.contains(strange)).then(|| text.to_owned())
+    let invalid = |c: char| c.is_whitespace() || c.is_control() || "/@?#[]".contains(c);
+    (!text.is_empty() && !text.contains(invalid)).then(|| text.to_owned())
 }
 
 fn path(rest: &str) -> Option<PathBuf> {
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_cannot_smuggle_lines_into_a_request() {
+    fn a_page_cannot_inject_lines_into_a_request() {
         assert_eq!(
             read("http://api/a\r\nHost: b/é"),
             Ok(page(false, "api", 80, "/a%0D%0AHost:%20b/%C3%A9"))
@@ -224,14 +224,14 @@ mod tests {
     }
 
     #[test]
-    fn a_database_that_cannot_be_used_says_why() {
+    fn an_unusable_database_is_explained() {
         let said = read("postgres://h/d?sslmode=on").unwrap_err();
         assert!(said.contains("says sslmode=on, not one of"), "{said}");
         assert!(said.contains("and names no user"), "{said}");
     }
 
     #[test]
-    fn a_databases_doubts_are_warnings() {
+    fn doubts_about_a_database_are_warnings() {
         let mut warnings = Vec::new();
         target("postgres://u:p@s@h/d?nope=1", "--wait-for", &mut warnings).unwrap();
         assert_eq!(warnings.len(), 2, "{warnings:?}");
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_told_the_forms() {
+    fn other_texts_are_rejected_with_the_allowed_forms() {
         for wrong in ["", "db:5432", "redis://h", "://", "mysql://h/d"] {
             let said = read(wrong).unwrap_err();
             for form in ["tcp://", "http(s)://", "unix:///", "file:///", "postgres://"] {
@@ -250,7 +250,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(
+        fn no_text_causes_a_panic(
             scheme in "(tcp|http|https|unix|file|postgres|)(://)?", rest in ".*",
         ) {
             let _ = read(&format!("{scheme}{rest}"));

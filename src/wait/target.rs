@@ -1,4 +1,4 @@
-//! How to ask one further target whether it is ready.
+//! Checks once whether a target is ready.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::pace::Pace;
 use super::settings::{HttpUrl, Target};
-use super::verdict::{Refusal, Verdict, of_attempt};
+use super::verdict::{Failure, Verdict, of_attempt};
 use crate::database::{ConnectError, Database, Host, probe, tls};
 use crate::exit::Exit;
 
-/// One attempt's limit.
+/// The timeout of one attempt.
 const ATTEMPT: Duration = Duration::from_secs(5);
 
-/// How the target is called in messages.
+/// What the target is called in messages.
 pub fn name(target: &Target) -> String {
     match target {
         Target::Tcp { host, port } => {
@@ -30,21 +30,21 @@ pub fn name(target: &Target) -> String {
     }
 }
 
-/// Asks once.
+/// Makes one attempt.
 ///
 /// # Errors
-/// Why it is not ready.
-pub async fn ask(target: &Target) -> Result<(), Refusal> {
-    let asked = async {
+/// Why the target is not ready.
+pub async fn check_once(target: &Target) -> Result<(), Failure> {
+    let check = async {
         match target {
             Target::Tcp { host, port } => tcp(host, *port).await.map(drop),
             Target::Http(url) => http(url).await,
             Target::Unix(path) => {
-                UnixStream::connect(path).await.map(drop).map_err(|error| refused(&error))
+                UnixStream::connect(path).await.map(drop).map_err(|error| not_ready(&error))
             }
             Target::File(path) => match std::fs::metadata(path) {
                 Ok(_) => Ok(()),
-                Err(error) => Err(refused(&error)),
+                Err(error) => Err(not_ready(&error)),
             },
             Target::Postgres(database) => {
                 probe(database).await.map_err(|errors| of_attempt(&errors))
@@ -52,35 +52,35 @@ pub async fn ask(target: &Target) -> Result<(), Refusal> {
             Target::PostgresServer { host, port } => server(host, *port).await,
         }
     };
-    match tokio::time::timeout(ATTEMPT, asked).await {
+    match tokio::time::timeout(ATTEMPT, check).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(Refusal::silence("no answer")),
+        Err(_) => Err(Failure::no_answer("no answer")),
     }
 }
 
-fn refused(error: &std::io::Error) -> Refusal {
-    Refusal::retry(crate::database::reason(error), "is it running, and is its address right?")
+fn not_ready(error: &std::io::Error) -> Failure {
+    Failure::retry(crate::database::reason(error), "is it running, and is its address right?")
 }
 
-async fn tcp(host: &str, port: u16) -> Result<TcpStream, Refusal> {
-    TcpStream::connect((host, port)).await.map_err(|error| refused(&error))
+async fn tcp(host: &str, port: u16) -> Result<TcpStream, Failure> {
+    TcpStream::connect((host, port)).await.map_err(|error| not_ready(&error))
 }
 
-/// Like `pg_isready`: any answer but "starting up" will do, also "who are you?".
-async fn server(host: &str, port: u16) -> Result<(), Refusal> {
+/// Like `pg_isready`: every answer except "starting up" means ready, even a rejected login.
+async fn server(host: &str, port: u16) -> Result<(), Failure> {
     let nobody = Database::nobody(Host::Tcp { host: host.to_owned(), port });
     let Err(errors) = probe(&nobody).await else { return Ok(()) };
-    let refusal = of_attempt(&errors);
+    let failure = of_attempt(&errors);
     let answered = errors.iter().any(|error| match error {
-        ConnectError::Server { .. } => !matches!(refusal.verdict, Verdict::Retry(_)),
+        ConnectError::Server { .. } => !matches!(failure.verdict, Verdict::Retry(_)),
         ConnectError::Impossible { .. } => true,
         _ => false,
     });
-    if answered { Ok(()) } else { Err(refusal) }
+    if answered { Ok(()) } else { Err(failure) }
 }
 
-/// A GET whose answer's first line says 2xx or 3xx.
-async fn http(url: &HttpUrl) -> Result<(), Refusal> {
+/// Sends a GET; the target is ready if the status is 2xx or 3xx.
+async fn http(url: &HttpUrl) -> Result<(), Failure> {
     let stream = tcp(&url.host, url.port).await?;
     let request = format!(
         "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: premain/{}\r\nAccept: */*\r\nConnection: close\r\n\r\n",
@@ -89,35 +89,35 @@ async fn http(url: &HttpUrl) -> Result<(), Refusal> {
         env!("CARGO_PKG_VERSION"),
     );
     let first = if url.tls {
-        let unproved = |error: tls::TlsError| Refusal {
+        let unverified = |error: tls::TlsError| Failure {
             reason: error.to_string(),
             verdict: Verdict::Final(Exit::Config),
             remedy: "https:// verifies the certificate; use tcp:// to wait for the port alone",
         };
-        let handshake = tls::https(stream, &url.host).map_err(unproved)?;
+        let handshake = tls::https(stream, &url.host).map_err(unverified)?;
         match handshake.await {
             Ok(stream) => exchange(stream, &request).await,
-            // A server that goes away in the middle of it may only just be starting.
+            // A server that closes the connection during the handshake may still be starting.
             Err(error) => match tls::TlsError::from_io(&error) {
-                Some(error) => return Err(unproved(error)),
+                Some(error) => return Err(unverified(error)),
                 None => Err(error),
             },
         }
     } else {
         exchange(stream, &request).await
     };
-    match status(&first.map_err(|error| refused(&error))?) {
+    match status(&first.map_err(|error| not_ready(&error))?) {
         Some(200..=399) => Ok(()),
-        Some(code) => Err(Refusal {
+        Some(code) => Err(Failure {
             reason: format!("it answers with status {code}"),
             verdict: Verdict::Retry(Pace::Gentle),
             remedy: "2xx or 3xx is needed",
         }),
-        None => Err(Refusal::retry("what answers there does not speak HTTP", "is the port right?")),
+        None => Err(Failure::retry("what answers there does not speak HTTP", "is the port right?")),
     }
 }
 
-/// Sends the request and reads the status line, of which the first bytes are enough.
+/// Sends the request, and reads as much of the status line as is needed.
 async fn exchange(
     mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin,
     request: &str,
@@ -128,7 +128,7 @@ async fn exchange(
     Ok(first)
 }
 
-/// `HTTP/1.1 200`
+/// The length of `HTTP/1.1 200`.
 const STATUS_LINE: usize = 12;
 
 fn status(line: &[u8]) -> Option<u16> {
@@ -141,7 +141,7 @@ mod tests {
     use super::status;
 
     #[test]
-    fn the_status_line_and_nothing_else() {
+    fn only_a_status_line_has_a_status() {
         assert_eq!(status(b"HTTP/1.1 200 OK\r\n"), Some(200));
         assert_eq!(status(b"HTTP/1.0 503 No"), Some(503));
         for other in [&b"HTTP/1.1 20"[..], b"SSH-2.0-OpenSSH", b"", b"HTTP/1.1 abc "] {

@@ -1,4 +1,4 @@
-//! What is transient and what is final: add a new transient error here.
+//! Decides which errors are transient and which are final: add a new transient error here.
 
 use std::io;
 
@@ -8,63 +8,63 @@ use super::pace::Pace;
 use crate::database::ConnectError;
 use crate::exit::Exit;
 
-/// One attempt's "no".
+/// Why an attempt failed.
 #[derive(Debug, Clone)]
-pub struct Refusal {
-    /// What happened, with the host.
+pub struct Failure {
+    /// What happened, including the host.
     pub reason: String,
-    /// Whether another attempt can help.
+    /// Whether a retry can help.
     pub verdict: Verdict,
-    /// What a person can do about it; may be empty.
+    /// What a user can do about it; may be empty.
     pub remedy: &'static str,
 }
 
-/// Whether another attempt can help.
+/// Whether a retry can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Yes.
+    /// It can, at this pace.
     Retry(Pace),
-    /// For a few seconds, while a fresh server may still be creating roles and databases.
+    /// It can for a few seconds, while a new server may still be creating roles and databases; then it
+    /// is final.
     Grace(Exit),
-    /// No.
+    /// It cannot.
     Final(Exit),
 }
 
-impl Refusal {
-    /// Nothing was heard at all.
-    pub(super) fn silence(reason: impl Into<String>) -> Refusal {
-        Refusal::retry(reason, "is the host right, and may packets pass?")
+impl Failure {
+    /// The attempt came to no end within its time.
+    pub(super) fn no_answer(reason: impl Into<String>) -> Failure {
+        Failure::retry(reason, "is the host right, and does a firewall drop the packets?")
     }
 
-    pub(super) fn retry(reason: impl Into<String>, remedy: &'static str) -> Refusal {
-        Refusal { reason: reason.into(), verdict: Verdict::Retry(Pace::Brisk), remedy }
+    pub(super) fn retry(reason: impl Into<String>, remedy: &'static str) -> Failure {
+        Failure { reason: reason.into(), verdict: Verdict::Retry(Pace::Brisk), remedy }
     }
 }
 
-/// Judges an attempt that failed at every host: as long as one of them may come to let us in, it can
-/// help to ask again.
-pub(super) fn of_attempt(errors: &[ConnectError]) -> Refusal {
-    let hope = |refusal: &Refusal| match refusal.verdict {
+/// Judges an attempt that failed on every host: the most hopeful of them decides.
+pub(super) fn of_attempt(errors: &[ConnectError]) -> Failure {
+    let finality = |failure: &Failure| match failure.verdict {
         Verdict::Retry(_) => 0,
         Verdict::Grace(_) => 1,
         Verdict::Final(_) => 2,
     };
-    let refusals: Vec<_> = errors.iter().map(of_connect).collect();
+    let failures: Vec<_> = errors.iter().map(of_connect).collect();
     let mut reasons: Vec<&str> = Vec::new();
-    for Refusal { reason, .. } in &refusals {
+    for Failure { reason, .. } in &failures {
         if !reasons.contains(&reason.as_str()) {
             reasons.push(reason);
         }
     }
     let reason = reasons.join(", ");
-    match refusals.iter().min_by_key(|refusal| hope(refusal)) {
-        Some(best) => Refusal { reason, ..*best },
-        None => Refusal::silence("no host to ask"),
+    match failures.iter().min_by_key(|failure| finality(failure)) {
+        Some(best) => Failure { reason, ..*best },
+        None => Failure::no_answer("no host to connect to"),
     }
 }
 
-/// Judges what one host said.
-fn of_connect(error: &ConnectError) -> Refusal {
+/// Judges the error of one host.
+fn of_connect(error: &ConnectError) -> Failure {
     use Pace::{Brisk, Gentle};
     use Verdict::{Final, Retry};
     let (verdict, remedy) = match error {
@@ -73,36 +73,36 @@ fn of_connect(error: &ConnectError) -> Refusal {
         }
         ConnectError::Dial { source, .. } => of_dial(source),
         ConnectError::TimedOut { .. } => {
-            (Retry(Brisk), "is the host right, and does a firewall stand in between?")
+            (Retry(Brisk), "is the host right, and does a firewall drop the packets?")
         }
         ConnectError::Broken { unasked: true, .. } => (
             Retry(Gentle),
-            "the server's own log says why it closes connections; before version 17 none knows \
-             sslnegotiation=direct",
+            "the server's log says why it closes connections; sslnegotiation=direct needs \
+             PostgreSQL 17",
         ),
         ConnectError::Broken { .. } => {
-            (Retry(Gentle), "the server's own log says why it closes connections")
+            (Retry(Gentle), "the server's log says why it closes connections")
         }
         ConnectError::Tls { .. } => (Final(Exit::Config), ""),
         ConnectError::Server { error, .. } => of_server(error),
         ConnectError::Unsuitable { .. } => {
-            (Retry(Gentle), "name the right server, or wait for its promotion")
+            (Retry(Gentle), "connect to the right server, or wait until this one is promoted")
         }
         ConnectError::Impossible { .. } => {
             (Final(Exit::Config), "correct the variables that name the database")
         }
     };
-    Refusal { reason: error.to_string(), verdict, remedy }
+    Failure { reason: error.to_string(), verdict, remedy }
 }
 
 fn of_dial(error: &io::Error) -> (Verdict, &'static str) {
     match error.kind() {
         io::ErrorKind::PermissionDenied => (
             Verdict::Retry(Pace::Brisk),
-            "may this user reach the socket, and does the firewall let it through?",
+            "may this user open the socket, and does the firewall allow the connection?",
         ),
         io::ErrorKind::InvalidInput => {
-            (Verdict::Final(Exit::Config), "the path of a unix socket has 107 bytes at the most")
+            (Verdict::Final(Exit::Config), "the path of a unix socket has at most 107 bytes")
         }
         _ => (
             Verdict::Retry(Pace::Brisk),
@@ -111,30 +111,34 @@ fn of_dial(error: &io::Error) -> (Verdict, &'static str) {
     }
 }
 
-/// Judges what the server itself said, by its SQLSTATE.
+/// Judges an error of the server by its SQLSTATE.
 fn of_server(error: &DbError) -> (Verdict, &'static str) {
     use Verdict::{Final, Grace, Retry};
     match error.code().code() {
         // starting up, shutting down, in recovery
         "57P03" | "57P01" | "57P02" => (Retry(Pace::Steady), "the server did not finish starting"),
-        "53300" => (Retry(Pace::Gentle), "raise max_connections, or use fewer connections"),
+        "53300" => (Retry(Pace::Gentle), "raise max_connections, or open fewer connections"),
         "28P01" | "28000" => (
             Grace(Exit::Refused),
             "are user and password right, and does pg_hba.conf let this user in from here?",
         ),
         "3D000" => (Grace(Exit::Refused), "create the database, or correct its name"),
-        "42501" => (Final(Exit::Refused), "grant the role what it lacks (CONNECT on the database)"),
-        // PgBouncer's, in every version
+        "42501" => {
+            (Final(Exit::Refused), "grant the role the missing privilege (CONNECT on the database)")
+        }
+        // PgBouncer, in every version
         "08P01" if error.message().contains("unsupported startup parameter") => (
             Final(Exit::Config),
-            "a pooler does not take the URL's options or schema: \
-             name a direct connection in MIGRATION_DATABASE_URL (or DIRECT_URL)",
+            "the pooler does not support the options or schema of the URL: \
+             set MIGRATION_DATABASE_URL (or DIRECT_URL) to a direct connection",
         ),
         code if code.starts_with("08") => {
-            (Retry(Pace::Gentle), "a pooler or proxy lost its server")
+            (Retry(Pace::Gentle), "a pooler or proxy lost its connection to the server")
         }
-        // out of memory, disk full, other limits: an operator's matter, and it may pass
-        code if code.starts_with("53") => (Retry(Pace::Gentle), "the server is short of resources"),
-        _ => (Final(Exit::Config), "the server will not take this login as it is configured"),
+        // out of memory, disk full, other limits: it may pass
+        code if code.starts_with("53") => {
+            (Retry(Pace::Gentle), "the server lacks memory, disk space or another resource")
+        }
+        _ => (Final(Exit::Config), "the server does not accept this login as it is configured"),
     }
 }

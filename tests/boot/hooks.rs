@@ -126,7 +126,7 @@ fn a_failing_hook_stops_the_start_and_says_how_it_failed() {
         ("sh -c 'kill -9 $$'", "(sh) failed: it was killed by SIGKILL (signal 9);".to_owned()),
         (
             "no-such-program x",
-            "did not start: cannot find \"no-such-program\": it is in no folder".to_owned(),
+            "did not start: cannot find \"no-such-program\": no directory of PATH".to_owned(),
         ),
         (
             &plain,
@@ -145,7 +145,7 @@ fn a_failing_hook_stops_the_start_and_says_how_it_failed() {
     assert_eq!(ended.output, "");
     ended
         .says("after-migrate: no seed\n")
-        .says("--after-migrate (sh) failed: it exited with status 4; the migrations stay applied, and it runs again with the next start");
+        .says("--after-migrate (sh) failed: it exited with status 4; the migrations stay applied, and it runs again at the next start");
     assert!(database.has_table("t"));
     start(&place, &database, &after).run().code(74).says("status 4; it runs again");
 }
@@ -167,9 +167,9 @@ fn hooks_run_without_a_shell() {
         .run();
     ended.code(0).says("after-migrate: two lines\n");
     for (hook, why) in [
-        ("pg_dump app_secret | gzip", "has a '|' that takes a shell"),
+        ("pg_dump app_secret | gzip", "contains '|', which needs a shell"),
         ("pg_dump 'app_secret", "ends within a quote"),
-        (r#"["pg_dump", 7, "app_secret"]"#, "begins with '[' and is no JSON array of strings"),
+        (r#"["pg_dump", 7, "app_secret"]"#, "begins with '[' but is no JSON array of strings"),
     ] {
         let by_option = premain(["--before-migrate", hook, "true"]).run().code(64);
         by_option.says(&format!("--before-migrate {why}")).says_nothing_of("secret");
@@ -246,9 +246,9 @@ fn entrypoint_hooks_run_last_in_the_order_of_their_names() {
     );
     let ended = ended
         .says("warning: ")
-        .says("/20-not.sh is not executable (chmod +x), and is ignored")
-        .says("/more is a folder, and is ignored")
-        .says("/30-variables.envsh is for a shell to read (.envsh), and there is none here, and is ignored")
+        .says("/20-not.sh is not executable (chmod +x) and is ignored")
+        .says("/more is a directory and is ignored")
+        .says("/30-variables.envsh needs a shell to source it (.envsh) and is ignored")
         .says_nothing_of("hidden");
     assert!(ended.log.find("9-nine: nine") > ended.log.find("migration 2 u applied"));
 }

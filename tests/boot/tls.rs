@@ -417,7 +417,7 @@ fn direct_tls_negotiation_is_rejected_before_postgresql_17() {
         .words(["--wait-timeout", "1s"])
         .run()
         .code(69)
-        .says("before version 17 none knows sslnegotiation=direct");
+        .says("sslnegotiation=direct needs PostgreSQL 17");
 }
 
 #[test]

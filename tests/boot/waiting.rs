@@ -274,5 +274,5 @@ fn a_unix_socket_is_awaited_like_a_port() {
     server.run();
     running.end().code(0);
     let deep = format!("{socket}/{}", "deep/".repeat(30));
-    boot(&url(&deep)).run().code(78).says("107 bytes at the most");
+    boot(&url(&deep)).run().code(78).says("at most 107 bytes");
 }

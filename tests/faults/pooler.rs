@@ -158,7 +158,7 @@ fn parameters_that_the_pooler_drops_are_named() {
             .run()
             .code(78)
             .says("unsupported startup parameter")
-            .says("does not take the URL's options or schema")
+            .says("does not support the options or schema of the URL")
             .says("MIGRATION_DATABASE_URL");
     }
     let pooler = PgBouncer::before(&server, "session", &["ignore_startup_parameters=options"]);

@@ -49,7 +49,7 @@ fn a_standby_is_enough_with_nothing_pending() {
 
     let more = folder(&[("V1__t.sql", "CREATE TABLE t ()"), ("V2__u.sql", "CREATE TABLE u ()")]);
     let boot = || migrate(&more, &server.url("postgres")).env("PREMAIN_WAIT_TIMEOUT", "2s");
-    boot().run().code(69).says("name the right server, or wait for its promotion");
+    boot().run().code(69).says("connect to the right server, or wait until this one is promoted");
     let ended = boot().env("PREMAIN_DB_OPTIONAL", "1").run().code(0).says("warning");
     assert_eq!(ended.output, "started\n");
     let wait = premain(["wait"]).database(server.url("postgres"));

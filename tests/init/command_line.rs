@@ -97,11 +97,11 @@ fn an_application_that_cannot_be_started_is_explained() {
     let mut foreign = std::fs::read(probe()).unwrap()[..64].to_vec();
     foreign[18] = if foreign[18] == 183 { 62 } else { 183 };
     for (program, status, says) in [
-        ("no-such-program".to_owned(), 127, "no folder of PATH"),
+        ("no-such-program".to_owned(), 127, "no directory of PATH"),
         ("/no/such/program".to_owned(), 127, "no such file"),
         ("./no-such-program".to_owned(), 127, "working directory"),
         (file("plain.sh", b"#!/bin/sh\n", 0o644), 126, "chmod +x"),
-        (folder.path().to_str().unwrap().to_owned(), 126, "folder"),
+        (folder.path().to_str().unwrap().to_owned(), 126, "directory"),
         (file("windows.sh", b"#!/bin/sh\r\necho\r\n", 0o755), 126, "CRLF"),
         (file("strange.sh", b"#!/no/such/interpreter -x\n", 0o755), 126, "/no/such/interpreter"),
         (file("bare.sh", b"echo hello\n", 0o755), 126, "#!/bin/sh"),

@@ -1,4 +1,4 @@
-//! Orders of events, and what is to come of them.
+//! Sequences of events, and the actions that must follow.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ fn forward(signal: Signal) -> Option<Action> {
 }
 
 #[test]
-fn nothing_is_due_until_somebody_wants_an_end() {
+fn nothing_is_due_before_a_term() {
     let rules = rules();
     let mut supervisor = running(&rules);
     let now = Instant::now();
@@ -44,7 +44,7 @@ fn nothing_is_due_until_somebody_wants_an_end() {
 }
 
 #[test]
-fn there_is_one_grace() {
+fn a_second_term_does_not_extend_the_grace_period() {
     let rules = rules();
     let mut supervisor = running(&rules);
     let now = Instant::now();
@@ -58,7 +58,7 @@ fn there_is_one_grace() {
 }
 
 #[test]
-fn without_a_grace_nobody_is_ever_killed() {
+fn nothing_is_killed_without_a_grace_period() {
     let rules = Rules { grace: None, ..rules() };
     let mut supervisor = running(&rules);
     let now = Instant::now();
@@ -70,7 +70,7 @@ fn without_a_grace_nobody_is_ever_killed() {
 }
 
 #[test]
-fn a_signal_that_means_term_after_rewriting_starts_the_grace_too() {
+fn a_signal_that_is_rewritten_to_term_starts_the_grace_period() {
     let stop = Signal::parse("RTMIN+3").unwrap();
     let rewrite = [(stop, Some(Signal::TERM)), (Signal::TERM, Some(QUIT))].into();
     let rules = Rules { rewrite, ..rules() };
@@ -82,7 +82,7 @@ fn a_signal_that_means_term_after_rewriting_starts_the_grace_too() {
 }
 
 #[test]
-fn a_dropped_term_starts_nothing() {
+fn a_dropped_term_does_not_start_the_grace_period() {
     let rules = Rules { rewrite: [(Signal::TERM, None)].into(), ..rules() };
     let mut supervisor = running(&rules);
     assert_eq!(supervisor.on(Event::Arrived(Signal::TERM), Instant::now()), None);
@@ -90,7 +90,7 @@ fn a_dropped_term_starts_nothing() {
 }
 
 #[test]
-fn the_rules_of_the_application_are_not_the_boots() {
+fn rewriting_delay_and_remapping_apply_to_the_application_only() {
     let rules = Rules {
         rewrite: [(Signal::TERM, Some(QUIT))].into(),
         term_delay: 5 * SECOND,
@@ -102,7 +102,7 @@ fn the_rules_of_the_application_are_not_the_boots() {
     assert_eq!(supervisor.on(Event::Arrived(Signal::TERM), now), forward(Signal::TERM));
     supervisor.on(Event::Ended(143), now);
     let exit = supervisor.on(Event::Reaped { left: false }, now);
-    assert_eq!(exit, Some(Action::Exit(Exit::Application(143))));
+    assert_eq!(exit, Some(Action::Exit(143)));
 
     let mut supervisor = running(&rules);
     assert_eq!(supervisor.on(Event::Arrived(Signal::TERM), now), None);
@@ -110,11 +110,11 @@ fn the_rules_of_the_application_are_not_the_boots() {
     assert_eq!(supervisor.on(Event::Elapsed, now + 5 * SECOND), forward(QUIT));
     supervisor.on(Event::Ended(143), now);
     let exit = supervisor.on(Event::Reaped { left: false }, now);
-    assert_eq!(exit, Some(Action::Exit(Exit::Application(0))));
+    assert_eq!(exit, Some(Action::Exit(0)));
 }
 
 #[test]
-fn what_is_left_gets_the_rest_of_the_grace_and_four_seconds_at_least() {
+fn leftovers_get_the_rest_of_the_grace_period_and_at_least_four_seconds() {
     let rules = rules();
     for (began, ended, deadline) in [(None, 0, 8), (Some(0), 2, 8), (Some(0), 7, 11)] {
         let mut supervisor = running(&rules);
@@ -130,14 +130,14 @@ fn what_is_left_gets_the_rest_of_the_grace_and_four_seconds_at_least() {
         let late = start + deadline * SECOND;
         assert_eq!(supervisor.on(Event::Elapsed, late), Some(Action::KillLeftovers));
         assert_eq!(supervisor.on(Event::Reaped { left: true }, late), Some(Action::KillLeftovers));
-        // Somebody who cannot even be killed does not keep us.
+        // A process that cannot even be killed does not delay the exit.
         let exit = supervisor.on(Event::Elapsed, late + LEFTOVERS_GRACE);
-        assert_eq!(exit, Some(Action::Exit(Exit::Application(0))));
+        assert_eq!(exit, Some(Action::Exit(0)));
     }
 }
 
 #[test]
-fn a_stopped_application_is_woken_to_hear_that_it_is_to_end() {
+fn a_stopped_application_is_continued_by_a_term() {
     let rules = rules();
     let mut supervisor = running(&rules);
     let now = Instant::now();
@@ -149,7 +149,7 @@ fn a_stopped_application_is_woken_to_hear_that_it_is_to_end() {
 }
 
 #[test]
-fn one_whose_stop_was_overtaken_by_the_term_is_woken_once() {
+fn an_application_whose_stop_was_overtaken_by_the_term_is_continued_once() {
     let rules = rules();
     let mut supervisor = running(&rules);
     let now = Instant::now();
@@ -158,7 +158,7 @@ fn one_whose_stop_was_overtaken_by_the_term_is_woken_once() {
     assert_eq!(supervisor.on(Event::Stopped, now), Some(Action::Suspend));
 }
 
-/// Anything that can happen to an init, in any order that can happen.
+/// Random sequences of what can happen to an init.
 fn happenings() -> impl Strategy<Value = Vec<(u64, Happening)>> {
     let happening = prop_oneof![
         8 => (1..=64_i32).prop_map(Happening::Signal),
@@ -182,14 +182,14 @@ enum Happening {
     ApplicationEnds(u8),
 }
 
-/// A world with an application and orphans, to try a supervisor in.
+/// A simulated application with orphans, to test a supervisor with.
 struct World<'a> {
     supervisor: Supervisor<'a>,
     now: Instant,
     application: Option<u8>,
     orphans: usize,
     forwarded: Vec<Signal>,
-    exit: Option<Exit>,
+    exit: Option<u8>,
 }
 
 impl World<'_> {
@@ -202,11 +202,11 @@ impl World<'_> {
             Some(Action::Continue) if event == Event::Stopped => {}
             Some(Action::Continue) => self.forwarded.push(Signal::CONT),
             Some(Action::Forward { signal, .. }) => {
-                assert_eq!(self.application, None, "forwarded to nobody");
+                assert_eq!(self.application, None, "forwarded after the end");
                 self.forwarded.push(signal);
             }
             Some(Action::Kill) => {
-                assert_eq!(self.application, None, "killed nobody");
+                assert_eq!(self.application, None, "killed after the end");
                 self.application = Some(137);
                 self.happens(Event::Ended(137));
                 self.happens(Event::Reaped { left: self.orphans > 0 });
@@ -217,13 +217,13 @@ impl World<'_> {
                 self.happens(Event::Reaped { left: false });
             }
             Some(Action::Exit(exit)) => {
-                assert_eq!(self.orphans, 0, "somebody was left alone");
+                assert_eq!(self.orphans, 0, "orphans are left");
                 self.exit = Some(exit);
             }
         }
     }
 
-    /// Time goes by, and no deadline is missed.
+    /// Advances the time, and reports every deadline in between.
     fn passes(&mut self, time: Duration) {
         let until = self.now + time;
         while let Some(deadline) = self.supervisor.deadline()
@@ -238,8 +238,8 @@ impl World<'_> {
 }
 
 proptest! {
-    /// Whatever the order: the status is the application's, everything that arrived while it
-    /// lived was forwarded, and the end comes when everybody is gone, and not before.
+    /// In any order: the exit status is the application's, everything that arrived while it was alive
+    /// was forwarded, and the init exits when the last process is gone, and not before.
     #[test]
     fn any_order_of_events_ends_well(
         happenings in happenings(),
@@ -289,7 +289,7 @@ proptest! {
                 Happening::Stopped | Happening::ApplicationEnds(_) => {}
             }
         }
-        // In the end everybody ends.
+        // In the end every process ends.
         if world.application.is_none() {
             world.passes(Duration::from_secs(delay));
             if world.application.is_none() {
@@ -302,10 +302,10 @@ proptest! {
             world.orphans = 0;
             world.happens(Event::Reaped { left: false });
         }
-        prop_assert_eq!(world.exit, world.application.map(Exit::Application));
+        prop_assert_eq!(world.exit, world.application);
 
-        // A TERM that was held back may have been overtaken by its own repetition, or by the
-        // end; all others were forwarded, in their order.
+        // A delayed TERM may have been overtaken by a second TERM, or by the end of the application;
+        // all other signals were forwarded in their order.
         let others = |signals: &[Signal]| -> Vec<Signal> {
             signals.iter().copied().filter(|&signal| signal != Signal::TERM).collect()
         };
