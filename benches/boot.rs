@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use support::postgres::{Database, PASSWORD, Server};
 use support::premain::migrate;
-use support::{folder, program, wait_for};
+use support::{directory, program, wait_for};
 
 /// A server that is not ready when premain starts has been noticed this soon, by DESIGN.
 const NOTICED: Duration = Duration::from_millis(60);
@@ -43,14 +43,14 @@ fn main() -> ExitCode {
 /// Somebody who migrates, or at least connects.
 struct Tool {
     name: &'static str,
-    command: fn(url: &str, folder: &Path) -> Command,
+    command: fn(url: &str, directory: &Path) -> Command,
 }
 
 const PREMAIN: Tool = Tool {
     name: "premain",
-    command: |url, folder| {
+    command: |url, directory| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_premain"));
-        command.args(["migrate", "--migrations"]).arg(folder).env("DATABASE_URL", url);
+        command.args(["migrate", "--migrations"]).arg(directory).env("DATABASE_URL", url);
         command
     },
 };
@@ -58,7 +58,7 @@ const PREMAIN: Tool = Tool {
 /// What stands in many a `docker-entrypoint.sh`.
 const SHELL: Tool = Tool {
     name: "sh and psql",
-    command: |url, folder| {
+    command: |url, directory| {
         const SCRIPT: &str = r#"
             psql "$URL" -XqAtc 'CREATE TABLE IF NOT EXISTS history (file text PRIMARY KEY)'
             applied=$(psql "$URL" -XqAtc 'SELECT file FROM history')
@@ -69,7 +69,7 @@ const SHELL: Tool = Tool {
             done"#;
         program("psql", "postgresql-client");
         let mut command = Command::new("sh");
-        command.args(["-ec", SCRIPT, "sh"]).arg(folder).env("URL", url);
+        command.args(["-ec", SCRIPT, "sh"]).arg(directory).env("URL", url);
         command
     },
 };
@@ -92,7 +92,7 @@ fn hundred() -> tempfile::TempDir {
     let files: Vec<_> = (1..=100)
         .map(|n| (format!("V{n}__t{n}.sql"), format!("CREATE TABLE t{n} (a int)")))
         .collect();
-    folder(&files.iter().map(|(name, sql)| (name.as_str(), sql.as_str())).collect::<Vec<_>>())
+    directory(&files.iter().map(|(name, sql)| (name.as_str(), sql.as_str())).collect::<Vec<_>>())
 }
 
 fn timed(command: &mut Command) -> Duration {
@@ -194,7 +194,7 @@ fn one_hand_over(server: &Server) -> Duration {
         "CREATE SCHEMA site CREATE TABLE gate (seconds int); INSERT INTO site.gate VALUES (1000)",
     );
     let sql = "SELECT pg_sleep(coalesce(sum(seconds), 0)) FROM site.gate; CREATE TABLE t (a int)";
-    let files = folder(&[("V1__slow.sql", sql)]);
+    let files = directory(&[("V1__slow.sql", sql)]);
     let url = database.url().replace("postgres@", &format!("postgres:{PASSWORD}@"));
     let replica = || migrate(files.path()).database(&url).start();
     let first = replica();

@@ -50,7 +50,7 @@ fn main() -> ExitCode {
     let name = server.database().name;
     let world = World {
         proxy: Proxy::to(&server),
-        folder: tempfile::tempdir().unwrap(),
+        directory: tempfile::tempdir().unwrap(),
         direct: server.url(&name),
         name,
         migrations: AtomicUsize::new(0),
@@ -82,7 +82,7 @@ impl Drop for Over<'_> {
 /// What everybody shares.
 struct World {
     proxy: Proxy,
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
     /// The database without the proxy in between.
     direct: String,
     name: String,
@@ -111,9 +111,9 @@ impl World {
             n if n % 5 == 0 => "SELECT pg_sleep(0.3)".to_owned(),
             _ => "SELECT 1".to_owned(),
         };
-        let part = self.folder.path().join("part");
+        let part = self.directory.path().join("part");
         fs::write(&part, format!("{sql}; INSERT INTO log (n) VALUES ({n})")).unwrap();
-        fs::rename(part, self.folder.path().join(format!("{n}_t{n}.sql"))).unwrap();
+        fs::rename(part, self.directory.path().join(format!("{n}_t{n}.sql"))).unwrap();
     }
 
     /// Starts again and again, and is ended in every way there is.
@@ -123,7 +123,7 @@ impl World {
             let url = if dice.one_in(2) { self.direct.clone() } else { self.proxy.url(&self.name) };
             let premain = premain(["--wait-timeout", "20s", "--lock-timeout", "20s"])
                 .words(["--ddl-lock-timeout", "200ms", "--log", "debug", "--migrations"])
-                .with(self.folder.path())
+                .with(self.directory.path())
                 .database(url);
             let exit = format!("exit {APPLICATION}");
             let mut running = match launches {
@@ -264,15 +264,15 @@ impl World {
         self.proxy.heal();
         wait_for("every replica has ended", || {
             self.proxy.cut();
-            premains(self.folder.path()).is_empty().then_some(())
+            premains(self.directory.path()).is_empty().then_some(())
         });
     }
 
     /// What must be true whatever has happened.
     fn check(&self, server: &Server) -> ExitCode {
-        let folder = self.folder.path();
+        let directory = self.directory.path();
         let last =
-            premain(["--migrations"]).with(folder).with("migrate").database(&self.direct).run();
+            premain(["--migrations"]).with(directory).with("migrate").database(&self.direct).run();
         self.judge(&last, false, None);
         let ask = |sql: &str| server.psql(&self.name, sql);
         let total = self.migrations.load(Ordering::SeqCst);
@@ -298,7 +298,7 @@ impl World {
             "backends",
             "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'premain'",
         );
-        let left = premains(folder);
+        let left = premains(directory);
         if !left.is_empty() {
             self.violated(format!("processes are left: {left:?}"));
         }
@@ -330,9 +330,9 @@ fn holder(server: &Server, database: &str, sql: &str) -> Child {
         .unwrap()
 }
 
-/// Every process, zombies too, that migrates this folder or was started by this one to do so.
-fn premains(folder: &Path) -> Vec<u32> {
-    let folder = folder.to_str().unwrap();
+/// Every process, zombies too, that migrates this directory or was started by this one to do so.
+fn premains(directory: &Path) -> Vec<u32> {
+    let directory = directory.to_str().unwrap();
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.filter(|pid: &u32| {
@@ -340,7 +340,7 @@ fn premains(folder: &Path) -> Vec<u32> {
         let status = read("stat");
         let zombie = status.contains("(premain) Z");
         let ours = || status.split(' ').nth(3) == Some(&std::process::id().to_string());
-        read("cmdline").contains(folder) || zombie && ours()
+        read("cmdline").contains(directory) || zombie && ours()
     })
     .collect()
 }

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use crate::support::folder;
+use crate::support::directory;
 use crate::support::postgres::{Database, PASSWORD, Server};
 use crate::support::premain::{Ended, Premain, premain};
 
@@ -24,7 +24,7 @@ fn url(database: &Database<'_>) -> String {
 
 /// Applies one migration, in the database that these variables name, and shows its environment.
 fn boot(variables: &[(&str, &str)]) -> Ended {
-    let place = folder(&[("V1__here.sql", "CREATE TABLE here ()")]);
+    let place = directory(&[("V1__here.sql", "CREATE TABLE here ()")]);
     let premain = premain(["--log", "trace", "--migrations"]).with(place.path()).with("env");
     variables.iter().fold(premain, |premain, (name, value)| premain.env(name, value)).run()
 }
@@ -128,7 +128,7 @@ fn passwords_with_special_characters_work_with_every_authentication_method() {
 fn file_variables_are_read_and_the_application_gets_their_values() {
     let server = strict();
     let (database, other) = (server.database(), server.database());
-    let files = folder(&[
+    let files = directory(&[
         ("url", &format!("{}\n", url(&database))),
         ("other", &format!("{}\r\n\n", url(&other))),
         ("password", &format!("{PASSWORD}\n")),
@@ -168,7 +168,7 @@ fn file_variables_are_read_and_the_application_gets_their_values() {
 #[test]
 fn an_option_wins_over_its_variable() {
     let database = strict().database();
-    let place = folder(&[("V1__here.sql", "CREATE TABLE here ()")]);
+    let place = directory(&[("V1__here.sql", "CREATE TABLE here ()")]);
     let boot = || premain(["--log", "info"]).database(url(&database)).env("PREMAIN_LOG", "error");
     let ended = boot()
         .env("PREMAIN_MIGRATIONS", "none")
@@ -247,7 +247,7 @@ fn the_schema_parameter_names_the_schema_of_tables_and_history() {
 #[test]
 fn session_parameters_of_the_url_reach_the_server() {
     let database = strict().database();
-    let place = folder(&[(
+    let place = directory(&[(
         "V1__seen.sql",
         "CREATE TABLE seen AS SELECT current_setting('application_name') AS name, \
          current_setting('work_mem') AS memory",
@@ -270,7 +270,7 @@ fn failures_show_no_secret() {
     let database = server.database();
     let port = server.port().to_string();
     let good = url(&database);
-    let file = folder(&[("secret", &format!("postgres://u:{PASSWORD}@h:x/d"))]);
+    let file = directory(&[("secret", &format!("postgres://u:{PASSWORD}@h:x/d"))]);
     let path = file.path().join("secret").display().to_string();
     let with = |text: &str| text.replace("SECRET", PASSWORD).replace("PORT", &port);
     let cases = [
@@ -302,7 +302,7 @@ fn failures_show_no_secret() {
         assert_eq!(ended.code, code, "{name}: {}", ended.log);
         assert!(ended.output.is_empty());
     }
-    let wrong = folder(&[("V1__wrong.sql", "SELECT nonsense")]);
+    let wrong = directory(&[("V1__wrong.sql", "SELECT nonsense")]);
     premain(["--log", "trace", "--migrations"])
         .with(wrong.path())
         .with("true")

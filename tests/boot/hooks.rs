@@ -1,4 +1,4 @@
-//! Hooks: before the folder is read, around migrations, before the application.
+//! Hooks: before the directory is read, around migrations, before the application.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Premain, migrate, premain};
-use crate::support::{executables, folder};
+use crate::support::{directory, executables};
 
 const FILES: [(&str, &str); 2] =
     [("V1__t.sql", "CREATE TABLE t ()"), ("V2__u.sql", "CREATE TABLE u ()")];
@@ -16,7 +16,7 @@ const FILES: [(&str, &str); 2] =
 const LOCKS: &str = "select count(*) from pg_locks join pg_database d on d.oid = database \
                      where locktype = 'advisory' and granted and datname = current_database()";
 
-/// premain with a folder of migrations and an application that says so.
+/// premain with a directory of migrations and an application that says so.
 fn start(place: &tempfile::TempDir, database: &Database<'_>, options: &[&str]) -> Premain {
     premain(["--migrations"])
         .with(place.path())
@@ -37,7 +37,7 @@ fn read(path: &Path) -> String {
 #[test]
 fn before_migrate_runs_under_the_lock_when_something_is_pending() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     let hook = shell(&format!(
         r#"echo pending $PREMAIN_PENDING; psql -Atc "{LOCKS}" -c "select to_regclass('t')""#
     ));
@@ -59,7 +59,7 @@ fn before_migrate_runs_under_the_lock_when_something_is_pending() {
 #[test]
 fn after_migrate_runs_under_the_lock_at_every_start() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     let hook = shell(&format!(
         r#"echo applied $PREMAIN_APPLIED; psql -Atc "{LOCKS}" -c "select count(*) from t, u""#
     ));
@@ -74,7 +74,7 @@ fn after_migrate_runs_under_the_lock_at_every_start() {
 #[test]
 fn ten_replicas_back_up_once_and_seed_one_at_a_time() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     let notes = tempfile::tempdir().unwrap();
     let note = |name: &str| notes.path().join(name).display().to_string();
     let before = format!("sh -c 'echo backup >> {}'", note("before"));
@@ -118,8 +118,8 @@ fn a_failing_generate_stops_the_start_before_the_wait() {
 #[test]
 fn a_failing_hook_stops_the_start_and_says_how_it_failed() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
-    let plain = folder(&[("plain", "no program")]);
+    let place = directory(&FILES);
+    let plain = directory(&[("plain", "no program")]);
     let plain = plain.path().join("plain").display().to_string();
     for (hook, how) in [
         ("sh -c 'exit 3'", "(sh) failed: it exited with status 3;".to_owned()),
@@ -154,14 +154,14 @@ fn a_failing_hook_stops_the_start_and_says_how_it_failed() {
 fn hooks_run_without_a_shell() {
     let database = Server::shared().database();
     for hook in [r#"["echo", "$HOME | *", "a  b"]"#, r#"echo '$HOME | *' "a  b""#] {
-        let ended = migrate(folder(&FILES).path())
+        let ended = migrate(directory(&FILES).path())
             .words(["--after-migrate", hook])
             .database(database.url())
             .run();
         ended.code(0).says("after-migrate: $HOME | * a  b\n");
     }
     let lines = "[\"echo\",\n  \"two\",\n  \"lines\"]\n";
-    let ended = migrate(folder(&FILES).path())
+    let ended = migrate(directory(&FILES).path())
         .env("PREMAIN_AFTER_MIGRATE", lines)
         .database(database.url())
         .run();
@@ -211,7 +211,7 @@ fn only_entrypoint_hooks_run_when_an_optional_database_is_down() {
 #[test]
 fn entrypoint_hooks_run_last_in_the_order_of_their_names() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     let container = executables(&[
         ("10-ten.sh", "#!/bin/sh\necho ten"),
         ("9-nine", "#!/bin/sh\necho nine; echo worse >&2"),
@@ -272,7 +272,7 @@ fn premain_migrate_runs_migration_hooks_but_no_entrypoint_hooks() {
     let database = Server::shared().database();
     let container = executables(&[("1.sh", "#!/bin/sh\nexit 5")]);
     let hooks = ["--before-migrate", "echo backup", "--after-migrate", "echo seed"];
-    let ended = migrate(folder(&FILES).path())
+    let ended = migrate(directory(&FILES).path())
         .words(hooks)
         .with("--entrypoint-d")
         .with(container.path())
@@ -292,7 +292,7 @@ fn a_named_hook_directory_must_exist() {
 #[test]
 fn hooks_get_the_applications_environment_and_libpq_variables() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     let container = executables(&[("1.sh", "#!/bin/sh\necho PG=$PGDATABASE A=$A")]);
     let show = |hook: &str| {
         format!(
@@ -333,7 +333,7 @@ fn hooks_get_the_applications_environment_and_libpq_variables() {
 #[test]
 fn a_hook_that_uses_node_postgres_reaches_a_server_without_tls() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     let seed = "node --input-type=module -e 'import pg from \"pg\"; \
                 const client = new pg.Client(process.env.DATABASE_URL); await client.connect(); \
                 await client.query(\"CREATE TABLE seeded ()\"); await client.end();'";
@@ -405,7 +405,7 @@ fn processes_left_by_a_hook_do_not_block_the_start() {
 #[test]
 fn the_lock_survives_idle_session_timeout() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     let name = database.psql("SELECT current_database()");
     database.psql(&format!("ALTER DATABASE {name} SET idle_session_timeout = '50ms'"));
     // It works for longer than that, and then the lock is still held.
@@ -417,7 +417,7 @@ fn the_lock_survives_idle_session_timeout() {
 #[test]
 fn a_long_hook_is_logged_at_intervals() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     let notes = tempfile::tempdir().unwrap();
     let pipe = notes.path().join("pipe");
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
@@ -431,7 +431,7 @@ fn a_long_hook_is_logged_at_intervals() {
 
 #[test]
 fn hook_arguments_are_never_logged() {
-    let container = folder(&FILES);
+    let container = directory(&FILES);
     let database = Server::shared().database();
     let hook = ["--after-migrate", "true --password=app_secret"];
     let ended =

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Premain, premain};
-use crate::support::{folder, output, program};
+use crate::support::{directory, output, program};
 
 const FILES: [(&str, &str); 3] = [
     ("V1__a.sql", "CREATE TABLE a ()"),
@@ -36,7 +36,7 @@ fn without_numbers(text: &str, place: &tempfile::TempDir) -> String {
 #[test]
 fn a_start_is_logged_step_by_step() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     let ended = boot(&place, &database).run().code(0);
     assert_eq!(ended.output, "started\n", "stdout is the application's alone");
     assert_eq!(
@@ -68,7 +68,7 @@ fn the_logged_pid_is_the_applications() {
 #[test]
 fn grep_migration_finds_every_line_about_a_failure() {
     let database = Server::shared().database();
-    let place = folder(&[FILES[0], ("V2__wrong.sql", "SELECT\n  nonsense;"), FILES[2]]);
+    let place = directory(&[FILES[0], ("V2__wrong.sql", "SELECT\n  nonsense;"), FILES[2]]);
     let ended = boot(&place, &database).run().code(76);
     assert_eq!(ended.output, "");
     let lines = ended.log.lines().filter(|line| line.contains("migration"));
@@ -90,7 +90,7 @@ fn grep_migration_finds_every_line_about_a_failure() {
 #[test]
 fn every_json_line_has_time_level_and_message() {
     let mut server = Server::create(&[]);
-    let place = folder(&[FILES[0], ("V2__wrong.sql", "SELECT\n  nonsense;")]);
+    let place = directory(&[FILES[0], ("V2__wrong.sql", "SELECT\n  nonsense;")]);
     let mut running = premain(["--log", "trace", "--log-format", "json", "--migrations"])
         .with(place.path())
         .with("true")
@@ -124,11 +124,11 @@ fn every_json_line_has_time_level_and_message() {
 #[test]
 fn each_level_prints_only_its_messages() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     let quiet = |level| boot(&place, &database).env("PREMAIN_LOG", level).run().code(0).log;
     assert_eq!(quiet("error"), "", "on success there is nothing to say");
     assert_eq!(quiet("warn"), "");
-    let older = folder(&FILES[..2]);
+    let older = directory(&FILES[..2]);
     let warned = boot(&older, &database).env("PREMAIN_LOG", "warn").run().code(0).log;
     assert_eq!(warned.lines().count(), 1, "{warned}");
     assert!(warned.starts_with("premain: warning: "), "{warned}");
@@ -138,7 +138,7 @@ fn each_level_prints_only_its_messages() {
 #[test]
 fn stdout_belongs_to_the_application_at_every_log_level() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     let ended = boot(&place, &database).env("PREMAIN_LOG", "trace").run().code(0);
     assert_eq!(ended.output, "started\n");
     assert_eq!(premain(["wait"]).database(database.url()).run().code(0).output, "");

@@ -13,7 +13,7 @@ use crate::support::certificates::Authority;
 use crate::support::postgres::{PASSWORD, Server};
 use crate::support::premain::{Premain, Running, migrate, premain};
 use crate::support::proxy::{Fault, Kind, Proxy, Speaker};
-use crate::support::{folder, output, program};
+use crate::support::{directory, output, program};
 
 const NOBODY: u32 = 65_534;
 const SOMEBODY: u32 = 12_345;
@@ -23,8 +23,8 @@ fn through_every_end(told: impl Fn(Premain, &str) -> Premain) {
     let server = Server::shared();
     let database = server.database();
     let proxy = Proxy::to(server);
-    let good = folder(&[("1_t.sql", "CREATE TABLE IF NOT EXISTS t ()")]);
-    let bad = folder(&[("2_bad.sql", "SELECT nonsense")]);
+    let good = directory(&[("1_t.sql", "CREATE TABLE IF NOT EXISTS t ()")]);
+    let bad = directory(&[("2_bad.sql", "SELECT nonsense")]);
     let alive = format!("127.0.0.1:{}", server.port());
     let ends = [
         (good.path(), alive.clone(), "60s", 0),
@@ -34,14 +34,14 @@ fn through_every_end(told: impl Fn(Premain, &str) -> Premain) {
         (good.path(), proxy.address(), "60s", 0),
     ];
     for format in ["text", "json"] {
-        for (folder, address, timeout, code) in &ends {
+        for (directory, address, timeout, code) in &ends {
             proxy.set(Fault {
                 speaker: Speaker::Server,
                 message: 30,
                 kind: Kind::Reset,
                 stays_away: false,
             });
-            let premain = migrate(folder).words([
+            let premain = migrate(directory).words([
                 "--log",
                 "trace",
                 "--log-format",
@@ -84,7 +84,7 @@ fn passwords_in_variables_files_and_options_are_never_shown() {
         let premain = pairs.iter().fold(premain, |premain, (name, value)| premain.env(name, value));
         premain.env("PGDATABASE", name).env("PGPASSWORD", PASSWORD)
     });
-    let secret = folder(&[("password", PASSWORD)]);
+    let secret = directory(&[("password", PASSWORD)]);
     through_every_end(|premain, place| {
         let (address, name) = place.split_once('/').unwrap();
         let (host, port) = address.split_once(':').unwrap();
@@ -146,7 +146,7 @@ fn passwords_in_migrations_are_masked() {
     ];
     for sql in cases {
         for format in ["text", "json"] {
-            let place = folder(&[("1_role.sql", sql.as_str())]);
+            let place = directory(&[("1_role.sql", sql.as_str())]);
             let ended = migrate(place.path())
                 .words(["--log", "trace", "--log-format", format])
                 .database(database.url())

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::support::certificates::{Authority, LOCAL, NOW};
 use crate::support::postgres::{PASSWORD, Server};
 use crate::support::premain::premain;
-use crate::support::{folder, process, program};
+use crate::support::{directory, process, program};
 
 /// Answers every request with what `answer` says to its number, and remembers their first lines.
 fn serve(answer: fn(usize) -> &'static str) -> (u16, Arc<AtomicUsize>) {
@@ -32,7 +32,7 @@ fn serve(answer: fn(usize) -> &'static str) -> (u16, Arc<AtomicUsize>) {
 #[test]
 fn all_kinds_of_targets_are_waited_for_concurrently() {
     let mut server = Server::create(&[]);
-    let place = folder(&[]);
+    let place = directory(&[]);
     let path = |name: &str| place.path().join(name);
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     let tcp_port = tcp.local_addr().unwrap().port();
@@ -84,7 +84,7 @@ fn certificates_of_https_targets_are_verified() {
         premain(["wait", "--wait-timeout", timeout, "--wait-for"])
             .with(format!("https://localhost:{port}/"))
             .env("SSL_CERT_FILE", root.root())
-            .env("SSL_CERT_DIR", "/no/such/folder")
+            .env("SSL_CERT_DIR", "/no/such/directory")
     };
     // Whoever hangs up in the middle of the handshake may only just be starting.
     let starting = TcpListener::bind(("127.0.0.1", port)).unwrap();
@@ -173,7 +173,7 @@ fn db_host_beside_a_url_is_one_more_target() {
 
 #[test]
 fn an_optional_database_that_is_not_ready_is_a_warning() {
-    let place = folder(&[("V1__t.sql", "CREATE TABLE t ()")]);
+    let place = directory(&[("V1__t.sql", "CREATE TABLE t ()")]);
     let boot = |url: &str, timeout| {
         premain(["--db-optional", "--wait-timeout", timeout, "--migrations"])
             .with(place.path())

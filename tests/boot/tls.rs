@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use crate::support::certificates::{Authority, LOCAL, LONG_AGO, NOT_YET, NOW};
 use crate::support::postgres::{PASSWORD, Server};
 use crate::support::premain::{Ended, Premain, migrate, premain};
-use crate::support::{folder, wait_for};
+use crate::support::{directory, wait_for};
 
 /// A server with TLS that shows this certificate of the authority's.
 fn encrypted(authority: &Authority, name: &str) -> Server {
@@ -174,7 +174,7 @@ fn a_bundle_of_authorities_is_searched() {
         })
         .collect();
     let own = std::fs::read_to_string(authority.root()).unwrap();
-    let place = folder(&[
+    let place = directory(&[
         ("with.pem", &format!("{}{own}{}", others[..20].concat(), others[20..].concat())),
         ("without.pem", &others.concat()),
         (
@@ -250,7 +250,7 @@ fn ssl_cert_file_names_the_systems_authorities() {
         let boot = |file: &Path| {
             wait(&server, "localhost", parameters)
                 .env("SSL_CERT_FILE", file)
-                .env("SSL_CERT_DIR", "/no/such/folder")
+                .env("SSL_CERT_DIR", "/no/such/directory")
                 .run()
         };
         boot(&authority.root()).code(0);
@@ -351,7 +351,7 @@ fn a_stopped_migration_is_cancelled_over_tls() {
     let server = encrypted(&authority, "server");
     server.hba("local all all trust\nhostssl all all all scram-sha-256\n");
     server.reload();
-    let place = folder(&[("V1__slow.sql", "CREATE TABLE half (); SELECT pg_sleep(1000)")]);
+    let place = directory(&[("V1__slow.sql", "CREATE TABLE half (); SELECT pg_sleep(1000)")]);
     let parameters = format!("sslmode=verify-full&sslrootcert={}", authority.root().display());
     let port = server.port();
     let running = premain(["--migrations"])
@@ -373,7 +373,7 @@ fn a_server_with_tls_is_not_taken_for_a_pooler() {
     let authority = Authority::new();
     authority.issue("server", "a server", LOCAL, NOW);
     let server = encrypted(&authority, "server");
-    let place = folder(&[("V1__t.sql", "CREATE TABLE t ()")]);
+    let place = directory(&[("V1__t.sql", "CREATE TABLE t ()")]);
     let url = format!("postgres://postgres@localhost:{}/postgres?sslmode=require", server.port());
     let premain = premain(["migrate", "--log", "debug", "--migrations"]).with(place.path());
     premain.database(url).run().code(0).says("migrations 1 applied").says_nothing_of("pooler");
@@ -401,7 +401,7 @@ fn direct_tls_negotiation_works_since_postgresql_17() {
         .run()
         .code(78)
         .says("sslnegotiation=direct");
-    let place = folder(&[("1_t.sql", "CREATE TABLE t ()")]);
+    let place = directory(&[("1_t.sql", "CREATE TABLE t ()")]);
     let url =
         format!("postgres://postgres:{PASSWORD}@localhost:{}/postgres?{bound}", server.port());
     migrate(place.path()).database(&url).run().code(0).says("migration 1 t applied");

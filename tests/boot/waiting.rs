@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 
 use crate::support::postgres::{PASSWORD, Server};
 use crate::support::premain::{Premain, premain};
-use crate::support::{folder, wait_for};
+use crate::support::{directory, wait_for};
 
 /// Waits for `url` and says so on standard output.
 fn boot(url: &str) -> Premain {
@@ -202,7 +202,7 @@ fn a_login_that_stays_rejected_is_final_after_the_grace_period() {
     let server = Server::start(&[]);
     server.hba(&format!("host all banned all reject\n{SCRAM}"));
     server.reload();
-    let place = folder(&[("V1__t.sql", "CREATE TABLE t ()")]);
+    let place = directory(&[("V1__t.sql", "CREATE TABLE t ()")]);
     let cases = [
         ("nobody", "postgres", "(28P01)", "are user and password right"),
         ("postgres", "nothing", "(3D000)", "create the database"),
@@ -267,8 +267,9 @@ fn premain_wait_only_waits() {
 fn a_unix_socket_is_awaited_like_a_port() {
     let mut server = Server::create(&["listen_addresses=''"]);
     let (socket, port) = (server.socket().display().to_string(), server.port());
-    let url =
-        |folder: &str| format!("postgres:///postgres?host={folder}&port={port}&user=postgres");
+    let url = |directory: &str| {
+        format!("postgres:///postgres?host={directory}&port={port}&user=postgres")
+    };
     let mut running = boot(&url(&socket)).start();
     running.wait_for(&format!("{socket}/.s.PGSQL.{port}: no such file or directory"));
     server.run();

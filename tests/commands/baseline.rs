@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Ended, migrate, premain};
-use crate::support::{folder, node};
+use crate::support::{directory, node};
 
 const FILES: [(&str, &str); 3] = [
     ("001_a.sql", "CREATE TABLE a ()"),
@@ -12,11 +12,11 @@ const FILES: [(&str, &str); 3] = [
     ("003_c.sql", "CREATE TABLE c ()"),
 ];
 
-fn baseline(database: &Database<'_>, folder: &Path, until: &[&str]) -> Ended {
+fn baseline(database: &Database<'_>, directory: &Path, until: &[&str]) -> Ended {
     premain(["baseline"])
         .words(until)
         .with("--migrations")
-        .with(folder)
+        .with(directory)
         .database(database.url())
         .run()
 }
@@ -24,7 +24,7 @@ fn baseline(database: &Database<'_>, folder: &Path, until: &[&str]) -> Ended {
 #[test]
 fn unmanaged_tables_are_rejected_until_a_baseline() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     database.psql("CREATE TABLE a (); CREATE TABLE b ()");
     let before = database.dump();
     premain(["--migrations"])
@@ -50,7 +50,7 @@ fn unmanaged_tables_are_rejected_until_a_baseline() {
 #[test]
 fn baseline_none_leaves_all_migrations_pending() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     database.psql("CREATE TABLE other ()");
     baseline(&database, place.path(), &["none"]).code(0).says("0 of 3 recorded");
     migrate(place.path()).database(database.url()).run().code(0).says("migrations 3 applied");
@@ -59,7 +59,7 @@ fn baseline_none_leaves_all_migrations_pending() {
 #[test]
 fn tables_of_extensions_and_other_schemas_do_not_count() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     database.psql(
         "CREATE SCHEMA elsewhere; CREATE TABLE elsewhere.t (); CREATE VIEW v AS SELECT 1; \
          CREATE TABLE member (); CREATE EXTENSION hstore; ALTER EXTENSION hstore ADD TABLE member",
@@ -69,7 +69,7 @@ fn tables_of_extensions_and_other_schemas_do_not_count() {
 
 #[test]
 fn the_previous_tool_is_named() {
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     for (sql, text) in [
         (
             "CREATE TABLE alembic_version (version_num text); INSERT INTO alembic_version VALUES ('ae1027a6acf')",
@@ -107,7 +107,7 @@ fn an_alembic_database_can_be_continued_with_prisma() {
         "CREATE TABLE threads (id int); CREATE TABLE alembic_version (version_num text); \
          INSERT INTO alembic_version VALUES ('9f1c2d3e4b5a')",
     );
-    let place = folder(&[
+    let place = directory(&[
         ("migration_lock.toml", "provider = \"postgresql\"\n"),
         ("0_init/migration.sql", "CREATE TABLE threads (id int);\n"),
         ("20260101000000_messages/migration.sql", "CREATE TABLE messages (id int);\n"),
@@ -123,7 +123,7 @@ fn an_alembic_database_can_be_continued_with_prisma() {
 #[test]
 fn a_baseline_is_recorded_as_the_native_tool_records_it() {
     let (ours, theirs) = (Server::shared().database(), Server::shared().database());
-    let place = folder(&[("0_init/migration.sql", "CREATE TABLE t (id int);\n")]);
+    let place = directory(&[("0_init/migration.sql", "CREATE TABLE t (id int);\n")]);
     baseline(&ours, place.path(), &[]).code(0);
     node::prisma("applied", &theirs, place.path(), "0_init").unwrap();
     let row = "SELECT checksum, finished_at = started_at, migration_name, logs, rolled_back_at, applied_steps_count FROM _prisma_migrations";
@@ -132,23 +132,27 @@ fn a_baseline_is_recorded_as_the_native_tool_records_it() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     for (package, fixture) in [("drizzle-orm", "drizzle"), ("drizzle-orm-1", "drizzle1")] {
         let database = Server::shared().database();
-        let folder = fixtures.join(fixture).join("migrations");
-        baseline(&database, &folder, &[]).code(0);
+        let directory = fixtures.join(fixture).join("migrations");
+        baseline(&database, &directory, &[]).code(0);
         let before = database.dump();
-        node::drizzle(package, &database, &folder, None).unwrap();
+        node::drizzle(package, &database, &directory, None).unwrap();
         assert_eq!(database.dump(), before, "{package} found something to do");
     }
     let database = Server::shared().database();
-    let folder = fixtures.join("refinery/migrations");
-    baseline(&database, &folder, &[]).code(0);
-    migrate(&folder).database(database.url()).run().code(0).says("none pending (5 applied before)");
+    let directory = fixtures.join("refinery/migrations");
+    baseline(&database, &directory, &[]).code(0);
+    migrate(&directory)
+        .database(database.url())
+        .run()
+        .code(0)
+        .says("none pending (5 applied before)");
 }
 
 #[test]
 fn a_failing_baseline_records_nothing() {
     let database = Server::shared().database();
     database.psql("CREATE TABLE t ()");
-    let place = folder(&[
+    let place = directory(&[
         ("20240101000000_a/migration.sql", ""),
         ("20240101000000_a/snapshot.json", ""),
         ("b/migration.sql", ""),
@@ -161,7 +165,7 @@ fn a_failing_baseline_records_nothing() {
 #[test]
 fn concurrent_replicas_do_not_reject_each_others_tables() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     let running: Vec<_> =
         (0..10).map(|_| migrate(place.path()).database(database.url()).start()).collect();
     for running in running {

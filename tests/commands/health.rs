@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::support::postgres::Server;
 use crate::support::process::{Printed, children_of, kill_family};
-use crate::support::{PATIENCE, folder, output, program, wait_for};
+use crate::support::{PATIENCE, directory, output, program, wait_for};
 
 const PREMAIN: &str = env!("CARGO_BIN_EXE_premain");
 
@@ -102,7 +102,7 @@ fn a_waiting_premain_is_starting() {
 #[test]
 fn a_migrating_premain_is_not_healthy_but_alive() {
     let database = Server::shared().database();
-    let place = folder(&[("V1__slow.sql", "SELECT pg_sleep(1000)")]);
+    let place = directory(&[("V1__slow.sql", "SELECT pg_sleep(1000)")]);
     let migrations = place.path().display().to_string();
     let variables = [("DATABASE_URL", &*database.url()), ("PREMAIN_MIGRATIONS", &migrations)];
     let container = Container::start(&APPLICATION, &variables);
@@ -120,12 +120,12 @@ fn a_migrating_premain_is_not_healthy_but_alive() {
 
 #[test]
 fn a_running_hook_counts_as_starting_or_migrating() {
-    let place = folder(&[]);
+    let place = directory(&[]);
     let script = place.path().join("1.sh");
     std::fs::write(&script, "#!/bin/sh\nexec sleep 1000").unwrap();
     std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let folder = place.path().display().to_string();
-    let container = Container::start(&APPLICATION, &[("PREMAIN_ENTRYPOINT_D", &folder)]);
+    let directory = place.path().display().to_string();
+    let container = Container::start(&APPLICATION, &[("PREMAIN_ENTRYPOINT_D", &directory)]);
     assert_eq!(container.says(&[], "starting").code, 3);
     let database = Server::shared().database();
     let variables = [

@@ -1,4 +1,4 @@
-//! `premain new NAME`: the next file, as the folder's own tool would write it.
+//! `premain new NAME`: the next file, as the directory's own tool would write it.
 
 use std::fs;
 use std::path::Path;
@@ -6,15 +6,15 @@ use std::path::Path;
 use crate::support::postgres::Server;
 use crate::support::premain::{Ended, migrate, premain};
 use crate::support::programs::copy;
-use crate::support::{folder, node, tools};
+use crate::support::{directory, node, tools};
 
 fn new(place: &Path, name: &str, words: &[&str]) -> Ended {
     premain(["new", name]).words(words).within(place).run()
 }
 
-/// What `premain new` printed, in a folder with these files.
+/// What `premain new` printed, in a directory with these files.
 fn named(files: &[(&str, &str)], name: &str) -> String {
-    let place = folder(files);
+    let place = directory(files);
     new(place.path(), name, &["--migrations", "."]).code(0).output
 }
 
@@ -48,14 +48,14 @@ fn names_continue_the_layout_of_the_directory() {
 
 #[test]
 fn a_new_directory_begins_with_001_unless_a_format_is_named() {
-    let place = folder(&[]);
+    let place = directory(&[]);
     assert_eq!(new(place.path(), "init", &[]).code(0).output, "./migrations/001_init.sql\n");
     assert_eq!(new(place.path(), "next", &[]).code(0).output, "./migrations/002_next.sql\n");
     for (format, expected) in [
         ("refinery", "db/V1__init.sql\n"),
         ("drizzle", "db/0000_init.sql\ndb/meta/_journal.json\n"),
     ] {
-        let place = folder(&[]);
+        let place = directory(&[]);
         let output = new(place.path(), "init", &["--migrations", "db", "--format", format]).output;
         assert_eq!(output, expected);
     }
@@ -63,7 +63,7 @@ fn a_new_directory_begins_with_001_unless_a_format_is_named() {
 
 #[test]
 fn files_are_never_overwritten_or_written_elsewhere() {
-    let place = folder(&[("V1__a.sql", ""), ("V2__x.sql", "")]);
+    let place = directory(&[("V1__a.sql", ""), ("V2__x.sql", "")]);
     let words = ["--migrations", "."];
     new(place.path(), "../../etc/passwd", &words).code(0);
     assert!(place.path().join("V3__etc_passwd.sql").is_file());
@@ -96,15 +96,19 @@ fn drizzle_applies_the_new_migration() {
 
 #[test]
 fn prisma_applies_the_new_migration() {
-    let place = folder(&[]);
+    let place = directory(&[]);
     let words = ["--migrations", "prisma/migrations", "--format", "prisma"];
     let output = new(place.path(), "init", &words).code(0).output;
     assert!(output.ends_with("prisma/migrations/migration_lock.toml\n"), "{output}");
     let database = Server::shared().database();
-    let folder = place.path().join("prisma/migrations");
-    let applied = node::prisma("apply", &database, &folder, "").unwrap();
+    let directory = place.path().join("prisma/migrations");
+    let applied = node::prisma("apply", &database, &directory, "").unwrap();
     assert!(applied.contains("_init"), "{applied}");
-    migrate(&folder).database(database.url()).run().code(0).says("none pending (1 applied before)");
+    migrate(&directory)
+        .database(database.url())
+        .run()
+        .code(0)
+        .says("none pending (1 applied before)");
 }
 
 /// The file names without the time that they begin with, and what the files hold.
@@ -152,7 +156,7 @@ fn new_files_equal_those_of_each_tool() {
         ("goose", &[("00001_a.sql", goose)], "00002", &[(".sql", goose)]),
     ];
     for (format, files, number, expected) in cases {
-        let place = folder(&[]);
+        let place = directory(&[]);
         let expected = expected
             .iter()
             .map(|(end, text)| (format!("{number}_add_orders{end}"), (*text).to_owned()));
@@ -164,7 +168,7 @@ fn new_files_equal_those_of_each_tool() {
 #[test]
 fn sqlx_and_dbmate_apply_the_new_migration() {
     for format in ["sqlx", "dbmate"] {
-        let place = folder(&[]);
+        let place = directory(&[]);
         written(place.path(), format, &[]);
         let (database, db) = (Server::shared().database(), place.path().join("db"));
         match format {

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Premain, migrate, premain};
-use crate::support::{folder, output, program};
+use crate::support::{directory, output, program};
 
 const FILES: [(&str, &str); 3] = [
     ("001_a.sql", "CREATE TABLE a (t text DEFAULT 'it''s; fine') -- no semicolon"),
@@ -12,12 +12,12 @@ const FILES: [(&str, &str); 3] = [
     ("003_c.sql", "CREATE TABLE c ();"),
 ];
 
-fn plan(folder: &std::path::Path, database: &Database<'_>) -> Premain {
-    premain(["plan", "--migrations"]).with(folder).database(database.url())
+fn plan(directory: &std::path::Path, database: &Database<'_>) -> Premain {
+    premain(["plan", "--migrations"]).with(directory).database(database.url())
 }
 
 fn psql(database: &Database<'_>, script: &str) {
-    let file = folder(&[("script.sql", script)]);
+    let file = directory(&[("script.sql", script)]);
     let mut command = Command::new(program("psql", "postgresql-client"));
     command.args(["-Xq", "-v", "ON_ERROR_STOP=1", "-f"]).arg(file.path().join("script.sql"));
     let output = output(command.arg(database.url()));
@@ -28,9 +28,9 @@ fn psql(database: &Database<'_>, script: &str) {
 #[test]
 fn psql_running_the_plan_gives_the_same_result() {
     let (ours, theirs) = (Server::shared().database(), Server::shared().database());
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     for database in [&ours, &theirs] {
-        migrate(folder(&FILES[..1]).path()).database(database.url()).run().code(0);
+        migrate(directory(&FILES[..1]).path()).database(database.url()).run().code(0);
     }
     let before = theirs.dump();
     let ended = plan(place.path(), &theirs).run().code(0);
@@ -47,7 +47,7 @@ fn psql_running_the_plan_gives_the_same_result() {
 
 #[test]
 fn the_plan_creates_the_history_table_first() {
-    let place = folder(&[
+    let place = directory(&[
         (
             "meta/_journal.json",
             r#"{"version": "7", "dialect": "postgresql", "entries": [
@@ -64,7 +64,7 @@ fn the_plan_creates_the_history_table_first() {
 
 #[test]
 fn the_plan_is_available_as_json() {
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     let database = Server::shared().database();
     let ended = plan(place.path(), &database).words(["--output", "json"]).run().code(0);
     let answer: serde_json::Value = serde_json::from_str(&ended.output).unwrap();
@@ -76,22 +76,23 @@ fn the_plan_is_available_as_json() {
 #[test]
 fn the_plan_fails_where_a_start_would() {
     let database = Server::shared().database();
-    migrate(folder(&FILES).path()).database(database.url()).run().code(0);
-    let edited = folder(&[("001_a.sql", "SELECT 1"), FILES[1], FILES[2]]);
+    migrate(directory(&FILES).path()).database(database.url()).run().code(0);
+    let edited = directory(&[("001_a.sql", "SELECT 1"), FILES[1], FILES[2]]);
     let ended = plan(edited.path(), &database).run().code(65);
     assert!(ended.output.starts_with("-- refused: migration 1 a was edited"), "{}", ended.output);
-    let more = folder(&[FILES[0], FILES[1], FILES[2], ("004_d.sql", "SELECT 1;\n\\copy t from x")]);
+    let more =
+        directory(&[FILES[0], FILES[1], FILES[2], ("004_d.sql", "SELECT 1;\n\\copy t from x")]);
     let ended = plan(more.path(), &database).run().code(65).says("004_d.sql:2:1");
     assert!(ended.output.contains("-- refused:"), "{}", ended.output);
     let inhabited = Server::shared().database();
     inhabited.psql("CREATE TABLE t ()");
     plan(more.path(), &inhabited).run().code(65);
-    plan(folder(&FILES).path(), &inhabited).run().code(65).says("has 1 table and no history");
+    plan(directory(&FILES).path(), &inhabited).run().code(65).says("has 1 table and no history");
 }
 
 #[test]
 fn no_transaction_statements_are_planned_outside_a_transaction() {
-    let place = folder(&[
+    let place = directory(&[
         FILES[0],
         (
             "002_i.sql",

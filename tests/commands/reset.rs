@@ -1,6 +1,6 @@
 //! `premain reset`: everything gone, everything migrated again, and never in production.
 
-use crate::support::folder;
+use crate::support::directory;
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Premain, migrate, premain};
 
@@ -13,14 +13,14 @@ const FILES: [(&str, &str); 3] = [
     ("003_x.sql", "CREATE EXTENSION hstore; CREATE TABLE x (h hstore)"),
 ];
 
-fn reset(folder: &std::path::Path, url: &str) -> Premain {
-    premain(["reset", "--migrations"]).with(folder).database(url)
+fn reset(directory: &std::path::Path, url: &str) -> Premain {
+    premain(["reset", "--migrations"]).with(directory).database(url)
 }
 
 /// A database with everything that a developer may have left in it.
-fn inhabited(folder: &std::path::Path) -> Database<'static> {
+fn inhabited(directory: &std::path::Path) -> Database<'static> {
     let database = Server::shared().database();
-    migrate(folder).database(database.url()).run().code(0);
+    migrate(directory).database(database.url()).run().code(0);
     database.psql(
         "INSERT INTO a DEFAULT VALUES; CREATE TABLE parted (i int) PARTITION BY LIST (i); \
          CREATE TABLE part PARTITION OF parted DEFAULT; CREATE VIEW v AS SELECT * FROM a; \
@@ -37,7 +37,7 @@ fn inhabited(folder: &std::path::Path) -> Database<'static> {
 
 #[test]
 fn reset_drops_everything_and_migrates_again() {
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     let database = inhabited(place.path());
     let fresh = Server::shared().database();
     migrate(place.path()).database(fresh.url()).run().code(0);
@@ -65,7 +65,7 @@ fn reset_drops_everything_and_migrates_again() {
 
 #[test]
 fn a_role_that_owns_only_its_tables_can_reset() {
-    let place = folder(&[("001_a.sql", "CREATE TABLE a ()")]);
+    let place = directory(&[("001_a.sql", "CREATE TABLE a ()")]);
     let database = Server::shared().database();
     let role = format!("developer_{}", database.name);
     database.psql(&format!("CREATE ROLE {role} LOGIN; GRANT CREATE ON SCHEMA public TO {role}"));
@@ -79,7 +79,7 @@ fn a_role_that_owns_only_its_tables_can_reset() {
 
 #[test]
 fn reset_asks_for_the_name_of_the_database() {
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     let database = inhabited(place.path());
     reset(place.path(), &database.url()).run().code(64).says("give --yes if you are sure");
     for (answer, rows) in [("yes", "1"), ("", "1"), (database.name.as_str(), "0")] {
@@ -94,7 +94,7 @@ fn reset_asks_for_the_name_of_the_database() {
 
 #[test]
 fn production_is_never_reset() {
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     let database = inhabited(place.path());
     for (name, value) in [
         ("NODE_ENV", "production"),
@@ -132,9 +132,9 @@ fn production_is_never_reset() {
 
 #[test]
 fn an_unreadable_directory_drops_nothing() {
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     let database = inhabited(place.path());
-    let broken = folder(&[("001_a.sql", ""), ("1_b.sql", "")]);
+    let broken = directory(&[("001_a.sql", ""), ("1_b.sql", "")]);
     reset(broken.path(), &database.url()).with("--yes").run().code(65);
     assert_eq!(database.psql("SELECT count(*) FROM a"), "1");
     premain(["reset", "--yes"]).run().code(78).says("set DATABASE_URL");

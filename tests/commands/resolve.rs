@@ -4,10 +4,15 @@ use std::path::Path;
 
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Ended, migrate, premain};
-use crate::support::{folder, node, tools};
+use crate::support::{directory, node, tools};
 
-fn resolve(database: &Database<'_>, folder: &Path, how: [&str; 2]) -> Ended {
-    premain(["resolve"]).words(how).with("--migrations").with(folder).database(database.url()).run()
+fn resolve(database: &Database<'_>, directory: &Path, how: [&str; 2]) -> Ended {
+    premain(["resolve"])
+        .words(how)
+        .with("--migrations")
+        .with(directory)
+        .database(database.url())
+        .run()
 }
 
 const PRISMA: [(&str, &str); 3] = [
@@ -17,9 +22,9 @@ const PRISMA: [(&str, &str); 3] = [
 ];
 
 /// What Prisma's own engine leaves behind of a migration that fails.
-fn failed_by_prisma(folder: &Path) -> Database<'static> {
+fn failed_by_prisma(directory: &Path) -> Database<'static> {
     let database = Server::shared().database();
-    node::prisma("apply", &database, folder, "").unwrap_err();
+    node::prisma("apply", &database, directory, "").unwrap_err();
     database
 }
 
@@ -28,7 +33,7 @@ const ROWS: &str = "SELECT migration_name, checksum, finished_at IS NULL, finish
 
 #[test]
 fn failed_prisma_migrations_are_resolved_as_prisma_does() {
-    let place = folder(&PRISMA);
+    let place = directory(&PRISMA);
     for (ours, theirs) in [("--applied", "applied"), ("--rolled-back", "rolledback")] {
         let (one, other) = (failed_by_prisma(place.path()), failed_by_prisma(place.path()));
         migrate(place.path())
@@ -45,7 +50,7 @@ fn failed_prisma_migrations_are_resolved_as_prisma_does() {
 
 #[test]
 fn prisma_continues_after_premain_resolve() {
-    let place = folder(&PRISMA);
+    let place = directory(&PRISMA);
     let database = failed_by_prisma(place.path());
     resolve(&database, place.path(), ["--rolled-back", "2_b"]).code(0).says("2_b is pending again");
     std::fs::write(place.path().join("2_b/migration.sql"), "CREATE TABLE b (id int);\n").unwrap();
@@ -56,7 +61,7 @@ fn prisma_continues_after_premain_resolve() {
 
 #[test]
 fn cases_that_prisma_rejects_are_rejected() {
-    let place = folder(&PRISMA);
+    let place = directory(&PRISMA);
     let database = failed_by_prisma(place.path());
     // P3008, P3012, P3011 and P3017.
     for (how, says) in [
@@ -71,7 +76,7 @@ fn cases_that_prisma_rejects_are_rejected() {
         resolve(&database, place.path(), how).code(64).says(says);
         assert_eq!(database.psql(ROWS), before);
     }
-    // The folder of the failed one is gone.
+    // The directory of the failed one is gone.
     std::fs::remove_dir_all(place.path().join("2_b")).unwrap();
     resolve(&database, place.path(), ["--applied", "2_b"]).code(64).says("it has no file here");
     resolve(&database, place.path(), ["--rolled-back", "2_b"]).code(0);
@@ -81,11 +86,11 @@ fn cases_that_prisma_rejects_are_rejected() {
 const SQL: [(&str, &str); 2] =
     [("001_a.sql", "CREATE TABLE a ()"), ("002_b.sql", "CREATE TABLE b ()")];
 
-fn failed_halfway(folder: &Path) -> Database<'static> {
+fn failed_halfway(directory: &Path) -> Database<'static> {
     let database = Server::shared().database();
-    migrate(folder).database(database.url()).run().code(0);
+    migrate(directory).database(database.url()).run().code(0);
     database.psql("UPDATE premain_migrations SET success = false WHERE version = 2");
-    migrate(folder)
+    migrate(directory)
         .database(database.url())
         .run()
         .code(65)
@@ -96,7 +101,7 @@ fn failed_halfway(folder: &Path) -> Database<'static> {
 
 #[test]
 fn plain_sql_that_failed_halfway_can_be_resolved() {
-    let place = folder(&SQL);
+    let place = directory(&SQL);
     let database = failed_halfway(place.path());
     resolve(&database, place.path(), ["--applied", "2"]).code(0).says("2 b recorded as applied");
     migrate(place.path()).database(database.url()).run().code(0).says("none pending (2 applied");
@@ -111,7 +116,7 @@ fn plain_sql_that_failed_halfway_can_be_resolved() {
 
 #[test]
 fn a_migration_run_by_hand_is_recorded_without_running_it() {
-    let place = folder(&SQL);
+    let place = directory(&SQL);
     let database = Server::shared().database();
     database.psql("CREATE TABLE a ()");
     resolve(&database, place.path(), ["--rolled-back", "1"]).code(64).says("not recorded at all");
@@ -123,7 +128,7 @@ fn a_migration_run_by_hand_is_recorded_without_running_it() {
 
 #[test]
 fn resolve_waits_for_the_lock() {
-    let place = folder(&SQL);
+    let place = directory(&SQL);
     let database = failed_halfway(place.path());
     let mut other = database.open("SELECT pg_advisory_lock(x'7072656d61696e'::bigint);");
     premain(["resolve", "--applied", "2", "--lock-timeout", "100ms", "--migrations"])
@@ -138,7 +143,7 @@ fn resolve_waits_for_the_lock() {
 
 #[test]
 fn a_no_transaction_migration_continues_after_resolve() {
-    let place = folder(&[
+    let place = directory(&[
         ("001_a.sql", "CREATE TABLE a (i int)"),
         ("002_b.sql", "CREATE INDEX CONCURRENTLY j ON a (i); TABLE nothing"),
     ]);
@@ -160,7 +165,7 @@ fn a_no_transaction_migration_continues_after_resolve() {
 fn stopped_halfway(format: &str) -> (tempfile::TempDir, Database<'static>) {
     let end = if format == "sqlx" { ".sql" } else { ".up.sql" };
     let (first, second) = (format!("1_a{end}"), format!("2_b{end}"));
-    let place = folder(&[
+    let place = directory(&[
         (first.as_str(), "CREATE TABLE a (i int);"),
         (
             second.as_str(),
@@ -178,11 +183,11 @@ fn stopped_halfway(format: &str) -> (tempfile::TempDir, Database<'static>) {
     (place, database)
 }
 
-fn resolve_in(format: &str, database: &Database<'_>, folder: &Path, how: [&str; 2]) -> Ended {
+fn resolve_in(format: &str, database: &Database<'_>, directory: &Path, how: [&str; 2]) -> Ended {
     premain(["resolve"])
         .words(how)
         .words(["--format", format, "--migrations"])
-        .with(folder)
+        .with(directory)
         .database(database.url())
         .run()
 }
@@ -234,7 +239,7 @@ fn a_failure_that_kept_nothing_leaves_the_history_table_as_before() {
         ("golang-migrate", ".up.sql", "SELECT version, dirty FROM schema_migrations", "1|f"),
     ] {
         let (first, second) = (format!("1_a{end}"), format!("2_b{end}"));
-        let place = folder(&[
+        let place = directory(&[
             (first.as_str(), "CREATE TABLE a (i int);"),
             (
                 second.as_str(),

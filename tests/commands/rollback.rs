@@ -1,10 +1,10 @@
-//! `premain rollback`: the ways down, newest first, and never by itself.
+//! `premain rollback`: the down migrations, newest first, and never by itself.
 
 use std::path::Path;
 
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Ended, migrate, premain};
-use crate::support::{folder, node, tools};
+use crate::support::{directory, node, tools};
 
 const FILES: [(&str, &str); 6] = [
     ("001_a.up.sql", "CREATE TABLE a ()"),
@@ -15,18 +15,18 @@ const FILES: [(&str, &str); 6] = [
     ("003_c.down.sql", "-- the way down\nDROP TABLE c"),
 ];
 
-fn rollback(database: &Database<'_>, folder: &Path, words: &[&str]) -> Ended {
+fn rollback(database: &Database<'_>, directory: &Path, words: &[&str]) -> Ended {
     premain(["rollback"])
         .words(words)
         .with("--migrations")
-        .with(folder)
+        .with(directory)
         .database(database.url())
         .run()
 }
 
-fn migrated(folder: &Path) -> Database<'static> {
+fn migrated(directory: &Path) -> Database<'static> {
     let database = Server::shared().database();
-    migrate(folder).database(database.url()).run().code(0);
+    migrate(directory).database(database.url()).run().code(0);
     database
 }
 
@@ -36,7 +36,7 @@ fn versions(database: &Database<'_>) -> String {
 
 #[test]
 fn rollback_reverts_the_last_migration_or_back_to_a_version_or_all() {
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     let database = migrated(place.path());
     rollback(&database, place.path(), &["--yes"])
         .code(0)
@@ -57,7 +57,7 @@ fn rollback_reverts_the_last_migration_or_back_to_a_version_or_all() {
 
 #[test]
 fn rollback_without_a_terminal_requires_yes() {
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     let database = migrated(place.path());
     rollback(&database, place.path(), &[]).code(64).says("give --yes if you are sure");
     premain(["rollback"]).env("PREMAIN_YES", "1").run().code(64);
@@ -66,7 +66,7 @@ fn rollback_without_a_terminal_requires_yes() {
 
 #[test]
 fn rollback_at_a_terminal_shows_the_sql_and_asks() {
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     let database = migrated(place.path());
     let ask = || {
         let asked =
@@ -92,26 +92,26 @@ fn rollback_at_a_terminal_shows_the_sql_and_asks() {
 
 #[test]
 fn a_missing_down_migration_stops_before_anything_runs() {
-    let place = folder(&[FILES[0], FILES[2], FILES[4], FILES[5]]);
+    let place = directory(&[FILES[0], FILES[2], FILES[4], FILES[5]]);
     let database = migrated(place.path());
     rollback(&database, place.path(), &["--to", "none", "--yes"])
         .code(65)
         .says("no way down for migration 2 b, 1 a");
     assert_eq!(versions(&database), "1 2 3");
 
-    // A newer image has migrated, whose way down is not here.
-    let older = folder(&FILES[..4]);
+    // A newer image has migrated, whose down migration is not here.
+    let older = directory(&FILES[..4]);
     rollback(&database, older.path(), &["--yes"])
         .code(65)
         .says("migration 3 c is applied and newer");
-    let drifted = folder(&[("001_a.sql", "other"), FILES[2], FILES[4], FILES[5]]);
+    let drifted = directory(&[("001_a.sql", "other"), FILES[2], FILES[4], FILES[5]]);
     rollback(&database, drifted.path(), &["--yes"]).code(65).says("was edited");
     assert_eq!(versions(&database), "1 2 3");
 }
 
 #[test]
 fn a_failing_down_migration_keeps_nothing() {
-    let place = folder(&[
+    let place = directory(&[
         FILES[0],
         FILES[2],
         ("002_b.down.sql", "DROP TABLE b;\nTABLE nothing;"),
@@ -126,13 +126,13 @@ fn a_failing_down_migration_keeps_nothing() {
         .says("nothing of migration 2 b was undone");
     assert_eq!(versions(&database), "1 2");
     assert!(database.has_table("b"));
-    let psql = folder(&[FILES[0], FILES[2], ("002_b.down.sql", "\\dt")]);
+    let psql = directory(&[FILES[0], FILES[2], ("002_b.down.sql", "\\dt")]);
     rollback(&database, psql.path(), &["--yes"]).code(65).says("\\dt is a command of psql's");
 }
 
 #[test]
 fn prisma_applies_a_rolled_back_migration_again() {
-    let place = folder(&[
+    let place = directory(&[
         ("migration_lock.toml", "provider = \"postgresql\"\n"),
         ("1_a/migration.sql", "CREATE TABLE a (id int);\n"),
         ("2_b/migration.sql", "CREATE TABLE b (id int);\n"),
@@ -149,7 +149,7 @@ fn prisma_applies_a_rolled_back_migration_again() {
 
 #[test]
 fn a_down_migration_may_run_without_a_transaction() {
-    let place = folder(&[
+    let place = directory(&[
         ("001_a.up.sql", "CREATE TABLE a (i int); CREATE INDEX j ON a (i)"),
         ("001_a.down.sql", "DROP INDEX CONCURRENTLY j;\nTABLE nothing;"),
     ]);
@@ -171,7 +171,7 @@ fn a_down_migration_may_run_without_a_transaction() {
 
 #[test]
 fn the_confirmed_sql_is_what_runs() {
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     let database = migrated(place.path());
     let mut terminal = premain(["rollback", "--migrations"])
         .with(place.path())
@@ -186,7 +186,7 @@ fn the_confirmed_sql_is_what_runs() {
     assert_eq!(versions(&database), "1 2");
 }
 
-/// Two migrations with their ways down, as the tool has them.
+/// Two migrations with their down migrations, as the tool has them.
 fn there_and_back(format: &str) -> tempfile::TempDir {
     let one = |table: &str| match format {
         "dbmate" => format!(
@@ -198,13 +198,13 @@ fn there_and_back(format: &str) -> tempfile::TempDir {
     };
     let (a, b) = (one("a"), one("b"));
     match format {
-        "sqlx" | "golang-migrate" => folder(&[
+        "sqlx" | "golang-migrate" => directory(&[
             ("1_a.up.sql", "CREATE TABLE a ();"),
             ("1_a.down.sql", "DROP TABLE a;"),
             ("2_b.up.sql", "CREATE TABLE b ();"),
             ("2_b.down.sql", "DROP TABLE b;"),
         ]),
-        _ => folder(&[("1_a.sql", &a), ("2_b.sql", &b)]),
+        _ => directory(&[("1_a.sql", &a), ("2_b.sql", &b)]),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `premain status`: a table for people, JSON for programs, an exit status for CI.
 
-use crate::support::folder;
+use crate::support::directory;
 use crate::support::postgres::Server;
 use crate::support::premain::{Premain, migrate, premain};
 
@@ -17,7 +17,7 @@ fn status(place: &tempfile::TempDir, url: &str) -> Premain {
 #[test]
 fn migrations_are_pending_then_applied() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     let ended = status(&place, &database.url()).run().code(1);
     assert!(ended.output.contains("2 b  pending"), "{}", ended.output);
     assert!(!database.has_table("refinery_schema_history"), "status touches nothing");
@@ -30,10 +30,10 @@ fn migrations_are_pending_then_applied() {
 #[test]
 fn every_kind_of_drift_has_its_state() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     migrate(place.path()).database(database.url()).run().code(0);
     database.psql("DELETE FROM refinery_schema_history WHERE version = 2");
-    let drifted = folder(&[("V1__a.sql", "CREATE TABLE a (x int)"), FILES[1]]);
+    let drifted = directory(&[("V1__a.sql", "CREATE TABLE a (x int)"), FILES[1]]);
     let ended = status(&drifted, &database.url()).words(["--output", "json"]).run().code(65);
     for state in ["\"edited\"", "\"out-of-order\"", "\"ahead\""] {
         assert!(ended.output.contains(state), "{state}: {}", ended.output);
@@ -43,9 +43,9 @@ fn every_kind_of_drift_has_its_state() {
 #[test]
 fn a_database_that_is_ahead_is_no_failure() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     migrate(place.path()).database(database.url()).run().code(0);
-    let older = folder(&FILES[..2]);
+    let older = directory(&FILES[..2]);
     status(&older, &database.url()).run().code(0).says("ahead of this image");
 }
 
@@ -78,7 +78,7 @@ fn migrations_without_a_number_are_shown_by_name() {
 #[test]
 fn each_state_has_its_exit_status_and_its_json() {
     let database = Server::shared().database();
-    let place = folder(&[
+    let place = directory(&[
         ("001_a.up.sql", "CREATE TABLE a ()"),
         ("001_a.down.sql", "DROP TABLE a"),
         ("002_b.sql", "CREATE TABLE b ()"),
@@ -117,7 +117,7 @@ fn each_state_has_its_exit_status_and_its_json() {
 
 #[test]
 fn an_unreachable_database_is_reported_soon() {
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     let server = Server::shared();
     let absent = server.url("absent");
     let ended = status(&place, &absent).words(["--output", "json"]).run().code(77);
@@ -129,7 +129,7 @@ fn an_unreachable_database_is_reported_soon() {
 
 #[test]
 fn unmanaged_tables_are_reported_as_a_start_would() {
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     let database = Server::shared().database();
     database.psql("CREATE TABLE t ()");
     let ended = status(&place, &database.url()).run().code(65).says("'premain baseline VERSION'");

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::folder;
+use crate::support::directory;
 use crate::support::postgres::Server;
 use crate::support::premain::{Ended, migrate, premain};
 
@@ -12,7 +12,8 @@ fn validate(place: &tempfile::TempDir) -> Ended {
 
 #[test]
 fn a_directory_without_errors_is_valid() {
-    let place = folder(&[("001_a.sql", "CREATE TABLE a ();\n"), ("002_b.sql", "SELECT '\\d';\n")]);
+    let place =
+        directory(&[("001_a.sql", "CREATE TABLE a ();\n"), ("002_b.sql", "SELECT '\\d';\n")]);
     let ended = validate(&place).code(0).says("(sql, 2 files): 0 errors, 0 warnings");
     assert_eq!(ended.output, "");
     premain(["validate", "--migrations", "none"]).run().code(0);
@@ -20,7 +21,7 @@ fn a_directory_without_errors_is_valid() {
 
 #[test]
 fn errors_end_with_65_and_warnings_do_not() {
-    let place = folder(&[
+    let place = directory(&[
         ("001_a.sql", "CREATE TABLE a ();\nCOPY a FROM stdin;\n\\.\n"),
         ("002_b.sql", "BEGIN;\nCREATE TABLE b ();\nCOMMIT;\n"),
         ("003_c.sql", "-- später\n"),
@@ -36,7 +37,7 @@ fn errors_end_with_65_and_warnings_do_not() {
 
 #[test]
 fn all_files_that_are_not_sql_are_reported() {
-    let place = folder(&[("001_a.sql", "SELECT 1;\nSELECT '"), ("003_c.sql", "SELECT 1;\n")]);
+    let place = directory(&[("001_a.sql", "SELECT 1;\nSELECT '"), ("003_c.sql", "SELECT 1;\n")]);
     fs::write(place.path().join("002_b.sql"), b"-- ok\n-- gr\xfc\xdfe\n").unwrap();
     fs::write(place.path().join("003_c.sql"), b"S\0E\0").unwrap();
     let ended = validate(&place).code(65);
@@ -48,7 +49,7 @@ fn all_files_that_are_not_sql_are_reported() {
 
 #[test]
 fn colliding_names_are_reported() {
-    let place = folder(&[("001_a.sql", "SELECT 1"), ("1_b.sql", "SELECT 1")]);
+    let place = directory(&[("001_a.sql", "SELECT 1"), ("1_b.sql", "SELECT 1")]);
     let ended = validate(&place).code(65);
     assert!(ended.output.contains("are both version 1"), "{}", ended.output);
 }
@@ -64,7 +65,7 @@ fn journals_that_make_drizzle_skip_migrations_are_reported() {
         [entry(0, 10, "0000_a"), entry(1, 30, "0001_b"), entry(1, 20, "0001_c")].join(",\n");
     let journal =
         format!("{{\"version\": \"7\", \"dialect\": \"postgresql\", \"entries\": [\n{entries}]}}");
-    let place = folder(&[
+    let place = directory(&[
         ("meta/_journal.json", &journal),
         ("0000_a.sql", "SELECT 1"),
         ("0001_b.sql", "SELECT 1"),
@@ -81,7 +82,7 @@ fn journals_that_make_drizzle_skip_migrations_are_reported() {
 
 #[test]
 fn a_missing_prisma_lock_file_is_reported() {
-    let place = folder(&[("1_a/migration.sql", "SELECT 1;\n")]);
+    let place = directory(&[("1_a/migration.sql", "SELECT 1;\n")]);
     let ended = validate(&place).code(0);
     assert!(ended.output.starts_with("./migration_lock.toml: warning:"), "{}", ended.output);
 }
@@ -90,7 +91,7 @@ fn a_missing_prisma_lock_file_is_reported() {
 fn invalid_migrations_stop_a_start_before_anything_runs() {
     let database = Server::shared().database();
     for mistake in ["\\connect other", "COPY a FROM STDIN;", "<<<<<<< A\n=======\n>>>>>>> B\n"] {
-        let place = folder(&[("001_a.sql", "CREATE TABLE a ()"), ("002_b.sql", mistake)]);
+        let place = directory(&[("001_a.sql", "CREATE TABLE a ()"), ("002_b.sql", mistake)]);
         migrate(place.path())
             .database(database.url())
             .run()

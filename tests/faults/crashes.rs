@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Running, migrate, premain};
 use crate::support::programs::own;
-use crate::support::{folder, gate, output, program, wait_for};
+use crate::support::{directory, gate, output, program, wait_for};
 
 const LOCK: &str = "SELECT pg_advisory_lock(31650977343957358);";
 
@@ -17,7 +17,7 @@ const LOCK: &str = "SELECT pg_advisory_lock(31650977343957358);";
 fn slow() -> tempfile::TempDir {
     let halfway = "CREATE TABLE slow (); DO $$ BEGIN RAISE NOTICE 'halfway'; END $$";
     let slow = format!("{halfway}; {}", gate::PASS);
-    folder(&[("1_slow.sql", &slow), ("2_next.sql", "CREATE TABLE next ()")])
+    directory(&[("1_slow.sql", &slow), ("2_next.sql", "CREATE TABLE next ()")])
 }
 
 fn is_whole(database: &Database<'_>) {
@@ -141,7 +141,7 @@ fn a_rerun_succeeds_after_premain_was_killed() {
 fn a_server_crash_does_not_affect_the_running_application() {
     let mut server = Server::start(&[]);
     let name = server.database().name;
-    let place = folder(&[("1_t.sql", "CREATE TABLE t ()")]);
+    let place = directory(&[("1_t.sql", "CREATE TABLE t ()")]);
     let url = server.url(&name);
     let mut running = premain(["--migrations"])
         .with(place.path())
@@ -224,7 +224,7 @@ fn a_full_disk_keeps_nothing_and_a_rerun_with_space_succeeds() {
     database.psql(&format!("CREATE TABLESPACE small LOCATION '{path}'"));
     let filling = "CREATE TABLE b (n int) TABLESPACE small;\n\
                    INSERT INTO b SELECT generate_series(1, 1000000)";
-    let place = folder(&[("1_a.sql", "CREATE TABLE a ()"), ("2_b.sql", filling)]);
+    let place = directory(&[("1_a.sql", "CREATE TABLE a ()"), ("2_b.sql", filling)]);
     let run = || migrate(place.path()).database(database.url()).run();
     run()
         .code(75)

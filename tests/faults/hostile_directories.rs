@@ -1,4 +1,4 @@
-//! Folders that were not made for migrations, or not by a friend: each ends in a clear error, soon,
+//! Directories that were not made for migrations, or not by a friend: each ends in a clear error, soon,
 //! and within little memory.
 
 use std::ffi::OsStr;
@@ -13,26 +13,26 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
 use crate::support::premain::{Ended, Premain, premain};
-use crate::support::{folder, program};
+use crate::support::{directory, program};
 
-/// A server that nobody asks: the folder is read first.
+/// A server that nobody asks: the directory is read first.
 const NOWHERE: &str = "postgres://x@127.0.0.1:1/x";
 
 /// So many megabytes of addresses at the most, and ten seconds on a processor. Linux counts memory
 /// that is reserved and not used, so this is far above what is.
-fn within(megabytes: usize, words: &[&str], folder: &Path) -> Premain {
+fn within(megabytes: usize, words: &[&str], directory: &Path) -> Premain {
     let mut command = Command::new(program("prlimit", "util-linux"));
     command.args([&format!("--as={megabytes}000000"), "--cpu=10", "--"]);
     command.arg(env!("CARGO_BIN_EXE_premain"));
-    Premain::of(command).words(words.iter().copied()).words(["--migrations"]).with(folder)
+    Premain::of(command).words(words.iter().copied()).words(["--migrations"]).with(directory)
 }
 
-fn limited(folder: &Path) -> Premain {
-    within(500, &["migrate", "--wait-timeout", "1ms"], folder).database(NOWHERE)
+fn limited(directory: &Path) -> Premain {
+    within(500, &["migrate", "--wait-timeout", "1ms"], directory).database(NOWHERE)
 }
 
-fn fails(folder: &Path, code: i32, text: &str) -> Ended {
-    limited(folder).run().code(code).says(text)
+fn fails(directory: &Path, code: i32, text: &str) -> Ended {
+    limited(directory).run().code(code).says(text)
 }
 
 #[test]
@@ -73,20 +73,20 @@ fn a_default_directory_that_is_a_dangling_link_is_rejected() {
 
 #[test]
 fn a_directory_named_like_a_migration_file_is_rejected() {
-    let place = folder(&[("001_a.sql/readme", ""), ("002_b.sql", "SELECT 1")]);
+    let place = directory(&[("001_a.sql/readme", ""), ("002_b.sql", "SELECT 1")]);
     fails(place.path(), 65, "001_a.sql: it is a folder, not a file; Docker makes one");
 }
 
 #[test]
 fn circular_links_are_not_followed() {
-    // The folder is in order, and nobody is there to apply it to.
+    // The directory is in order, and nobody is there to apply it to.
     for name in ["deep/V1__a.sql", "1_a.sql", "drizzle/20240101000000_a/migration.sql"] {
-        let place = folder(&[(name, "SELECT 1")]);
+        let place = directory(&[(name, "SELECT 1")]);
         let migrations = place.path().join(name.split_once("/2").map_or("", |(parent, _)| parent));
         symlink(".", migrations.join("loop")).unwrap();
         limited(&migrations).run().code(69);
     }
-    let place = folder(&[("1_a/migration.sql", "SELECT 1")]);
+    let place = directory(&[("1_a/migration.sql", "SELECT 1")]);
     symlink(".", place.path().join("loop")).unwrap();
     fails(place.path(), 65, "loop: it holds no migration.sql");
 }
@@ -99,7 +99,7 @@ fn a_huge_sparse_file_is_not_read_to_its_end() {
         ("1_a/migration.sql", "SELECT 1;\n\n", 3),
         ("20240101000000_a/migration.sql", "--> statement-breakpoint\n", 2),
     ] {
-        let place = folder(&[(name, written)]);
+        let place = directory(&[(name, written)]);
         File::options()
             .write(true)
             .open(place.path().join(name))
@@ -119,7 +119,7 @@ fn a_huge_sparse_file_is_not_read_to_its_end() {
 
 /// A file of one statement and the beginning of another, with a text of so many megabytes.
 fn endless(megabytes: usize) -> tempfile::TempDir {
-    let place = folder(&[("001_x.sql", "SELECT 1;\nSELECT '")]);
+    let place = directory(&[("001_x.sql", "SELECT 1;\nSELECT '")]);
     let mut file = File::options().append(true).open(place.path().join("001_x.sql")).unwrap();
     for _ in 0..megabytes {
         file.write_all(&[b' '; 1 << 20]).unwrap();
@@ -144,7 +144,7 @@ fn an_unterminated_statement_is_an_error_when_memory_is_short() {
 
 #[test]
 fn implausible_journals_are_rejected() {
-    let place = folder(&[("meta/_journal.json", "{")]);
+    let place = directory(&[("meta/_journal.json", "{")]);
     let journal = place.path().join("meta/_journal.json");
     fs::write(&journal, format!("{{\"a\": {}", "[".repeat(1 << 20))).unwrap();
     fails(place.path(), 65, "it is not the journal that drizzle-kit writes");
@@ -176,7 +176,7 @@ fn unprintable_names_are_escaped() {
         (b"001_a\x1b[2J.sql", "a line end or another control character"),
         (b"001_gr\xfcn.sql", "what is not UTF-8"),
     ] {
-        let place = folder(&[]);
+        let place = directory(&[]);
         fs::write(place.path().join(OsStr::from_bytes(name)), "SELECT 1").unwrap();
         let ended = fails(place.path(), 65, text);
         assert!(!ended.log.contains('\x1b'), "{}", ended.log);
@@ -189,7 +189,7 @@ fn unreadable_files_are_named() {
     for (name, files) in
         [("001_x.sql", ["001_x.sql", "2_y.sql"]), ("deep", ["V1__x.sql", "deep/V2__x.sql"])]
     {
-        let place = folder(&files.map(|name| (name, "SELECT 1")));
+        let place = directory(&files.map(|name| (name, "SELECT 1")));
         let forbid = |name: &str, mode: u32| {
             fs::set_permissions(place.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
         };

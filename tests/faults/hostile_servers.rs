@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use crate::support::postgres::Server;
 use crate::support::premain::{Ended, Premain, Running, migrate};
 use crate::support::proxy::Proxy;
-use crate::support::{folder, wait_for};
+use crate::support::{directory, wait_for};
 
 /// What the client says first in the phase in which the server turns against it.
 const LOGIN: &str = "user\0";
@@ -39,7 +39,7 @@ fn turned(
     let database = Server::shared().database();
     let proxy = Proxy::to(Server::shared());
     proxy.answer(trigger, answer);
-    let place = folder(&[("1_t.sql", "CREATE TABLE t ()")]);
+    let place = directory(&[("1_t.sql", "CREATE TABLE t ()")]);
     let url = format!("{}&connect_timeout=1", proxy.url(&database.name));
     let premain = migrate(place.path()).words(["--wait-timeout", "2s"]).database(url);
     let mut running = told(premain).start();

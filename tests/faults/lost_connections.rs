@@ -10,12 +10,12 @@ use crate::support::layout::{FORMATS, migrations, recorded};
 use crate::support::postgres::{Database, Open, Server};
 use crate::support::premain::{Ended, Premain, migrate};
 use crate::support::proxy::{Fault, Kind, Proxy, Speaker};
-use crate::support::{folder, gate, wait_for};
+use crate::support::{directory, gate, wait_for};
 
 /// A database behind a proxy, and five migrations for it that leave a row each time they run.
 struct Place<'a> {
     format: &'static str,
-    folder: TempDir,
+    directory: TempDir,
     database: Database<'a>,
     session: Open,
     proxy: Proxy,
@@ -23,19 +23,19 @@ struct Place<'a> {
 
 impl Place<'_> {
     fn new(format: &'static str) -> Place<'static> {
-        let folder = migrations(format, 5, |n| match n {
+        let directory = migrations(format, 5, |n| match n {
             1 => "CREATE TABLE log (id serial, n int); INSERT INTO log (n) VALUES (1)".to_owned(),
             _ => format!("INSERT INTO log (n) VALUES ({n}); SELECT * FROM log"),
         });
         let database = Server::shared().database();
         let session = database.open("SET client_min_messages = warning;");
-        Place { format, folder, session, proxy: Proxy::to(Server::shared()), database }
+        Place { format, directory, session, proxy: Proxy::to(Server::shared()), database }
     }
 
     fn premain(&self, wait_timeout: &str) -> Premain {
         let url = self.proxy.url(&self.database.name);
         let words = ["--format", self.format, "--wait-timeout", wait_timeout];
-        migrate(self.folder.path()).words(words).database(url)
+        migrate(self.directory.path()).words(words).database(url)
     }
 
     /// How many messages either side sends where nothing goes wrong.
@@ -52,7 +52,7 @@ impl Place<'_> {
         self.proxy.heal();
         let url = self.database.url();
         let words = ["--format", self.format];
-        let ended = migrate(self.folder.path()).words(words).database(url).run();
+        let ended = migrate(self.directory.path()).words(words).database(url).run();
         assert_eq!(ended.code, 0, "{what}, and a rerun: {}", ended.log);
         let mut ask = |sql: &str| self.session.send(&format!("{sql};")).replace('\n', " ");
         assert_eq!(ask("SELECT n FROM log ORDER BY id"), "1 2 3 4 5", "{what}: what ran");
@@ -171,7 +171,7 @@ fn a_migration_that_outlives_its_connection_is_awaited() {
     let slow = "SET client_connection_check_interval = 0; CREATE TABLE slow (); \
                 DO $$ BEGIN RAISE NOTICE 'halfway'; END $$";
     let slow = format!("{slow}; {}", gate::PASS);
-    let place = folder(&[("1_slow.sql", &slow), ("2_next.sql", "CREATE TABLE next ()")]);
+    let place = directory(&[("1_slow.sql", &slow), ("2_next.sql", "CREATE TABLE next ()")]);
     let gate = gate::close(&database);
     let mut running = migrate(place.path()).database(proxy.url(&database.name)).start();
     running.wait_for("halfway");
@@ -191,7 +191,7 @@ fn a_migration_that_outlives_its_connection_is_awaited() {
 #[test]
 fn three_lost_connections_without_progress_end_with_75() {
     let database = Server::shared().database();
-    let place = folder(&[
+    let place = directory(&[
         ("1_good.sql", "CREATE TABLE good ()"),
         ("2_suicide.sql", "CREATE TABLE half (); SELECT pg_terminate_backend(pg_backend_pid())"),
     ]);
@@ -205,7 +205,7 @@ fn three_lost_connections_without_progress_end_with_75() {
 #[test]
 fn a_partly_committed_migration_is_not_retried() {
     let database = Server::shared().database();
-    let place = folder(&[(
+    let place = directory(&[(
         "1_torn.sql",
         "CREATE TABLE torn (); COMMIT; SELECT pg_terminate_backend(pg_backend_pid())",
     )]);

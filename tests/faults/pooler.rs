@@ -8,12 +8,12 @@ use nix::sys::signal::Signal;
 use crate::support::pgbouncer::PgBouncer;
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Premain, migrate, premain};
-use crate::support::{folder, process, wait_for};
+use crate::support::{directory, process, wait_for};
 
 const SHARING: [&str; 2] = ["transaction", "statement"];
 
 fn files() -> tempfile::TempDir {
-    folder(&[
+    directory(&[
         ("V1__t.sql", "CREATE TABLE t (a int); INSERT INTO t VALUES (1)"),
         ("V2__u.sql", "INSERT INTO t VALUES (2)"),
     ])
@@ -52,7 +52,7 @@ fn a_killed_replica_behind_a_pooler_releases_the_lock() {
     let pooler = PgBouncer::before(&server, "session", &[]);
     database.psql("CREATE SCHEMA site; CREATE TABLE site.gate ()");
     let sql = "SELECT pg_sleep(1000) WHERE to_regclass('site.gate') IS NOT NULL";
-    let place = folder(&[("V1__slow.sql", sql)]);
+    let place = directory(&[("V1__slow.sql", sql)]);
     let first = through(&pooler, &database, &place).start();
     let sleeps = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
     wait_for("the slow statement runs", || (database.psql(sleeps) == "1").then_some(()));

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Premain, Running, migrate};
-use crate::support::{folder, gate, node, output, program, wait_for};
+use crate::support::{directory, gate, node, output, program, wait_for};
 
 const FILES: [(&str, &str); 5] = [
     ("V1__t.sql", "CREATE TABLE t (a int)"),
@@ -28,7 +28,7 @@ fn a_hundred_replicas_share_forty_connections() {
     let mut files = FILES;
     let slow = format!("{}; {}", gate::PASS, files[1].1);
     files[1].1 = &slow;
-    let place = folder(&files);
+    let place = directory(&files);
     let gate = gate::close(&database);
     let start = || {
         let premain = migrate(place.path()).words(["--wait-timeout", "10m"]);
@@ -55,7 +55,7 @@ fn a_hundred_replicas_share_forty_connections() {
 #[test]
 fn two_versions_of_an_image_migrate_at_once() {
     let server = Server::start(&[]);
-    let (old, new) = (folder(&FILES[..3]), folder(&FILES));
+    let (old, new) = (directory(&FILES[..3]), directory(&FILES));
     for _ in 0..3 {
         let database = server.database();
         let running: Vec<_> = (0..20)
@@ -79,7 +79,7 @@ fn premain_waits_for_prisma_migrate_deploy() {
         let database = server.database();
         let slow = format!("{}; INSERT INTO t VALUES (1)", gate::PASS);
         let gate = gate::close(&database);
-        let place = folder(&[
+        let place = directory(&[
             ("1_t/migration.sql", "CREATE TABLE t (a int)"),
             ("2_slow/migration.sql", &slow),
             ("3_two/migration.sql", "INSERT INTO t VALUES (2)"),
@@ -117,7 +117,7 @@ impl<'a> Relay<'a> {
         database.psql("CREATE SCHEMA site; CREATE TABLE site.gate ()");
         let sql = "CREATE TABLE half (); \
                    SELECT pg_sleep(1000) WHERE to_regclass('site.gate') IS NOT NULL";
-        Relay { database, place: folder(&[("V1__slow.sql", sql)]) }
+        Relay { database, place: directory(&[("V1__slow.sql", sql)]) }
     }
 
     fn start(&self, url: &str) -> Running {
@@ -286,7 +286,7 @@ fn ip(arguments: &[&str]) {
 #[test]
 fn sessions_make_the_server_check_for_a_lost_client() {
     let database = Server::shared().database();
-    let place = folder(&[(
+    let place = directory(&[(
         "V1__seen.sql",
         "CREATE TABLE seen AS SELECT name, setting FROM pg_settings \
          WHERE name LIKE 'tcp\\_%' OR name LIKE 'client\\_connection%'",

@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 
 use crate::support::postgres::{Database, Open, Server};
 use crate::support::premain::{Premain, premain};
-use crate::support::{folder, wait_for};
+use crate::support::{directory, wait_for};
 
 /// Ends when it gets a signal, and tells in a file that it ran.
 fn application(place: &tempfile::TempDir) -> [String; 3] {
@@ -29,7 +29,7 @@ fn no_session_is_left(database: &Database<'_>) {
 
 #[test]
 fn a_signal_ends_the_wait_for_the_database() {
-    let place = folder(&[("V1__t.sql", "CREATE TABLE t ()")]);
+    let place = directory(&[("V1__t.sql", "CREATE TABLE t ()")]);
     let mut running = boot(&place, "postgres://x@127.0.0.1:1/x").start();
     running.wait_for("waiting for PostgreSQL");
     running.signal(Signal::SIGTERM);
@@ -40,7 +40,7 @@ fn a_signal_ends_the_wait_for_the_database() {
 #[test]
 fn a_signal_ends_the_wait_for_the_lock() {
     let database = Server::shared().database();
-    let place = folder(&[("V1__t.sql", "CREATE TABLE t ()")]);
+    let place = directory(&[("V1__t.sql", "CREATE TABLE t ()")]);
     let holder = database.open("SELECT pg_advisory_lock(31650977343957358);");
     let mut running = boot(&place, &database.url()).start();
     running.wait_for("waiting for the migration lock");
@@ -54,7 +54,7 @@ fn a_signal_ends_the_wait_for_the_lock() {
 #[test]
 fn a_signal_rolls_back_the_running_migration() {
     let database = Server::shared().database();
-    let place = folder(&[
+    let place = directory(&[
         ("V1__kept.sql", "CREATE TABLE kept ()"),
         ("V2__slow.sql", "CREATE TABLE half (); SELECT pg_sleep(1000);"),
     ]);
@@ -73,7 +73,7 @@ fn a_signal_rolls_back_the_running_migration() {
 #[test]
 fn a_second_signal_ends_premain_at_once() {
     let server = Server::start(&[]);
-    let place = folder(&[("V1__slow.sql", "SELECT pg_sleep(1000)")]);
+    let place = directory(&[("V1__slow.sql", "SELECT pg_sleep(1000)")]);
     let mut running = {
         let database = server.database();
         let running = boot(&place, &database.url()).start();
@@ -127,7 +127,7 @@ fn three_hundred_signals_at_random_moments_leave_nothing_behind() {
 }
 
 fn migrations() -> tempfile::TempDir {
-    folder(&[
+    directory(&[
         ("V1__t.sql", "CREATE TABLE t (a int)"),
         ("V2__rows.sql", "INSERT INTO t SELECT generate_series(1, 100)"),
         ("V3__u.sql", "CREATE TABLE u (a int)"),

@@ -5,7 +5,7 @@ use nix::sys::signal::Signal;
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Premain, Running, migrate, premain};
 use crate::support::proxy::{Fault, Kind, Proxy, Speaker};
-use crate::support::{folder, wait_for};
+use crate::support::{directory, wait_for};
 
 const FIRST: [(&str, &str); 2] =
     [("1_a.up.sql", "CREATE TABLE a ()"), ("1_a.down.sql", "DROP TABLE a")];
@@ -27,13 +27,13 @@ const SIGNALS: [(Signal, i32); 2] = [(Signal::SIGINT, 130), (Signal::SIGTERM, 14
 /// A database with the first of two migrations applied.
 fn half_migrated() -> Database<'static> {
     let database = Server::shared().database();
-    let place = folder(&FIRST);
+    let place = directory(&FIRST);
     migrate(place.path()).database(database.url()).run().code(0);
     database
 }
 
 fn files() -> tempfile::TempDir {
-    folder(&[FIRST[0], FIRST[1], SECOND])
+    directory(&[FIRST[0], FIRST[1], SECOND])
 }
 
 fn command(words: &[&str], place: &tempfile::TempDir, url: &str) -> Premain {
@@ -109,7 +109,7 @@ fn another_replica_s_lock_holds_up_no_command() {
                 let name = &database.name;
                 server.psql("postgres", &format!("ALTER DATABASE {name} OWNER TO developer"));
                 database.psql("ALTER SCHEMA public OWNER TO developer");
-                let first = folder(&FIRST);
+                let first = directory(&FIRST);
                 migrate(first.path()).database(&url).run().code(0);
                 let _holder = database.open("SELECT pg_advisory_lock(31650977343957358);");
                 let mut running = command(words, &place, &url).start();

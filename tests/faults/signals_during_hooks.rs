@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 
 use crate::support::postgres::Server;
 use crate::support::premain::premain;
-use crate::support::{executables, folder, wait_for};
+use crate::support::{directory, executables, wait_for};
 
 const FILES: [(&str, &str); 2] =
     [("V1__t.sql", "CREATE TABLE t ()"), ("V2__u.sql", "CREATE TABLE u ()")];
@@ -20,7 +20,7 @@ fn stubborn(trap: &str) -> String {
 #[test]
 fn a_signal_reaches_the_hook_and_releases_the_lock() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     for option in ["--before-migrate", "--after-migrate"] {
         let hook = stubborn("echo cleaning up; exit 0");
         let mut running = premain(["--migrations"])
@@ -94,7 +94,7 @@ fn a_hundred_signals_during_starts_with_hooks_leave_nothing_behind() {
     let notes = tempfile::tempdir().unwrap();
     let marker = notes.path().join("started");
     let boot = || {
-        let place = folder(&FILES);
+        let place = directory(&FILES);
         let command = premain(["--before-migrate", "true", "--after-migrate", "true"])
             .with("--migrations")
             .with(place.path())

@@ -2,7 +2,7 @@
 
 use crate::support::postgres::Server;
 use crate::support::premain::{Premain, premain};
-use crate::support::{folder, wait_for};
+use crate::support::{directory, wait_for};
 
 /// A server that is a standby of nobody: it takes logins and no writes until it is promoted.
 fn standby() -> Server {
@@ -25,7 +25,7 @@ fn either(servers: [&Server; 2], parameters: &str) -> String {
 #[test]
 fn pending_migrations_wait_until_a_standby_is_promoted() {
     let server = standby();
-    let place = folder(&[("V1__t.sql", "CREATE TABLE t ()")]);
+    let place = directory(&[("V1__t.sql", "CREATE TABLE t ()")]);
     let mut running = migrate(&place, &server.url("postgres")).start();
     running.wait_for("1 migration pending, and the server takes no writes");
     running.wait_for("it is a standby, and migrations need the primary");
@@ -39,7 +39,7 @@ fn pending_migrations_wait_until_a_standby_is_promoted() {
 #[test]
 fn a_standby_is_enough_with_nothing_pending() {
     let mut server = Server::start(&[]);
-    let place = folder(&[("V1__t.sql", "CREATE TABLE t ()")]);
+    let place = directory(&[("V1__t.sql", "CREATE TABLE t ()")]);
     migrate(&place, &server.url("postgres")).run().code(0).says("migrations 1 applied");
     server.stop();
     server.follow();
@@ -47,7 +47,7 @@ fn a_standby_is_enough_with_nothing_pending() {
     let ended = migrate(&place, &server.url("postgres")).run().code(0).says("none pending");
     assert_eq!(ended.output, "started\n");
 
-    let more = folder(&[("V1__t.sql", "CREATE TABLE t ()"), ("V2__u.sql", "CREATE TABLE u ()")]);
+    let more = directory(&[("V1__t.sql", "CREATE TABLE t ()"), ("V2__u.sql", "CREATE TABLE u ()")]);
     let boot = || migrate(&more, &server.url("postgres")).env("PREMAIN_WAIT_TIMEOUT", "2s");
     boot().run().code(69).says("connect to the right server, or wait until this one is promoted");
     let ended = boot().env("PREMAIN_DB_OPTIONAL", "1").run().code(0).says("warning");
@@ -59,7 +59,7 @@ fn a_standby_is_enough_with_nothing_pending() {
 #[test]
 fn the_writable_one_of_several_hosts_is_migrated() {
     let (standby, primary) = (standby(), Server::start(&[]));
-    let place = folder(&[("V1__t.sql", "CREATE TABLE t ()")]);
+    let place = directory(&[("V1__t.sql", "CREATE TABLE t ()")]);
     migrate(&place, &either([&standby, &primary], "")).run().code(0).says("migration 1 t applied");
     assert_eq!(primary.psql("postgres", "SELECT count(*) FROM t"), "0");
 }
@@ -68,7 +68,7 @@ fn the_writable_one_of_several_hosts_is_migrated() {
 fn a_failover_is_followed_to_the_new_primary() {
     let mut primary = Server::start(&[]);
     let replica = primary.replica();
-    let place = folder(&[("V1__t.sql", "CREATE TABLE t ()")]);
+    let place = directory(&[("V1__t.sql", "CREATE TABLE t ()")]);
     migrate(&place, &either([&replica, &primary], "")).run().code(0).says("1 applied");
     let there = "SELECT count(*) FROM refinery_schema_history";
     wait_for("the replica has it too", || {
@@ -77,7 +77,7 @@ fn a_failover_is_followed_to_the_new_primary() {
     // With nothing pending the replica alone will do; with something it takes the promoted one.
     primary.crash();
     migrate(&place, &either([&primary, &replica], "")).run().code(0).says("none pending");
-    let more = folder(&[("V1__t.sql", "CREATE TABLE t ()"), ("V2__u.sql", "CREATE TABLE u ()")]);
+    let more = directory(&[("V1__t.sql", "CREATE TABLE t ()"), ("V2__u.sql", "CREATE TABLE u ()")]);
     let mut running = migrate(&more, &either([&primary, &replica], "")).start();
     running.wait_for("connection refused, 127.0.0.1:");
     replica.promote();
@@ -94,7 +94,7 @@ fn a_failover_during_a_migration_is_followed_to_the_new_primary() {
             "INSERT INTO t VALUES (2); SELECT pg_sleep(1000) WHERE current_setting('port') = '{}'",
             primary.port()
         );
-        let place = folder(&[
+        let place = directory(&[
             ("V1__t.sql", "CREATE TABLE t (a int)"),
             ("V2__kept.sql", "INSERT INTO t VALUES (1)"),
             ("V3__slow.sql", &slow_on_the_primary),

@@ -10,7 +10,7 @@ use crate::support::premain::{Ended, migrate, premain};
 
 const HEAD: &str = "cd5a73ea91db";
 
-/// The folder of the example in `docker/neuroagent`.
+/// The directory of the example in `docker/neuroagent`.
 fn migrations() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docker/neuroagent/prisma/migrations")
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::folder;
+use crate::support::directory;
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Ended, premain};
 use crate::support::tools::dbmate;
@@ -20,19 +20,19 @@ const FILES: [(&str, &str); 3] = [
     ("20260101000002-no_way_back.sql", "-- migrate:up\n-- migrate:down\n"),
 ];
 
-fn run(database: &Database<'_>, folder: &Path) -> Ended {
-    let run = premain(["--migrations"]).with(folder).words(["migrate"]);
+fn run(database: &Database<'_>, directory: &Path) -> Ended {
+    let run = premain(["--migrations"]).with(directory).words(["migrate"]);
     run.database(database.url()).run()
 }
 
-fn migrate(database: &Database<'_>, folder: &Path) -> Ended {
-    run(database, folder).code(0)
+fn migrate(database: &Database<'_>, directory: &Path) -> Ended {
+    run(database, directory).code(0)
 }
 
 #[test]
 fn premain_leaves_the_same_database_as_dbmate() {
     let (ours, theirs) = (Server::shared().database(), Server::shared().database());
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     migrate(&ours, place.path())
         .says(" (dbmate, 3 files), history table schema_migrations")
         .says("migration 001 init applied in");
@@ -57,7 +57,7 @@ fn history_rows_equal_those_of_the_fixture() {
 
 #[test]
 fn each_continues_where_the_other_stopped() {
-    let (half, all) = (folder(&FILES[..1]), folder(&FILES));
+    let (half, all) = (directory(&FILES[..1]), directory(&FILES));
     let alone = Server::shared().database();
     dbmate(&alone, all.path(), "migrate").unwrap();
 
@@ -77,7 +77,7 @@ fn each_continues_where_the_other_stopped() {
 #[test]
 fn a_migration_rolled_back_by_dbmate_is_applied_again() {
     let database = Server::shared().database();
-    let place = folder(&FILES[..2]);
+    let place = directory(&FILES[..2]);
     migrate(&database, place.path());
     dbmate(&database, place.path(), "rollback").unwrap();
     migrate(&database, place.path()).says("migration 20260101000001 größe applied");
@@ -86,7 +86,7 @@ fn a_migration_rolled_back_by_dbmate_is_applied_again() {
 #[test]
 fn a_baselined_database_is_up_to_date_for_dbmate() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     database.psql("CREATE TABLE users (id int)");
     run(&database, place.path()).code(65).says("no history table schema_migrations");
     premain(["baseline", "1", "--migrations"])
@@ -110,7 +110,7 @@ fn versions_follow_the_order_of_dbmates_file_names() {
         ("9_d.sql", step("9")),
     ];
     let files: Vec<_> = files.iter().map(|(name, sql)| (*name, sql.as_str())).collect();
-    let place = folder(&files);
+    let place = directory(&files);
     migrate(&ours, place.path());
     dbmate(&theirs, place.path(), "migrate").unwrap();
     assert_eq!(ours.psql("SELECT n FROM steps"), "10\n1\n9");
@@ -120,12 +120,13 @@ fn versions_follow_the_order_of_dbmates_file_names() {
 #[test]
 fn drift_is_handled_as_dbmate_does_and_logged() {
     let database = Server::shared().database();
-    migrate(&database, folder(&FILES).path());
-    migrate(&database, folder(&FILES[1..]).path()).says("migration 001 is applied but has no file");
-    migrate(&database, folder(&FILES[..2]).path()).says("is ahead of this image");
+    migrate(&database, directory(&FILES).path());
+    migrate(&database, directory(&FILES[1..]).path())
+        .says("migration 001 is applied but has no file");
+    migrate(&database, directory(&FILES[..2]).path()).says("is ahead of this image");
     let mut files = FILES.to_vec();
     files.push(("002_late.sql", "-- migrate:up\n-- migrate:down\n"));
-    migrate(&database, folder(&files).path())
+    migrate(&database, directory(&files).path())
         .says("migration 002 late is out of order: 20260101000002 is applied already; it is applied all the same");
 }
 
@@ -133,7 +134,7 @@ fn drift_is_handled_as_dbmate_does_and_logged() {
 fn a_failing_migration_leaves_no_row_with_either_tool() {
     let database = Server::shared().database();
     let bad = ("2_bad.sql", "-- migrate:up\nCREATE TABLE bad ();\nSELECT 1/0;\n-- migrate:down\n");
-    let place = folder(&[FILES[0], bad]);
+    let place = directory(&[FILES[0], bad]);
     dbmate(&database, place.path(), "migrate").unwrap_err();
     run(&database, place.path()).code(76).says("migration 2 bad failed at");
     assert_eq!(database.psql("SELECT version FROM schema_migrations"), "001");
@@ -144,14 +145,14 @@ fn a_failing_migration_leaves_no_row_with_either_tool() {
 fn an_error_is_shown_at_its_place_in_the_file() {
     let database = Server::shared().database();
     let sql = "-- why\n-- migrate:up\nSELECT nme FROM pg_class;\n-- migrate:down\n";
-    run(&database, folder(&[("1_x.sql", sql)]).path()).code(76).says("1_x.sql:3:8:");
+    run(&database, directory(&[("1_x.sql", sql)]).path()).code(76).says("1_x.sql:3:8:");
 }
 
 #[test]
 fn golang_migrates_table_of_the_same_name_is_rejected() {
     let database = Server::shared().database();
     database.psql("CREATE TABLE schema_migrations (version bigint PRIMARY KEY, dirty boolean)");
-    run(&database, folder(&FILES).path()).code(65).says("it is golang-migrate's");
+    run(&database, directory(&FILES).path()).code(65).says("it is golang-migrate's");
 }
 
 #[test]
@@ -169,7 +170,7 @@ fn invalid_directories_are_errors_before_the_database_is_asked() {
         (&[("1_a.sql", "-- migrate:up"), ("1_b.sql", "-- migrate:up")], "are both version 1"),
     ] {
         premain(["--migrations"])
-            .with(folder(files).path())
+            .with(directory(files).path())
             .words(["migrate"])
             .database("postgres://x@127.0.0.1:1/x")
             .run()

@@ -18,12 +18,12 @@ fn all() -> PathBuf {
     fixture("drizzle/migrations")
 }
 
-/// A folder with these migrations: `when`, name and SQL.
+/// A directory with these migrations: `when`, name and SQL.
 fn journal(entries: &[(i64, &str, &str)]) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    fs::create_dir(folder.path().join("meta")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("meta")).unwrap();
     let lines = entries.iter().map(|(when, tag, sql)| {
-        fs::write(folder.path().join(format!("{tag}.sql")), sql).unwrap();
+        fs::write(directory.path().join(format!("{tag}.sql")), sql).unwrap();
         // Neither idx nor version nor breakpoints mean anything.
         format!(
             r#"{{"idx": 7, "version": "5", "when": {when}, "tag": "{tag}", "breakpoints": false}}"#
@@ -31,8 +31,8 @@ fn journal(entries: &[(i64, &str, &str)]) -> TempDir {
     });
     let lines = lines.collect::<Vec<_>>().join(",");
     let text = format!(r#"{{"version": "7", "dialect": "postgresql", "entries": [{lines}]}}"#);
-    fs::write(folder.path().join("meta/_journal.json"), text).unwrap();
-    folder
+    fs::write(directory.path().join("meta/_journal.json"), text).unwrap();
+    directory
 }
 
 /// The fixture's journal with its first entries alone.
@@ -52,16 +52,16 @@ fn first(count: usize) -> TempDir {
     journal(&entries)
 }
 
-fn run(database: &Database<'_>, folder: &Path) -> Ended {
-    premain(["--migrations"]).with(folder).words(["migrate"]).database(database.url()).run()
+fn run(database: &Database<'_>, directory: &Path) -> Ended {
+    premain(["--migrations"]).with(directory).words(["migrate"]).database(database.url()).run()
 }
 
-fn migrate(database: &Database<'_>, folder: &Path) -> Ended {
-    run(database, folder).code(0)
+fn migrate(database: &Database<'_>, directory: &Path) -> Ended {
+    run(database, directory).code(0)
 }
 
-fn native(database: &Database<'_>, folder: &Path) {
-    node::drizzle("drizzle-orm", database, folder, None).unwrap();
+fn native(database: &Database<'_>, directory: &Path) {
+    node::drizzle("drizzle-orm", database, directory, None).unwrap();
 }
 
 fn rows(database: &Database<'_>) -> String {
@@ -152,10 +152,10 @@ fn the_history_table_can_be_named() {
             .run()
             .code(0);
     }
-    let ledger = Some(("app_meta", "My \"journal\""));
-    node::drizzle("drizzle-orm", &theirs, &all(), ledger).unwrap();
+    let history_table = Some(("app_meta", "My \"journal\""));
+    node::drizzle("drizzle-orm", &theirs, &all(), history_table).unwrap();
     assert_eq!(dump(&ours), dump(&theirs));
-    node::drizzle("drizzle-orm", &ours, &all(), ledger).unwrap();
+    node::drizzle("drizzle-orm", &ours, &all(), history_table).unwrap();
     assert_eq!(dump(&ours), dump(&theirs));
 
     // As in drizzle.config.ts, the schema has a default of its own.
@@ -172,14 +172,14 @@ fn the_history_table_can_be_named() {
 #[test]
 fn breakpoints_are_optional_and_the_history_table_may_be_in_public() {
     let database = Server::shared().database();
-    let folder = fixture("drizzle-timestamps/migrations");
+    let directory = fixture("drizzle-timestamps/migrations");
     premain(["--history-table", "public.journal", "--migrations"])
-        .with(&folder)
+        .with(&directory)
         .words(["migrate"])
         .database(database.url())
         .run()
         .code(0);
-    node::drizzle("drizzle-orm", &database, &folder, Some(("public", "journal"))).unwrap();
+    node::drizzle("drizzle-orm", &database, &directory, Some(("public", "journal"))).unwrap();
     let dump =
         fs::read_to_string(fixture("drizzle-timestamps/native-drizzle-kit-0.31.11.dump.sql"));
     let row = database.psql("SELECT id, hash, created_at FROM journal").replace('|', "\t");
@@ -188,7 +188,7 @@ fn breakpoints_are_optional_and_the_history_table_may_be_in_public() {
 
 #[test]
 fn statements_are_split_where_drizzle_splits_them() {
-    let folder = journal(&[
+    let directory = journal(&[
         (1, "0000_no_semicolons", "CREATE TABLE a ()\n--> statement-breakpoint\nCREATE TABLE b ()"),
         (2, "0001_same_line", "CREATE TABLE c ();--> statement-breakpoint CREATE TABLE d ();"),
         (
@@ -206,20 +206,20 @@ fn statements_are_split_where_drizzle_splits_them() {
         (7, "0006_comment_only", "-- nothing here"),
     ]);
     let (ours, theirs) = (Server::shared().database(), Server::shared().database());
-    migrate(&ours, folder.path());
-    native(&theirs, folder.path());
+    migrate(&ours, directory.path());
+    native(&theirs, directory.path());
     assert_eq!(ours.dump(), theirs.dump());
     assert!("abcdefghij".chars().all(|table| ours.has_table(&table.to_string())));
 }
 
 #[test]
 fn invalid_utf_8_is_read_and_hashed_as_drizzle_does() {
-    let folder = journal(&[(1, "0000_latin1", "")]);
+    let directory = journal(&[(1, "0000_latin1", "")]);
     let sql = b"CREATE TABLE t (a text DEFAULT 'gr\xfc\xdfe \xe2\x82 \xf0\x9f\x92');";
-    fs::write(folder.path().join("0000_latin1.sql"), sql).unwrap();
+    fs::write(directory.path().join("0000_latin1.sql"), sql).unwrap();
     let (ours, theirs) = (Server::shared().database(), Server::shared().database());
-    migrate(&ours, folder.path()).says("0000_latin1.sql: line 1 is not UTF-8");
-    native(&theirs, folder.path());
+    migrate(&ours, directory.path()).says("0000_latin1.sql: line 1 is not UTF-8");
+    native(&theirs, directory.path());
     assert_eq!(ours.dump(), theirs.dump());
 }
 
@@ -227,8 +227,8 @@ fn invalid_utf_8_is_read_and_hashed_as_drizzle_does() {
 fn an_error_is_shown_at_its_place_and_nothing_is_kept() {
     let database = Server::shared().database();
     let sql = "CREATE TABLE größe ();--> statement-breakpoint\nCREATE TABLE b ();\n--> statement-breakpoint\n  SELECT nme FROM b;";
-    let folder = journal(&[(1, "0000_good", "CREATE TABLE good ()"), (2, "0001_bad", sql)]);
-    run(&database, folder.path())
+    let directory = journal(&[(1, "0000_good", "CREATE TABLE good ()"), (2, "0001_bad", sql)]);
+    run(&database, directory.path())
         .code(76)
         .says("0001_bad.sql:4:10: column \"nme\" does not exist (42703 undefined_column)")
         .says("nothing of migration 0001_bad was kept")
@@ -238,17 +238,17 @@ fn an_error_is_shown_at_its_place_and_nothing_is_kept() {
 
 #[test]
 fn a_migration_that_commits_may_run_no_transaction_statements() {
-    let folder = journal(&[
+    let directory = journal(&[
         (1, "0000_t", "CREATE TABLE t (a int)"),
         (2, "0001_hack", "COMMIT;--> statement-breakpoint\nCREATE INDEX CONCURRENTLY i ON t (a);"),
         (3, "0002_after", "CREATE TABLE after_hack (x int)"),
         (4, "0003_whole", "BEGIN;\nCREATE TABLE whole (x int);\nCOMMIT;"),
     ]);
     let (ours, theirs) = (Server::shared().database(), Server::shared().database());
-    migrate(&ours, folder.path()).says_nothing_of("the server warns");
-    native(&theirs, folder.path());
+    migrate(&ours, directory.path()).says_nothing_of("the server warns");
+    native(&theirs, directory.path());
     assert_eq!(ours.dump(), theirs.dump());
-    migrate(&ours, folder.path()).says("none pending");
+    migrate(&ours, directory.path()).says("none pending");
 }
 
 #[test]
@@ -262,8 +262,8 @@ fn statements_committed_before_a_failure_are_listed() {
             "CREATE TABLE three ();\nCOMMIT;\nBEGIN;\nCREATE TABLE four ();--> statement-breakpoint\nSELECT nme;",
         ),
     ] {
-        let folder = journal(&[(1, name, sql)]);
-        run(&database, folder.path())
+        let directory = journal(&[(1, name, sql)]);
+        run(&database, directory.path())
             .code(65)
             .says("what stands before that was kept")
             .says("undo");
@@ -276,14 +276,14 @@ fn statements_committed_before_a_failure_are_listed() {
 #[test]
 fn a_new_enum_value_can_be_used_by_the_next_migration() {
     let database = Server::shared().database();
-    let folder = journal(&[
+    let directory = journal(&[
         (1, "0000_enum", "CREATE TYPE mood AS ENUM ('sad'); CREATE TABLE t (m mood)"),
         (2, "0001_add", "ALTER TYPE mood ADD VALUE 'happy'"),
         (3, "0002_use", "INSERT INTO t VALUES ('happy')"),
     ]);
     // Drizzle itself fails here: all that is pending is one transaction to it.
-    migrate(&database, folder.path());
-    native(&database, folder.path());
+    migrate(&database, directory.path());
+    native(&database, directory.path());
     assert_eq!(rows(&database).lines().count(), 3);
 }
 
@@ -291,24 +291,24 @@ fn a_new_enum_value_can_be_used_by_the_next_migration() {
 fn drift_that_drizzle_ignores_is_logged_and_ignored() {
     let database = Server::shared().database();
     native(&database, &all());
-    let folder = first(4);
-    let edited = folder.path().join("0000_init.sql");
+    let directory = first(4);
+    let edited = directory.path().join("0000_init.sql");
     let sql = fs::read_to_string(&edited).unwrap();
     fs::write(&edited, format!("{sql}-- edited")).unwrap();
-    fs::write(folder.path().join("0009_nobody.sql"), "CREATE TABLE nobody ()").unwrap();
-    fs::write(folder.path().join("0004_late.sql"), "CREATE TABLE late ()").unwrap();
-    let path = folder.path().join("meta/_journal.json");
+    fs::write(directory.path().join("0009_nobody.sql"), "CREATE TABLE nobody ()").unwrap();
+    fs::write(directory.path().join("0004_late.sql"), "CREATE TABLE late ()").unwrap();
+    let path = directory.path().join("meta/_journal.json");
     let text = fs::read_to_string(&path).unwrap();
     let late = r#", {"idx": 4, "version": "7", "when": 1795212000000, "tag": "0004_late", "breakpoints": true}]}"#;
     fs::write(&path, text.replace("]}", late)).unwrap();
 
     let before = database.dump();
-    migrate(&database, folder.path())
+    migrate(&database, directory.path())
         .says("migration 0000_init was edited after it was applied;")
         .says("migration 0004_late is skipped, as Drizzle skips it")
         .says("0009_nobody.sql is no migration")
         .says("none pending");
-    native(&database, folder.path());
+    native(&database, directory.path());
     assert_eq!(database.dump(), before);
 
     // An older image.
@@ -327,7 +327,7 @@ fn times_out_of_order_are_applied_in_journal_order_all_or_nothing() {
         (50, "0004_e", "CREATE TABLE e (x int)"),
     ];
     let (ours, theirs) = (Server::shared().database(), Server::shared().database());
-    let folder = journal(&entries);
+    let directory = journal(&entries);
     // Had 0001_b been recorded alone, Drizzle's rule would skip 0002_c from then on.
     let mut bad = entries;
     bad[3].2 = "ALTER TABLE b ADD d intt";
@@ -339,31 +339,31 @@ fn times_out_of_order_are_applied_in_journal_order_all_or_nothing() {
     // The sequence does not turn back with a transaction.
     ours.psql("SELECT setval('drizzle.__drizzle_migrations_id_seq', 1)");
 
-    migrate(&ours, folder.path()).says("migrations 4 applied");
-    native(&theirs, folder.path());
+    migrate(&ours, directory.path()).says("migrations 4 applied");
+    native(&theirs, directory.path());
     assert_eq!(ours.dump(), theirs.dump());
-    migrate(&ours, folder.path()).says("none pending (5 applied before)");
+    migrate(&ours, directory.path()).says("none pending (5 applied before)");
 }
 
 #[test]
 fn invalid_directories_are_errors_before_the_database_is_asked() {
-    let fails = |folder: &TempDir, text: &str| {
+    let fails = |directory: &TempDir, text: &str| {
         premain(["--migrations"])
-            .with(folder.path())
+            .with(directory.path())
             .words(["migrate"])
             .database("postgres://x@127.0.0.1:1/x")
             .run()
             .code(65)
             .says(text);
     };
-    let folder = journal(&[(1, "0000_a", "")]);
-    fs::remove_file(folder.path().join("0000_a.sql")).unwrap();
-    fails(&folder, "it names 0000_a, and there is no 0000_a.sql beside it");
-    let path = folder.path().join("meta/_journal.json");
+    let directory = journal(&[(1, "0000_a", "")]);
+    fs::remove_file(directory.path().join("0000_a.sql")).unwrap();
+    fails(&directory, "it names 0000_a, and there is no 0000_a.sql beside it");
+    let path = directory.path().join("meta/_journal.json");
     fs::write(&path, r#"{"dialect": "mysql", "entries": []}"#).unwrap();
-    fails(&folder, "for mysql, not for postgresql");
+    fails(&directory, "for mysql, not for postgresql");
     fs::write(&path, "{\"entries\": [\n{}]}").unwrap();
-    fails(&folder, "line 2");
+    fails(&directory, "line 2");
 }
 
 #[test]

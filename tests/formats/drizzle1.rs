@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Ended, premain};
-use crate::support::{folder, node};
+use crate::support::{directory, node};
 
 /// What drizzle-kit 1.0.0-rc.5 made, and what drizzle-orm 1.0.0-rc.5 made of it.
 fn fixture(name: &str) -> PathBuf {
@@ -33,16 +33,16 @@ fn first(all: &Path, count: usize) -> TempDir {
     place
 }
 
-fn run(database: &Database<'_>, folder: &Path) -> Ended {
-    premain(["--migrations"]).with(folder).words(["migrate"]).database(database.url()).run()
+fn run(database: &Database<'_>, directory: &Path) -> Ended {
+    premain(["--migrations"]).with(directory).words(["migrate"]).database(database.url()).run()
 }
 
-fn migrate(database: &Database<'_>, folder: &Path) -> Ended {
-    run(database, folder).code(0)
+fn migrate(database: &Database<'_>, directory: &Path) -> Ended {
+    run(database, directory).code(0)
 }
 
-fn native(database: &Database<'_>, folder: &Path) {
-    node::drizzle("drizzle-orm-1", database, folder, None).unwrap();
+fn native(database: &Database<'_>, directory: &Path) {
+    node::drizzle("drizzle-orm-1", database, directory, None).unwrap();
 }
 
 fn rows(database: &Database<'_>) -> String {
@@ -154,13 +154,13 @@ fn drift_that_drizzle_ignores_is_logged_and_ignored() {
     let (ours, theirs) = (Server::shared().database(), Server::shared().database());
     let sql = |name: &str| format!("CREATE TABLE {name} ()\n--> statement-breakpoint\nSELECT 1;");
     let (b, c, late) = (sql("b"), sql("c"), sql("late"));
-    let before = folder(&[
+    let before = directory(&[
         ("20240102000000_b/migration.sql", b.as_str()),
         ("20240102000000_b/snapshot.json", ""),
         ("20240103000000_c.sql/migration.sql", c.as_str()),
     ]);
     let edited = format!("{b}-- edited");
-    let after = folder(&[
+    let after = directory(&[
         ("20240101000000_my late one/migration.sql", late.as_str()),
         ("20240102000000_b/migration.sql", edited.as_str()),
         ("20240102000000_b/snapshot.json", ""),
@@ -180,14 +180,14 @@ fn drift_that_drizzle_ignores_is_logged_and_ignored() {
 #[test]
 fn invalid_directories_are_errors() {
     let database = Server::shared().database();
-    let mixed = folder(&[
+    let mixed = directory(&[
         ("20240102000000_b/migration.sql", ""),
         ("20240102000000_b/snapshot.json", ""),
         ("meta/_journal.json", ""),
     ]);
     run(&database, mixed.path()).code(65).says("of two formats, drizzle and drizzle1");
     let untimed =
-        folder(&[("0_init/migration.sql", "CREATE TABLE t ()"), ("0_init/snapshot.json", "")]);
+        directory(&[("0_init/migration.sql", "CREATE TABLE t ()"), ("0_init/snapshot.json", "")]);
     run(&database, untimed.path()).code(65).says("0_init begins with none");
     assert!(!database.has_table("t"));
 }

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use crate::support::folder;
+use crate::support::directory;
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Ended, premain, waits_for_lock};
 
@@ -24,12 +24,12 @@ const ROWS: [(&str, &str, &str, &str); 4] = [
     ("NULL", "views", "R__views.sql", "982419503"),
 ];
 
-fn run(database: &Database<'_>, folder: &Path, words: &[&str]) -> Ended {
-    premain(words).words(["--migrations"]).with(folder).database(database.url()).run()
+fn run(database: &Database<'_>, directory: &Path, words: &[&str]) -> Ended {
+    premain(words).words(["--migrations"]).with(directory).database(database.url()).run()
 }
 
-fn migrate(database: &Database<'_>, folder: &Path) -> Ended {
-    run(database, folder, &["migrate"])
+fn migrate(database: &Database<'_>, directory: &Path) -> Ended {
+    run(database, directory, &["migrate"])
 }
 
 /// `getRawCreateScript`
@@ -76,7 +76,7 @@ fn history(database: &Database<'_>) -> String {
 #[test]
 fn premain_leaves_the_same_database_as_flyway() {
     let (ours, theirs) = (Server::shared().database(), Server::shared().database());
-    migrate(&ours, folder(&FILES).path())
+    migrate(&ours, directory(&FILES).path())
         .code(0)
         .says(" (flyway, 4 files), history table flyway_schema_history")
         .says("migration 1.2 the first applied in")
@@ -92,7 +92,7 @@ fn premain_leaves_the_same_database_as_flyway() {
 #[test]
 fn premain_continues_where_flyway_stopped() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     create(&database);
     insert(
         &database,
@@ -115,23 +115,23 @@ fn premain_continues_where_flyway_stopped() {
 #[test]
 fn an_edited_repeatable_migration_runs_again() {
     let database = Server::shared().database();
-    migrate(&database, folder(&FILES).path()).code(0);
+    migrate(&database, directory(&FILES).path()).code(0);
     let mut files = FILES.to_vec();
     files[2].1 = "CREATE OR REPLACE VIEW v AS SELECT 1 AS one, 2 AS two;\n";
     files.push(("V2__later.sql", "CREATE TABLE later ()"));
-    let place = folder(&files);
+    let place = directory(&files);
     migrate(&database, place.path()).code(0).says("2 of 5 pending");
     migrate(&database, place.path()).code(0).says("none pending");
     assert_eq!(database.psql("SELECT two FROM v"), "2");
     assert!(history(&database).ends_with("5|2|later|t\n6||views|t"), "{}", history(&database));
     // Without its file it is what an older image would find.
-    migrate(&database, folder(&files[..2]).path()).code(0).says("is ahead of this image");
+    migrate(&database, directory(&files[..2]).path()).code(0).says("is ahead of this image");
 }
 
 #[test]
 fn a_baseline_covers_all_versions_up_to_it() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     create(&database);
     database.psql("CREATE TABLE a (id int)");
     let row = ("'1.2.0'", "<< Flyway Baseline >>", "<< Flyway Baseline >>", "NULL");
@@ -143,7 +143,7 @@ fn a_baseline_covers_all_versions_up_to_it() {
 #[test]
 fn premain_records_a_baseline() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     database.psql("CREATE TABLE a (id int)");
     migrate(&database, place.path()).code(65).says("premain baseline VERSION");
     run(&database, place.path(), &["baseline", "1.2"]).code(0);
@@ -154,18 +154,18 @@ fn premain_records_a_baseline() {
 #[test]
 fn drift_is_handled_as_flyway_does() {
     let database = Server::shared().database();
-    migrate(&database, folder(&FILES).path()).code(0);
+    migrate(&database, directory(&FILES).path()).code(0);
     let changed = |at: usize, file: (&'static str, &'static str)| {
         let mut files = FILES.to_vec();
         files[at] = file;
-        migrate(&database, folder(&files).path())
+        migrate(&database, directory(&files).path())
     };
     changed(0, ("V1.2__the_first.sql", "SELECT 1;")).code(65).says("1.2 the first was edited");
     changed(0, ("V1.2__renamed.sql", FILES[0].1)).code(65).says("1.2 renamed was edited");
     changed(0, ("V1.2__the_first.sql", "CREATE TABLE a (id int);\r\n")).code(0);
     changed(0, ("R__z.sql", "")).code(65).says("1.2 the first is applied but has no file");
     changed(3, ("V1.9__late.sql", "")).code(65).says("1.9 late is out of order: 1.10 is applied");
-    migrate(&database, folder(&[FILES[0], FILES[2], FILES[3]]).path())
+    migrate(&database, directory(&[FILES[0], FILES[2], FILES[3]]).path())
         .code(0)
         .says("is ahead of this image: migration 1.10 b");
 }
@@ -173,7 +173,7 @@ fn drift_is_handled_as_flyway_does() {
 #[test]
 fn a_failed_migration_stops_until_it_is_resolved() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     create(&database);
     database.psql("CREATE TABLE a (id int)");
     insert(&database, 1, ROWS[0], ("SQL", false));
@@ -186,7 +186,7 @@ fn a_failed_migration_stops_until_it_is_resolved() {
 
     let files = [FILES[0], FILES[1], ("V2__x.sql", "CREATE TABLE x ();\nVACUUM;\nSELECT nme;")];
     let place =
-        folder(&[&files[..], &[("V2__x.sql.conf", "executeInTransaction=false\n")]].concat());
+        directory(&[&files[..], &[("V2__x.sql.conf", "executeInTransaction=false\n")]].concat());
     migrate(&database, place.path()).code(65).says("V2__x.sql:3:8:");
     migrate(&database, place.path()).code(65).says("migration 2 x failed halfway");
     run(&database, place.path(), &["resolve", "--rolled-back", "2"]).code(0);
@@ -196,7 +196,7 @@ fn a_failed_migration_stops_until_it_is_resolved() {
 #[test]
 fn premain_waits_for_flyways_lock() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     let migrate = premain(["migrate", "--migrations"]).with(place.path());
     waits_for_lock(&database, 77_433_833_903_597_i64, migrate).says("migrations 4 applied");
 }
@@ -204,7 +204,7 @@ fn premain_waits_for_flyways_lock() {
 #[test]
 fn undo_files_of_the_paid_edition_are_down_migrations() {
     let database = Server::shared().database();
-    let place = folder(&[FILES[0], FILES[1], ("U1.10__b.sql", "DROP TABLE b")]);
+    let place = directory(&[FILES[0], FILES[1], ("U1.10__b.sql", "DROP TABLE b")]);
     migrate(&database, place.path()).code(0);
     run(&database, place.path(), &["rollback", "--yes"]).code(0);
     assert_eq!(history(&database), "1|1.2|the first|t");
@@ -220,7 +220,7 @@ fn invalid_directories_are_errors_before_anything_runs() {
         (&[begin, ("001_x.sql", "")], "of two formats"),
     ] {
         premain(["migrate", "--migrations"])
-            .with(folder(files).path())
+            .with(directory(files).path())
             .database("postgres://x@127.0.0.1:1/x")
             .run()
             .code(65)
@@ -228,7 +228,7 @@ fn invalid_directories_are_errors_before_anything_runs() {
     }
     // Of what is applied Flyway itself has the checksum with the placeholder in it.
     let database = Server::shared().database();
-    let place = folder(&[begin, ("R__x.sql", "-- ä\nSELECT '${flyway:timestamp}';\n")]);
+    let place = directory(&[begin, ("R__x.sql", "-- ä\nSELECT '${flyway:timestamp}';\n")]);
     migrate(&database, place.path())
         .code(65)
         .says("R__x.sql:2:9:")

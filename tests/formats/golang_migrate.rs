@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use super::sqlx::crc32;
-use crate::support::folder;
+use crate::support::directory;
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Ended, premain, waits_for_lock};
 
@@ -18,16 +18,16 @@ const FILES: [(&str, &str); 5] = [
     ("000010_c.up.sql", "CREATE TABLE c (id int);"),
 ];
 
-fn run(database: &Database<'_>, folder: &Path, words: &[&str]) -> Ended {
+fn run(database: &Database<'_>, directory: &Path, words: &[&str]) -> Ended {
     premain(words)
         .words(["--format", "golang-migrate", "--migrations"])
-        .with(folder)
+        .with(directory)
         .database(database.url())
         .run()
 }
 
-fn migrate(database: &Database<'_>, folder: &Path) -> Ended {
-    run(database, folder, &["migrate"]).code(0)
+fn migrate(database: &Database<'_>, directory: &Path) -> Ended {
+    run(database, directory, &["migrate"]).code(0)
 }
 
 /// `ensureVersionTable`
@@ -52,7 +52,7 @@ fn row(database: &Database<'_>) -> String {
 #[test]
 fn premain_leaves_the_same_database_as_golang_migrate() {
     let (ours, theirs) = (Server::shared().database(), Server::shared().database());
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     migrate(&ours, place.path())
         .says(" (golang-migrate, 3 files), history table schema_migrations")
         .says("migration 10 c applied in");
@@ -68,7 +68,7 @@ fn premain_leaves_the_same_database_as_golang_migrate() {
 #[test]
 fn premain_continues_where_golang_migrate_stopped() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     create(&database);
     database.psql("CREATE TABLE a (id int)");
     set_version(&database, 1, false);
@@ -85,7 +85,7 @@ fn premain_continues_where_golang_migrate_stopped() {
 #[test]
 fn a_dirty_version_stops_until_it_is_resolved() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     create(&database);
     set_version(&database, 2, true);
     run(&database, place.path(), &["migrate"])
@@ -95,7 +95,7 @@ fn a_dirty_version_stops_until_it_is_resolved() {
     // `migrate force 2`
     set_version(&database, 2, false);
     migrate(&database, place.path()).says("migration 10 c applied");
-    // The way down of the first one.
+    // The down migration of the first one.
     set_version(&database, -1, true);
     run(&database, place.path(), &["migrate"]).code(65).says("migration -1 failed halfway");
 }
@@ -103,7 +103,7 @@ fn a_dirty_version_stops_until_it_is_resolved() {
 #[test]
 fn a_version_without_a_file_stops_unless_it_is_newer() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     create(&database);
     set_version(&database, 11, false);
     migrate(&database, place.path()).says("is ahead of this image: migration 11 has no file here");
@@ -116,7 +116,7 @@ fn a_version_without_a_file_stops_unless_it_is_newer() {
 #[test]
 fn a_baseline_records_the_newest_version() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     database.psql("CREATE TABLE a (id int); CREATE TABLE b (id int)");
     run(&database, place.path(), &["migrate"]).code(65).says("premain baseline VERSION");
     run(&database, place.path(), &["baseline", "2"]).code(0);
@@ -127,7 +127,7 @@ fn a_baseline_records_the_newest_version() {
 #[test]
 fn a_failing_migration_keeps_nothing_and_is_not_dirty() {
     let database = Server::shared().database();
-    let place = folder(&[FILES[0], ("2_bad.up.sql", "CREATE TABLE bad (); SELECT 1/0;")]);
+    let place = directory(&[FILES[0], ("2_bad.up.sql", "CREATE TABLE bad (); SELECT 1/0;")]);
     run(&database, place.path(), &["migrate"]).code(76).says("migration 2 bad failed at");
     assert_eq!(row(&database), "1|f");
     assert!(!database.has_table("bad"));
@@ -137,14 +137,14 @@ fn a_failing_migration_keeps_nothing_and_is_not_dirty() {
 fn dbmates_table_of_the_same_name_is_rejected() {
     let database = Server::shared().database();
     database.psql("CREATE TABLE schema_migrations (version varchar PRIMARY KEY)");
-    run(&database, folder(&FILES).path(), &["migrate"]).code(65).says("another tool's table");
+    run(&database, directory(&FILES).path(), &["migrate"]).code(65).says("another tool's table");
 }
 
 /// `GenerateAdvisoryLockId`: of the command, which puts a slash in front, and of the library.
 #[test]
 fn premain_waits_for_both_locks_of_golang_migrate() {
     let database = Server::shared().database();
-    let place = folder(&FILES[..1]);
+    let place = directory(&FILES[..1]);
     for slash in ["/", ""] {
         let name = format!("{slash}{}\0public\0schema_migrations", database.name);
         let key = crc32(name.as_bytes()).wrapping_mul(1_486_364_155);

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use crate::support::folder;
+use crate::support::directory;
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Ended, premain, waits_for_lock};
 
@@ -18,12 +18,12 @@ const FILES: [(&str, &str); 3] = [
     ("00010_c.sql", "--+goose Up\r\nCREATE TABLE c (id int);\r\n"),
 ];
 
-fn run(database: &Database<'_>, folder: &Path, words: &[&str]) -> Ended {
-    premain(words).words(["--migrations"]).with(folder).database(database.url()).run()
+fn run(database: &Database<'_>, directory: &Path, words: &[&str]) -> Ended {
+    premain(words).words(["--migrations"]).with(directory).database(database.url()).run()
 }
 
-fn migrate(database: &Database<'_>, folder: &Path) -> Ended {
-    run(database, folder, &["migrate"]).code(0)
+fn migrate(database: &Database<'_>, directory: &Path) -> Ended {
+    run(database, directory, &["migrate"]).code(0)
 }
 
 /// `CreateTable`, and the row that `InsertVersion` begins with.
@@ -55,7 +55,7 @@ fn dump(database: &Database<'_>) -> String {
 #[test]
 fn premain_leaves_the_same_database_as_goose() {
     let (ours, theirs) = (Server::shared().database(), Server::shared().database());
-    migrate(&ours, folder(&FILES).path())
+    migrate(&ours, directory(&FILES).path())
         .says(" (goose, 3 files), history table goose_db_version")
         .says("migration 10 c applied in");
     create(&theirs);
@@ -72,7 +72,7 @@ fn premain_leaves_the_same_database_as_goose() {
 #[test]
 fn premain_continues_where_goose_stopped() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     create(&database);
     database.psql("CREATE TABLE a (id int)");
     insert(&database, 1, true);
@@ -99,18 +99,19 @@ fn a_history_table_of_an_older_goose_is_read() {
          tstamp timestamp NULL default now(), PRIMARY KEY(id))",
     );
     insert(&database, 0, true);
-    migrate(&database, folder(&FILES).path()).says("migrations 3 applied");
+    migrate(&database, directory(&FILES).path()).says("migrations 3 applied");
 }
 
 #[test]
 fn drift_is_handled_as_goose_does() {
     let database = Server::shared().database();
-    migrate(&database, folder(&FILES).path());
-    migrate(&database, folder(&FILES[..2]).path()).says("is ahead of this image: migration 10");
-    migrate(&database, folder(&FILES[1..]).path()).says("migration 1 is applied but has no file");
+    migrate(&database, directory(&FILES).path());
+    migrate(&database, directory(&FILES[..2]).path()).says("is ahead of this image: migration 10");
+    migrate(&database, directory(&FILES[1..]).path())
+        .says("migration 1 is applied but has no file");
     let mut files = FILES.to_vec();
     files.push(("00003_late.sql", "-- +goose Up\nSELECT 1;\n"));
-    run(&database, folder(&files).path(), &["migrate"])
+    run(&database, directory(&files).path(), &["migrate"])
         .code(65)
         .says("migration 3 late is out of order: 10 is applied already");
 }
@@ -118,7 +119,7 @@ fn drift_is_handled_as_goose_does() {
 #[test]
 fn a_baseline_records_a_row_for_each_migration() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     database.psql("CREATE TABLE a (id int)");
     run(&database, place.path(), &["migrate"]).code(65).says("premain baseline VERSION");
     run(&database, place.path(), &["baseline", "1"]).code(0);
@@ -130,14 +131,16 @@ fn a_baseline_records_a_row_for_each_migration() {
 fn an_error_is_shown_at_its_place_in_the_file() {
     let database = Server::shared().database();
     let sql = "-- +goose Up\nSELECT 1;\n-- +goose StatementBegin\nSELECT nme FROM pg_class\n-- +goose StatementEnd\n";
-    run(&database, folder(&[("1_x.sql", sql)]).path(), &["migrate"]).code(76).says("1_x.sql:4:8:");
+    run(&database, directory(&[("1_x.sql", sql)]).path(), &["migrate"])
+        .code(76)
+        .says("1_x.sql:4:8:");
 }
 
 /// Of its library, where it is told to lock.
 #[test]
 fn premain_waits_for_gooses_lock() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     let migrate = premain(["migrate", "--migrations"]).with(place.path());
     waits_for_lock(&database, 4_097_083_626_i64, migrate).says("migrations 3 applied");
 }
@@ -155,7 +158,7 @@ fn invalid_directories_are_errors_before_the_database_is_asked() {
         ),
     ] {
         premain(["migrate", "--migrations"])
-            .with(folder(files).path())
+            .with(directory(files).path())
             .database("postgres://x@127.0.0.1:1/x")
             .run()
             .code(65)

@@ -1,12 +1,12 @@
 //! Plain numbered SQL and premain's own history table.
 
-use crate::support::folder;
+use crate::support::directory;
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Ended, premain};
 
 fn run(database: &Database<'_>, files: &[(&str, &str)]) -> Ended {
     premain(["--migrations"])
-        .with(folder(files).path())
+        .with(directory(files).path())
         .words(["migrate"])
         .database(database.url())
         .run()
@@ -95,7 +95,7 @@ fn invalid_directories_are_errors_before_the_database_is_asked() {
         (&[("1_a.sql", ""), ("V2__b.sql", "")], "of two formats, refinery and sql"),
     ] {
         premain(["--migrations"])
-            .with(folder(files).path())
+            .with(directory(files).path())
             .words(["migrate"])
             .database("postgres://x@127.0.0.1:1/x")
             .run()
@@ -107,7 +107,7 @@ fn invalid_directories_are_errors_before_the_database_is_asked() {
 #[test]
 fn two_default_directories_are_an_error_unless_one_is_named() {
     let database = Server::shared().database();
-    let place = folder(&[
+    let place = directory(&[
         ("migrations/1_a.sql", "CREATE TABLE a ()"),
         ("prisma/migrations/1_b/migration.sql", "CREATE TABLE b ()"),
         ("drizzle/schema.ts", ""),
@@ -121,7 +121,7 @@ fn two_default_directories_are_an_error_unless_one_is_named() {
     };
     run(&[]).code(65).says("./prisma/migrations and ./migrations all hold migrations; choose one");
     run(&["--migrations", "migrations"]).code(0).says("migrations (sql, 1 file)");
-    // A folder that is not in the format that was asked for holds nothing.
+    // A directory that is not in the format that was asked for holds nothing.
     run(&["--format", "sql"]).code(0).says("none pending");
     assert!(database.has_table("a") && !database.has_table("b"));
 }
@@ -134,7 +134,7 @@ fn a_new_schema_named_like_the_role_does_not_hide_the_history_table() {
     database.psql(&format!(
         "CREATE ROLE {role} LOGIN; ALTER DATABASE {name} OWNER TO {role}; GRANT CREATE ON SCHEMA public TO {role}"
     ));
-    let place = folder(&[
+    let place = directory(&[
         ("001_schema.sql", &format!("CREATE SCHEMA {role}")),
         ("002_a.sql", &format!("CREATE TABLE {role}.a ()")),
     ]);

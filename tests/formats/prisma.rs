@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Ended, premain};
-use crate::support::{folder, node};
+use crate::support::{directory, node};
 
 /// What Prisma 6.19 made, and what it made of it.
 fn fixture() -> PathBuf {
@@ -35,19 +35,19 @@ fn first(count: usize) -> tempfile::TempDir {
         })
         .collect();
     let files: Vec<_> = files.iter().map(|(name, sql)| (name.as_str(), sql.as_str())).collect();
-    folder(&files)
+    directory(&files)
 }
 
-fn run(database: &Database<'_>, folder: &Path) -> Ended {
-    premain(["--migrations"]).with(folder).words(["migrate"]).database(database.url()).run()
+fn run(database: &Database<'_>, directory: &Path) -> Ended {
+    premain(["--migrations"]).with(directory).words(["migrate"]).database(database.url()).run()
 }
 
-fn migrate(database: &Database<'_>, folder: &Path) -> Ended {
-    run(database, folder).code(0)
+fn migrate(database: &Database<'_>, directory: &Path) -> Ended {
+    run(database, directory).code(0)
 }
 
-fn native(database: &Database<'_>, folder: &Path) -> String {
-    node::prisma("apply", database, folder, "").unwrap()
+fn native(database: &Database<'_>, directory: &Path) -> String {
+    node::prisma("apply", database, directory, "").unwrap()
 }
 
 /// A dump in which ids and times are alike; they are the only thing that may differ.
@@ -127,7 +127,7 @@ fn prisma_continues_where_premain_stopped() {
 #[test]
 fn a_migration_that_prisma_failed_stops_until_it_is_resolved() {
     let database = Server::shared().database();
-    let bad = folder(&[
+    let bad = directory(&[
         ("1_init/migration.sql", "CREATE TABLE a (id int);"),
         ("2_bad/migration.sql", "INSERT INTO nope VALUES (1);"),
     ]);
@@ -142,7 +142,7 @@ fn a_migration_that_prisma_failed_stops_until_it_is_resolved() {
         .run()
         .code(2);
     node::prisma("rolledback", &database, bad.path(), "2_bad").unwrap();
-    let good = folder(&[
+    let good = directory(&[
         ("1_init/migration.sql", "CREATE TABLE a (id int);"),
         ("2_bad/migration.sql", "CREATE TABLE nope (id int);"),
     ]);
@@ -190,7 +190,7 @@ fn rows_in_every_state_are_read_as_prisma_does() {
 #[test]
 fn a_failing_migration_leaves_no_row() {
     let database = Server::shared().database();
-    let bad = folder(&[(
+    let bad = directory(&[(
         "1_init/migration.sql",
         "CREATE TABLE a(id int);\nINSERT INTO nope VALUES (1);\n",
     )]);
@@ -205,12 +205,12 @@ fn a_failing_migration_leaves_no_row() {
 #[test]
 fn drift_that_prisma_ignores_is_logged_and_ignored() {
     let (ours, theirs) = (Server::shared().database(), Server::shared().database());
-    let before = folder(&[
+    let before = directory(&[
         ("1_a/migration.sql", "CREATE TABLE a ();\n"),
         ("3_c/migration.sql", "CREATE TABLE c ();\n"),
         ("4_d/migration.sql", ""),
     ]);
-    let after = folder(&[
+    let after = directory(&[
         ("1_a/migration.sql", "CREATE TABLE a ();\r\n"),
         ("2_b/migration.sql", "\u{feff}CREATE TABLE b ();\n"),
         ("3_c/migration.sql", "CREATE TABLE c (x int);\n"),
@@ -241,7 +241,7 @@ fn names_are_ordered_as_locale_compare_does() {
         (format!("{name}/migration.sql"), sql)
     });
     let files: Vec<_> = files.iter().map(|(name, sql)| (name.as_str(), sql.as_str())).collect();
-    let place = folder(&files);
+    let place = directory(&files);
     let (ours, theirs) = (Server::shared().database(), Server::shared().database());
     migrate(&ours, place.path());
     native(&theirs, place.path());
@@ -270,7 +270,7 @@ fn a_migration_that_empties_the_search_path_is_recorded() {
     let database = Server::shared().database();
     let sql = "SELECT pg_catalog.set_config('search_path', '', false); CREATE TABLE public.a ();";
     let place =
-        folder(&[("0_init/migration.sql", sql), ("1_b/migration.sql", "CREATE TABLE b ();")]);
+        directory(&[("0_init/migration.sql", sql), ("1_b/migration.sql", "CREATE TABLE b ();")]);
     migrate(&database, place.path()).says("migrations 2 applied");
     migrate(&database, place.path()).says("none pending (2 applied before)");
 }
@@ -299,7 +299,7 @@ fn invalid_directories_are_errors_before_the_database_is_asked() {
         ),
     ] {
         premain(["--migrations"])
-            .with(folder(files).path())
+            .with(directory(files).path())
             .words(["migrate"])
             .database("postgres://x@127.0.0.1:1/x")
             .run()

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::support::folder;
+use crate::support::directory;
 use crate::support::layout::marked;
 use crate::support::postgres::Server;
 use crate::support::premain::premain;
@@ -42,8 +42,8 @@ fn finds_again(format: &str) {
     let database = Server::shared().database();
     let mut runner = TestRunner::new(Config { cases: 12, ..Config::default() });
     let migrations = prop::collection::vec((TITLE, script()), 1..5);
-    let ledger = "[a-zA-Z0-9_ .'\"äß日$;-]{1,12}";
-    let run = runner.run(&(migrations, ledger), |(migrations, ledger)| {
+    let history_table = "[a-zA-Z0-9_ .'\"äß日$;-]{1,12}";
+    let run = runner.run(&(migrations, history_table), |(migrations, history_table)| {
         let mut files = vec![("README".to_owned(), String::new())];
         let mut entries = Vec::new();
         for (n, (title, sql)) in migrations.iter().enumerate() {
@@ -57,12 +57,12 @@ fn finds_again(format: &str) {
             files.push(("meta/_journal.json".to_owned(), journal));
         }
         let files: Vec<_> = files.iter().map(|(name, sql)| (name.as_str(), sql.as_str())).collect();
-        let folder = folder(&files);
-        let table = format!("\"{}\"", ledger.replace('"', "\"\""));
+        let directory = directory(&files);
+        let table = format!("\"{}\"", history_table.replace('"', "\"\""));
         let run = |command: &[&str]| {
             premain(command.iter().copied())
                 .words(["--format", format, "--history-table", &table, "--migrations"])
-                .with(folder.path())
+                .with(directory.path())
                 .database(database.url())
                 .run()
                 .code(0)

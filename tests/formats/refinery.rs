@@ -16,19 +16,19 @@ fn fixture() -> PathBuf {
 
 /// The fixture's files up to a version.
 fn up_to(version: i32) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(fixture().join("migrations")).unwrap().flatten() {
         let name = entry.file_name().into_string().unwrap();
         let number: i32 = name[1..].split("__").next().unwrap().parse().unwrap();
         if number <= version {
-            fs::copy(entry.path(), folder.path().join(name)).unwrap();
+            fs::copy(entry.path(), directory.path().join(name)).unwrap();
         }
     }
-    folder
+    directory
 }
 
 /// The tool itself; `Err` is what it printed.
-pub fn refinery(database: &Database<'_>, folder: &Path) -> Result<String, String> {
+pub fn refinery(database: &Database<'_>, directory: &Path) -> Result<String, String> {
     let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/bin/refinery");
     assert!(
         tool.exists(),
@@ -36,18 +36,18 @@ pub fn refinery(database: &Database<'_>, folder: &Path) -> Result<String, String
          --no-default-features --features postgresql --root target/tools (tests/run does it)"
     );
     let mut command = Command::new(tool);
-    command.args(["migrate", "-e", "URL", "-p"]).arg(folder).env("URL", database.url());
+    command.args(["migrate", "-e", "URL", "-p"]).arg(directory).env("URL", database.url());
     let output = output(&mut command);
     let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     if output.status.success() { Ok(text) } else { Err(text) }
 }
 
-fn native(database: &Database<'_>, folder: &Path) -> String {
-    refinery(database, folder).unwrap()
+fn native(database: &Database<'_>, directory: &Path) -> String {
+    refinery(database, directory).unwrap()
 }
 
-fn migrate(database: &Database<'_>, folder: &Path) -> String {
-    premain::migrate(folder).database(database.url()).run().code(0).log
+fn migrate(database: &Database<'_>, directory: &Path) -> String {
+    premain::migrate(directory).database(database.url()).run().code(0).log
 }
 
 /// A dump without the one thing that must differ: when.
@@ -126,9 +126,10 @@ fn a_history_table_with_int8_versions_is_read() {
         "CREATE TABLE refinery_schema_history(version int8 PRIMARY KEY, name varchar(255), \
          applied_on varchar(255), checksum varchar(255))",
     );
-    let folder = crate::support::folder(&[("V20260101120000__t.sql", "CREATE TABLE t (a int)")]);
-    migrate(&database, folder.path());
-    assert!(migrate(&database, folder.path()).contains("none pending"));
+    let directory =
+        crate::support::directory(&[("V20260101120000__t.sql", "CREATE TABLE t (a int)")]);
+    migrate(&database, directory.path());
+    assert!(migrate(&database, directory.path()).contains("none pending"));
     let row = database.psql("SELECT version, name FROM refinery_schema_history");
     assert_eq!(row, "20260101120000|t");
 }
@@ -136,8 +137,9 @@ fn a_history_table_with_int8_versions_is_read() {
 #[test]
 fn a_version_too_large_for_the_history_table_is_rejected() {
     let database = Server::shared().database();
-    let folder = crate::support::folder(&[("V20260101120000__t.sql", "CREATE TABLE t (a int)")]);
-    let run = premain::migrate(folder.path()).database(database.url()).run();
+    let directory =
+        crate::support::directory(&[("V20260101120000__t.sql", "CREATE TABLE t (a int)")]);
+    let run = premain::migrate(directory.path()).database(database.url()).run();
     run.code(65).says("int4").says("int8-versions");
     assert!(!database.has_table("t"));
 }

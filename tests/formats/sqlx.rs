@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::folder;
+use crate::support::directory;
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Ended, premain};
 use crate::support::tools::sqlx;
@@ -15,13 +15,13 @@ const FILES: [(&str, &str); 4] = [
     ("20260101000003_more_of_it.sql", "-- only a comment\n"),
 ];
 
-fn run(database: &Database<'_>, folder: &Path) -> Ended {
-    let run = premain(["--format", "sqlx", "--migrations"]).with(folder).words(["migrate"]);
+fn run(database: &Database<'_>, directory: &Path) -> Ended {
+    let run = premain(["--format", "sqlx", "--migrations"]).with(directory).words(["migrate"]);
     run.database(database.url()).run()
 }
 
-fn migrate(database: &Database<'_>, folder: &Path) -> Ended {
-    run(database, folder).code(0)
+fn migrate(database: &Database<'_>, directory: &Path) -> Ended {
+    run(database, directory).code(0)
 }
 
 /// A dump in which times are alike; they are the only thing that may differ.
@@ -37,7 +37,7 @@ fn dump(database: &Database<'_>) -> String {
 #[test]
 fn premain_leaves_the_same_database_as_sqlx() {
     let (ours, theirs) = (Server::shared().database(), Server::shared().database());
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     migrate(&ours, place.path())
         .says(" (sqlx, 3 files), history table _sqlx_migrations")
         .says("migration 20260101000003 more of it applied in");
@@ -69,7 +69,7 @@ fn history_rows_equal_those_of_the_fixture() {
 
 #[test]
 fn each_continues_where_the_other_stopped() {
-    let (half, all) = (folder(&FILES[..1]), folder(&FILES));
+    let (half, all) = (directory(&FILES[..1]), directory(&FILES));
     let alone = Server::shared().database();
     sqlx(&alone, all.path(), &["run"]).unwrap();
     let alone = dump(&alone);
@@ -92,7 +92,7 @@ fn each_continues_where_the_other_stopped() {
 #[test]
 fn a_migration_reverted_by_sqlx_is_applied_again() {
     let database = Server::shared().database();
-    let place = folder(&FILES[..3]);
+    let place = directory(&FILES[..3]);
     migrate(&database, place.path());
     sqlx(&database, place.path(), &["revert"]).unwrap();
     migrate(&database, place.path()).says("migration 2 rev applied");
@@ -101,7 +101,7 @@ fn a_migration_reverted_by_sqlx_is_applied_again() {
 #[test]
 fn a_baselined_database_is_up_to_date_for_sqlx() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     database.psql("CREATE TABLE users (id int)");
     run(&database, place.path()).code(65).says("no history table _sqlx_migrations");
     premain(["baseline", "1", "--format", "sqlx", "--migrations"])
@@ -117,7 +117,7 @@ fn a_baselined_database_is_up_to_date_for_sqlx() {
 #[test]
 fn the_history_table_tells_sqlx_from_plain_sql() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     sqlx(&database, place.path(), &["run"]).unwrap();
     let before = database.dump();
     premain(["--migrations"])
@@ -133,14 +133,14 @@ fn the_history_table_tells_sqlx_from_plain_sql() {
 #[test]
 fn drift_is_handled_as_sqlx_does_except_line_ends_and_ahead() {
     let database = Server::shared().database();
-    migrate(&database, folder(&FILES).path());
-    let edited = |sql| folder(&[(FILES[0].0, sql), FILES[1], FILES[3]]);
+    migrate(&database, directory(&FILES).path());
+    let edited = |sql| directory(&[(FILES[0].0, sql), FILES[1], FILES[3]]);
     let place = edited("CREATE TABLE other (id int);");
     run(&database, place.path()).code(65).says("migration 1 init was edited");
     sqlx(&database, place.path(), &["run"]).unwrap_err();
     migrate(&database, edited("CREATE TABLE users (id int);\nCREATE TABLE größe ();").path());
-    migrate(&database, folder(&FILES[..3]).path()).says("is ahead of this image");
-    let place = folder(&FILES[1..]);
+    migrate(&database, directory(&FILES[..3]).path()).says("is ahead of this image");
+    let place = directory(&FILES[1..]);
     run(&database, place.path()).code(65).says("migration 1 init is applied but has no file");
     sqlx(&database, place.path(), &["run"]).unwrap_err();
 
@@ -148,7 +148,7 @@ fn drift_is_handled_as_sqlx_does_except_line_ends_and_ahead() {
     let late = |name| {
         let mut files = FILES.to_vec();
         files.push((name, "SELECT 1"));
-        folder(&files)
+        directory(&files)
     };
     migrate(&database, late("3_late.sql").path()).says("migration 3 late is out of order");
     database.psql("DELETE FROM _sqlx_migrations WHERE version = 3");
@@ -158,7 +158,7 @@ fn drift_is_handled_as_sqlx_does_except_line_ends_and_ahead() {
 #[test]
 fn a_row_marked_as_failed_stops_both_tools() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     migrate(&database, place.path());
     database.psql("UPDATE _sqlx_migrations SET success = false WHERE version = 2");
     let error = sqlx(&database, place.path(), &["run"]).unwrap_err();
@@ -172,7 +172,7 @@ fn a_row_marked_as_failed_stops_both_tools() {
 #[test]
 fn a_failing_migration_leaves_no_row_with_either_tool() {
     let database = Server::shared().database();
-    let place = folder(&[FILES[0], ("2_bad.sql", "CREATE TABLE bad (); SELECT 1/0")]);
+    let place = directory(&[FILES[0], ("2_bad.sql", "CREATE TABLE bad (); SELECT 1/0")]);
     sqlx(&database, place.path(), &["run"]).unwrap_err();
     run(&database, place.path()).code(76).says("2_bad.sql");
     assert_eq!(database.psql("SELECT version FROM _sqlx_migrations"), "1");
@@ -182,7 +182,7 @@ fn a_failing_migration_leaves_no_row_with_either_tool() {
 #[test]
 fn premain_waits_for_sqlxs_lock() {
     let database = Server::shared().database();
-    let place = folder(&FILES);
+    let place = directory(&FILES);
     let key = 0x3d32_ad9e * i64::from(crc32(database.name.as_bytes()));
     let sqlx =
         database.open(&format!("SET application_name = 'sqlx'; SELECT pg_advisory_lock({key});"));
@@ -209,7 +209,7 @@ pub fn crc32(bytes: &[u8]) -> u32 {
 
 #[test]
 fn names_that_sqlx_cannot_parse_are_rejected() {
-    let place = folder(&[("x_y.sql", "")]);
+    let place = directory(&[("x_y.sql", "")]);
     premain(["migrate", "--format", "sqlx", "--migrations"])
         .with(place.path())
         .database("postgres://x@127.0.0.1:1/x")

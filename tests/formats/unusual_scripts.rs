@@ -1,4 +1,4 @@
-//! Folders as people keep them, odd as they are, in every format that has a tool: what the tool takes
+//! Directories as people keep them, odd as they are, in every format that has a tool: what the tool takes
 //! premain takes, and leaves what the tool leaves.
 
 use std::path::Path;
@@ -9,11 +9,11 @@ use super::refinery::refinery;
 use crate::support::layout::marked;
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Ended, migrate};
-use crate::support::{folder, node, tools};
+use crate::support::{directory, node, tools};
 
 const FORMATS: [&str; 6] = ["refinery", "drizzle", "drizzle1", "prisma", "sqlx", "dbmate"];
 
-/// These scripts as the migrations of a folder, in their order.
+/// These scripts as the migrations of a directory, in their order.
 fn scripts(format: &str, scripts: &[&str]) -> TempDir {
     let name = |n: usize| match format {
         "refinery" => format!("V{n}__m{n}.sql"),
@@ -40,25 +40,25 @@ fn scripts(format: &str, scripts: &[&str]) -> TempDir {
         _ => {}
     }
     let files: Vec<_> = files.iter().map(|(name, sql)| (name.as_str(), sql.as_str())).collect();
-    folder(&files)
+    directory(&files)
 }
 
-fn native(format: &str, database: &Database<'_>, folder: &Path) -> Result<String, String> {
+fn native(format: &str, database: &Database<'_>, directory: &Path) -> Result<String, String> {
     match format {
-        "refinery" => refinery(database, folder),
-        "sqlx" => tools::sqlx(database, folder, &["run"]),
-        "dbmate" => tools::dbmate(database, folder, "migrate"),
-        "drizzle" => node::drizzle("drizzle-orm", database, folder, None),
-        "drizzle1" => node::drizzle("drizzle-orm-1", database, folder, None),
-        _ => node::prisma("apply", database, folder, ""),
+        "refinery" => refinery(database, directory),
+        "sqlx" => tools::sqlx(database, directory, &["run"]),
+        "dbmate" => tools::dbmate(database, directory, "migrate"),
+        "drizzle" => node::drizzle("drizzle-orm", database, directory, None),
+        "drizzle1" => node::drizzle("drizzle-orm-1", database, directory, None),
+        _ => node::prisma("apply", database, directory, ""),
     }
 }
 
-fn premain(format: &str, database: &Database<'_>, folder: &Path) -> Ended {
-    migrate(folder).words(["--format", format]).database(database.url()).run()
+fn premain(format: &str, database: &Database<'_>, directory: &Path) -> Ended {
+    migrate(directory).words(["--format", format]).database(database.url()).run()
 }
 
-fn ledger(format: &str) -> &'static str {
+fn history_table(format: &str) -> &'static str {
     match format {
         "refinery" => "refinery_schema_history",
         "prisma" => "_prisma_migrations",
@@ -79,7 +79,7 @@ fn dump(format: &str, database: &Database<'_>) -> String {
         _ => "id = migration_name, started_at = 'epoch', finished_at = 'epoch'",
     };
     // Sorted, because an update moves a row.
-    let table = ledger(format);
+    let table = history_table(format);
     database.psql(&format!(
         "UPDATE {table} SET {alike}; CREATE TABLE rows AS SELECT l::text FROM {table} l ORDER BY 1; DROP TABLE {table}"
     ));
@@ -89,16 +89,16 @@ fn dump(format: &str, database: &Database<'_>) -> String {
 /// Both apply these scripts, and leave the same; then each finds nothing to do in the other's database.
 fn same(formats: &[&str], case: &[&str]) {
     for format in formats {
-        let folder = scripts(format, case);
+        let directory = scripts(format, case);
         let (ours, theirs) = (Server::shared().database(), Server::shared().database());
-        premain(format, &ours, folder.path())
+        premain(format, &ours, directory.path())
             .code(0)
             .says(&format!("({format}, {} file", case.len()));
-        native(format, &theirs, folder.path()).unwrap();
+        native(format, &theirs, directory.path()).unwrap();
         let before = ours.dump();
-        native(format, &ours, folder.path()).unwrap();
+        native(format, &ours, directory.path()).unwrap();
         assert_eq!(ours.dump(), before, "{format}");
-        premain(format, &theirs, folder.path()).code(0).says("none pending");
+        premain(format, &theirs, directory.path()).code(0).says("none pending");
         assert_eq!(dump(format, &ours), dump(format, &theirs), "{format}");
     }
 }
@@ -144,15 +144,15 @@ fn scripts_without_statements_are_recorded() {
 #[test]
 fn scripts_may_use_the_history_table() {
     for format in FORMATS {
-        let table = ledger(format);
+        let table = history_table(format);
         let schema =
             if format.starts_with("drizzle") { "CREATE SCHEMA IF NOT EXISTS drizzle;" } else { "" };
         let create = format!("{schema} CREATE TABLE IF NOT EXISTS {table} (nobody int)");
         let delete = format!("DELETE FROM {table}");
-        let folder = scripts(format, &[create.as_str(), delete.as_str(), "CREATE TABLE t ()"]);
+        let directory = scripts(format, &[create.as_str(), delete.as_str(), "CREATE TABLE t ()"]);
         let (ours, theirs) = (Server::shared().database(), Server::shared().database());
-        premain(format, &ours, folder.path()).code(0);
-        native(format, &theirs, folder.path()).unwrap();
+        premain(format, &ours, directory.path()).code(0);
+        native(format, &theirs, directory.path()).unwrap();
         match format {
             // Prisma inserts its row before the script, and misses it afterwards; ours is there.
             "prisma" => assert_eq!(ours.psql("SELECT count(*) FROM _prisma_migrations"), "2"),
@@ -179,12 +179,12 @@ fn session_settings_do_not_leak_into_the_next_script() {
 #[test]
 fn set_role_does_not_leak_into_the_next_script() {
     let database = Server::shared().database();
-    let folder = folder(&[
+    let directory = directory(&[
         ("1_a.sql", "CREATE ROLE eve SUPERUSER; SET SESSION AUTHORIZATION eve; CREATE TABLE a ()"),
         ("2_b.sql", "SET ROLE eve; CREATE TABLE b ()"),
         ("3_c.sql", "CREATE TABLE c ()"),
     ]);
-    premain("sql", &database, folder.path()).code(0);
+    premain("sql", &database, directory.path()).code(0);
     let owners = "SELECT string_agg(tableowner, ' ' ORDER BY tablename) FROM pg_tables WHERE tablename IN ('a', 'b', 'c')";
     assert_eq!(database.psql(owners), "eve eve postgres");
     database.psql("DROP OWNED BY eve; DROP ROLE eve");
@@ -193,21 +193,21 @@ fn set_role_does_not_leak_into_the_next_script() {
 #[test]
 fn a_byte_order_mark_is_accepted_and_part_of_the_checksum() {
     for format in FORMATS {
-        let folder = scripts(format, &["\u{feff}CREATE TABLE a ()"]);
+        let directory = scripts(format, &["\u{feff}CREATE TABLE a ()"]);
         let (ours, theirs) = (Server::shared().database(), Server::shared().database());
-        premain(format, &ours, folder.path()).code(0);
+        premain(format, &ours, directory.path()).code(0);
         let before = ours.dump();
-        native(format, &ours, folder.path()).unwrap();
+        native(format, &ours, directory.path()).unwrap();
         assert_eq!(ours.dump(), before, "{format}");
         // To the tools' server it is a syntax error.
-        native(format, &theirs, folder.path()).unwrap_err();
+        native(format, &theirs, directory.path()).unwrap_err();
     }
 }
 
 #[test]
 fn a_new_enum_value_cannot_be_used_in_its_own_migration() {
     for format in FORMATS {
-        let folder = scripts(
+        let directory = scripts(
             format,
             &[
                 "CREATE TYPE mood AS ENUM ('sad'); CREATE TABLE t (m mood)",
@@ -215,13 +215,13 @@ fn a_new_enum_value_cannot_be_used_in_its_own_migration() {
             ],
         );
         let (ours, theirs) = (Server::shared().database(), Server::shared().database());
-        premain(format, &ours, folder.path())
+        premain(format, &ours, directory.path())
             .code(76)
             .says(if format == "dbmate" { ":3:23: " } else { ":2:23: " })
             .says("unsafe use of new value \"happy\" of enum type mood (55P04")
             .says("New enum values must be committed before they can be used")
             .says("was kept");
-        native(format, &theirs, folder.path()).unwrap_err();
+        native(format, &theirs, directory.path()).unwrap_err();
         assert!(!ours.psql("SELECT enum_range(NULL::mood)").contains("happy"), "{format}");
     }
 }
@@ -231,12 +231,12 @@ fn unusual_names_of_prisma_migrations_are_accepted() {
     let names = ["1 first", "2_second.sql", "3_größe", "9_i", "100_j"];
     let files = names.map(|name| format!("{name}/migration.sql"));
     let files = files.each_ref().map(|name| (name.as_str(), "SELECT 1"));
-    let folder = folder(&files);
+    let directory = directory(&files);
     let (ours, theirs) = (Server::shared().database(), Server::shared().database());
-    premain("prisma", &ours, folder.path()).code(0).says("(prisma, 5 files)");
-    native("prisma", &theirs, folder.path()).unwrap();
+    premain("prisma", &ours, directory.path()).code(0).says("(prisma, 5 files)");
+    native("prisma", &theirs, directory.path()).unwrap();
     let order =
         "SELECT string_agg(migration_name, '|' ORDER BY started_at) FROM _prisma_migrations";
     assert_eq!(ours.psql(order), theirs.psql(order));
-    premain("prisma", &theirs, folder.path()).code(0).says("none pending");
+    premain("prisma", &theirs, directory.path()).code(0).says("none pending");
 }

@@ -39,7 +39,7 @@ fn a_stopped_child_is_not_taken_for_an_exited_one() {
 fn the_application_inherits_the_state_of_the_caller() {
     for place in Place::BOTH {
         for options in [BOOTS[0], BOOTS[1], &["--exec"]] {
-            let folder = tempfile::tempdir().unwrap();
+            let directory = tempfile::tempdir().unwrap();
             let file = std::fs::File::open("/etc/passwd").unwrap();
             let inherited = file.as_raw_fd();
             let report = Setup::probe(place, options, &["report", "", "two words", "-x", "--"])
@@ -47,7 +47,7 @@ fn the_application_inherits_the_state_of_the_caller() {
                 .env("EMPTY", "")
                 .env("ODD", "a=b\nc")
                 .with(|command| {
-                    command.current_dir(folder.path());
+                    command.current_dir(directory.path());
                 })
                 .before_exec(move || {
                     // SAFETY: numbers, and initialised limits.
@@ -68,7 +68,7 @@ fn the_application_inherits_the_state_of_the_caller() {
             let env = &report["env"];
             assert_eq!((&env["PLAIN"], &env["EMPTY"]), (&"value".into(), &"".into()));
             assert_eq!(env["ODD"], "a=b\nc");
-            assert_eq!(report["cwd"], folder.path().to_str().unwrap());
+            assert_eq!(report["cwd"], directory.path().to_str().unwrap());
             assert_eq!(report["umask"], 0o027);
             assert_eq!(report["files"], serde_json::json!([200, 300]));
             assert_eq!(report["fds"], serde_json::json!([0, 1, 2, 100]));
@@ -109,12 +109,12 @@ fn passed_sockets_belong_to_the_application() {
 #[test]
 fn the_init_keeps_neither_descriptors_nor_the_working_directory() {
     for place in Place::BOTH {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let file = std::fs::File::open("/etc/passwd").unwrap();
         let inherited = file.as_raw_fd();
         let mut run = Setup::probe(place, &[], &["listen", "15"])
             .with(|command| {
-                command.current_dir(folder.path());
+                command.current_dir(directory.path());
             })
             .before_exec(move || {
                 // SAFETY: numbers.

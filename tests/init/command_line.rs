@@ -85,9 +85,9 @@ fn all_problems_are_reported_at_once_in_lines_that_name_premain() {
 
 #[test]
 fn an_application_that_cannot_be_started_is_explained() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let file = |name: &str, content: &[u8], mode: u32| {
-        let path = folder.path().join(name);
+        let path = directory.path().join(name);
         std::fs::write(&path, content).unwrap();
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode))
             .unwrap();
@@ -101,7 +101,7 @@ fn an_application_that_cannot_be_started_is_explained() {
         ("/no/such/program".to_owned(), 127, "no such file"),
         ("./no-such-program".to_owned(), 127, "working directory"),
         (file("plain.sh", b"#!/bin/sh\n", 0o644), 126, "chmod +x"),
-        (folder.path().to_str().unwrap().to_owned(), 126, "directory"),
+        (directory.path().to_str().unwrap().to_owned(), 126, "directory"),
         (file("windows.sh", b"#!/bin/sh\r\necho\r\n", 0o755), 126, "CRLF"),
         (file("strange.sh", b"#!/no/such/interpreter -x\n", 0o755), 126, "/no/such/interpreter"),
         (file("bare.sh", b"echo hello\n", 0o755), 126, "#!/bin/sh"),
@@ -124,8 +124,8 @@ fn a_dynamic_program_without_its_loader_is_explained() {
     let at = program.windows(loader.len()).position(|bytes| bytes == loader);
     let at = at.expect("/bin/true is linked for glibc on x86_64");
     program[at..at + loader.len()].copy_from_slice(b"/lib64/ld-xxxxx");
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("program");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("program");
     std::fs::write(&path, program).unwrap();
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let end = Setup::new(Place::Subreaper, &[], &[path.to_str().unwrap()]).end();
@@ -138,20 +138,20 @@ fn a_dynamic_program_without_its_loader_is_explained() {
 
 #[test]
 fn programs_are_searched_in_the_applications_path() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     for (name, mode) in [("first", 0o644), ("second", 0o755)] {
-        let path = folder.path().join(name);
+        let path = directory.path().join(name);
         std::fs::create_dir(&path).unwrap();
         let tool = path.join("tool");
         std::fs::write(&tool, format!("#!/bin/sh\necho {name}\n")).unwrap();
         std::fs::set_permissions(&tool, std::os::unix::fs::PermissionsExt::from_mode(mode))
             .unwrap();
     }
-    let path = format!("/nowhere:{0}/first:{0}/second", folder.path().display());
+    let path = format!("/nowhere:{0}/first:{0}/second", directory.path().display());
     let end = Setup::new(Place::Subreaper, &[], &["tool"]).env("PATH", path).end();
     assert_eq!((end.code, end.lines), (Some(0), vec!["second".to_owned()]));
     let end = Setup::new(Place::Subreaper, &[], &["tool"])
-        .env("PATH", format!("{}/first", folder.path().display()))
+        .env("PATH", format!("{}/first", directory.path().display()))
         .end();
     assert_eq!(end.code, Some(126));
     let end = Setup::new(Place::Subreaper, &[], &["true"])

@@ -46,9 +46,11 @@ pub fn probe() -> String {
 
 /// The path of a program of a Debian package.
 pub fn debian(program: &str, package: &str) -> String {
-    let folders = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"];
-    let found =
-        folders.iter().map(|folder| format!("{folder}/{program}")).find(|p| fs::exists(p).unwrap());
+    let directories = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"];
+    let found = directories
+        .iter()
+        .map(|directory| format!("{directory}/{program}"))
+        .find(|p| fs::exists(p).unwrap());
     found.unwrap_or_else(|| panic!("{program} is missing: apt-get install -y {package}"))
 }
 

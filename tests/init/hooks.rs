@@ -9,30 +9,30 @@ use nix::mount::{MsFlags, mount};
 
 use crate::harness::{Place, Setup, children_of, probe, wait_for};
 
-/// A folder with one executable script.
+/// A directory with one executable script.
 fn scripts(list: &[(&str, &str)]) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     for (name, script) in list {
-        let path = folder.path().join(name);
+        let path = directory.path().join(name);
         let shell = if script.starts_with("#!") { "" } else { "#!/bin/sh\n" };
         fs::write(&path, format!("{shell}{script}\n")).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
-    folder
+    directory
 }
 
-fn with(folder: &Path, options: &[&str], place: Place, words: &[&str]) -> Setup {
-    Setup::probe(place, options, words).env("PREMAIN_ENTRYPOINT_D", folder)
+fn with(directory: &Path, options: &[&str], place: Place, words: &[&str]) -> Setup {
+    Setup::probe(place, options, words).env("PREMAIN_ENTRYPOINT_D", directory)
 }
 
 #[test]
 fn a_hook_starts_in_the_same_state_as_the_application() {
     // Without a shell, which sets SIGCHLD as it likes.
     let report = format!("#!{} report", probe());
-    let folder = scripts(&[("1.sh", &report)]);
+    let directory = scripts(&[("1.sh", &report)]);
     for place in Place::BOTH {
         for options in [&[][..], &["--exec"]] {
-            let end = with(folder.path(), options, place, &["report"])
+            let end = with(directory.path(), options, place, &["report"])
                 .before_exec(|| {
                     // SAFETY: numbers, and a set of our own.
                     unsafe {
@@ -65,10 +65,10 @@ fn a_hook_starts_in_the_same_state_as_the_application() {
 
 #[test]
 fn a_hook_has_no_input_and_takes_none_from_the_application() {
-    let folder = scripts(&[("1.sh", "cat; echo done")]);
+    let directory = scripts(&[("1.sh", "cat; echo done")]);
     for place in Place::BOTH {
         let mut run = Setup::new(place, &[], &["/bin/cat"])
-            .env("PREMAIN_ENTRYPOINT_D", folder.path())
+            .env("PREMAIN_ENTRYPOINT_D", directory.path())
             .start();
         run.stdin.as_mut().unwrap().write_all(b"for the application\n").unwrap();
         run.expect("for the application");
@@ -81,9 +81,9 @@ fn a_hook_has_no_input_and_takes_none_from_the_application() {
 #[test]
 fn processes_left_by_hooks_are_reaped() {
     let script = "for i in 1 2 3 4 5 6 7 8 9; do (sleep 0.05 >/dev/null 2>&1 &); done";
-    let folder = scripts(&[("1.sh", script), ("2.sh", script)]);
+    let directory = scripts(&[("1.sh", script), ("2.sh", script)]);
     for place in Place::BOTH {
-        let mut run = with(folder.path(), &[], place, &["listen", "15"]).start();
+        let mut run = with(directory.path(), &[], place, &["listen", "15"]).start();
         run.after("ready");
         wait_for("18 funerals", || (children_of(run.pid()).len() == 1).then_some(()));
         run.signal(libc::SIGTERM);
@@ -102,8 +102,8 @@ fn docker_entrypoint_d_is_optional_and_any_content_is_handled() {
     }
     // Empty, it means nothing to anybody.
     let _own = Mountpoint(fs::create_dir(FOLDER).is_ok());
-    let folder = scripts(&[("20-b.sh", "echo b"), ("10-a.sh", "echo a")]);
-    let source = folder.path().to_owned();
+    let directory = scripts(&[("20-b.sh", "echo b"), ("10-a.sh", "echo a")]);
+    let source = directory.path().to_owned();
     let end = Setup::probe(Place::Pid1, &[], &["report"])
         .before_exec(move || {
             Ok(mount(Some(&source), FOLDER, None::<&str>, MsFlags::MS_BIND, None::<&str>)?)
@@ -115,10 +115,10 @@ fn docker_entrypoint_d_is_optional_and_any_content_is_handled() {
 
 #[test]
 fn an_unread_log_does_not_block_a_hook() {
-    let folder = scripts(&[("1.sh", "exec yes")]);
+    let directory = scripts(&[("1.sh", "exec yes")]);
     for place in Place::BOTH {
         let (reader, writer) = std::io::pipe().unwrap();
-        let run = with(folder.path(), &[], place, &["report"])
+        let run = with(directory.path(), &[], place, &["report"])
             .with(|command| {
                 command.stderr(writer);
             })

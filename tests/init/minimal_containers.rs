@@ -130,15 +130,15 @@ fn seccomp_filters_that_reject_close_range_and_clone3_are_tolerated() {
 
 #[test]
 fn a_read_only_root_is_enough() {
-    let script = "for folder in / /tmp /run /var/tmp; do \
-                  touch $folder/file 2>/dev/null && echo $folder is writable; done; echo done";
+    let script = "for directory in / /tmp /run /var/tmp; do \
+                  touch $directory/file 2>/dev/null && echo $directory is writable; done; echo done";
     let end = Setup::new(Place::Pid1, &[], &["/bin/sh", "-c", script])
         .before_exec(|| {
             let again = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
             mount(None::<&str>, "/", None::<&str>, again, None::<&str>)?;
             // Where these are mounts of their own.
-            for folder in ["/tmp", "/run", "/var/tmp"] {
-                let _ = mount(None::<&str>, folder, None::<&str>, again, None::<&str>);
+            for directory in ["/tmp", "/run", "/var/tmp"] {
+                let _ = mount(None::<&str>, directory, None::<&str>, again, None::<&str>);
             }
             Ok(())
         })

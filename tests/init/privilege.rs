@@ -7,13 +7,13 @@ use crate::harness::{Place, Setup, probe};
 
 /// An init in an image whose `/etc/passwd` and `/etc/group` are these.
 fn with_etc(passwd: &str, group: &str, options: &[&str], application: &[&str]) -> Setup {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("passwd"), passwd).unwrap();
-    std::fs::write(folder.path().join("group"), group).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("passwd"), passwd).unwrap();
+    std::fs::write(directory.path().join("group"), group).unwrap();
     // Kept until the last process of this setup has mounted it.
     Setup::new(Place::Pid1, options, application).before_exec(move || {
         for file in ["passwd", "group"] {
-            let (source, target) = (folder.path().join(file), format!("/etc/{file}"));
+            let (source, target) = (directory.path().join(file), format!("/etc/{file}"));
             mount(Some(&source), target.as_str(), None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Applying refinery migrations: once, in order, all or nothing.
 
-use crate::support::folder;
+use crate::support::directory;
 use crate::support::postgres::Server;
 use crate::support::premain::{migrate, premain};
 
@@ -19,7 +19,7 @@ fn embedded_migrations_are_applied_before_the_application_starts() {
 #[test]
 fn a_directory_on_disk_wins_over_embedded_migrations() {
     let database = Server::shared().database();
-    let place = folder(&[("migrations/V1__one.sql", "CREATE TABLE one (a int)")]);
+    let place = directory(&[("migrations/V1__one.sql", "CREATE TABLE one (a int)")]);
     let run = || premain(["migrate"]).database(database.url()).within(place.path()).run().code(0);
     run().says("./migrations (refinery, 1 file)").says("migrations 1 applied");
     run().says("none pending (1 applied before)");
@@ -36,7 +36,7 @@ fn migrations_none_applies_nothing() {
 #[test]
 fn a_failing_migration_keeps_nothing_and_the_application_is_not_started() {
     let database = Server::shared().database();
-    let place = folder(&[
+    let place = directory(&[
         ("V1__good.sql", "CREATE TABLE good (a int);"),
         (
             "V2__bad.sql",
@@ -67,7 +67,7 @@ fn a_failing_migration_keeps_nothing_and_the_application_is_not_started() {
 #[test]
 fn detail_hint_and_constraint_are_shown() {
     let database = Server::shared().database();
-    let place = folder(&[(
+    let place = directory(&[(
         "V1__twice.sql",
         "CREATE TABLE t (a int CONSTRAINT only_once UNIQUE);\nINSERT INTO t VALUES (1), (1);",
     )]);
@@ -83,7 +83,7 @@ fn detail_hint_and_constraint_are_shown() {
 #[test]
 fn twenty_replicas_apply_each_migration_once() {
     let database = Server::shared().database();
-    let place = folder(&[
+    let place = directory(&[
         ("V1__t.sql", "CREATE TABLE t (a int); SELECT pg_sleep(0.05);"),
         ("V2__row.sql", "INSERT INTO t VALUES (1);"),
         ("V3__row.sql", "INSERT INTO t VALUES (2);"),
@@ -108,7 +108,7 @@ fn twenty_replicas_apply_each_migration_once() {
 fn read_access_to_the_history_table_is_enough_with_nothing_pending() {
     let server = Server::shared();
     let database = server.database();
-    let place = folder(&[("V1__t.sql", "CREATE TABLE t (a int)")]);
+    let place = directory(&[("V1__t.sql", "CREATE TABLE t (a int)")]);
     let migrate = || migrate(place.path());
     migrate().database(database.url()).run().code(0);
     let role = format!("reader_{}", database.name);
@@ -123,7 +123,7 @@ fn read_access_to_the_history_table_is_enough_with_nothing_pending() {
 #[test]
 fn session_settings_do_not_leak_into_the_next_migration() {
     let database = Server::shared().database();
-    let place = folder(&[
+    let place = directory(&[
         (
             "V1__dump.sql",
             "SELECT pg_catalog.set_config('search_path', '', false); SET default_tablespace = ''; CREATE TABLE public.one (a int);",
@@ -137,7 +137,7 @@ fn session_settings_do_not_leak_into_the_next_migration() {
 #[test]
 fn notices_of_the_server_are_logged() {
     let database = Server::shared().database();
-    let place = folder(&[(
+    let place = directory(&[(
         "V1__t.sql",
         "DO $$ BEGIN RAISE NOTICE 'halfway'; RAISE WARNING 'mind this'; END $$",
     )]);
@@ -152,7 +152,7 @@ fn notices_of_the_server_are_logged() {
 #[test]
 fn files_as_editors_write_them_are_applied() {
     let database = Server::shared().database();
-    let place = folder(&[
+    let place = directory(&[
         ("V1__bom.sql", "\u{feff}CREATE TABLE bom (a int)"),
         ("V2__comment_at_the_end.sql", "CREATE TABLE comment (a int) -- no semicolon, no line end"),
         ("V3__empty.sql", ""),
@@ -171,7 +171,7 @@ fn files_as_editors_write_them_are_applied() {
 fn a_migration_blocked_by_a_table_lock_is_retried_and_lets_readers_through() {
     let database = Server::shared().database();
     database.psql("CREATE SCHEMA site; CREATE TABLE site.busy (a int)");
-    let place = folder(&[("V1__alter.sql", "ALTER TABLE site.busy ADD b int")]);
+    let place = directory(&[("V1__alter.sql", "ALTER TABLE site.busy ADD b int")]);
     let mut blocker = database.open("BEGIN; SELECT * FROM site.busy;");
     let mut running = premain(["--ddl-lock-timeout", "50ms", "--migrations"])
         .with(place.path())
@@ -183,7 +183,7 @@ fn a_migration_blocked_by_a_table_lock_is_retried_and_lets_readers_through() {
     blocker.send("COMMIT;");
     running.end().code(0);
 
-    let place = folder(&[
+    let place = directory(&[
         ("V1__alter.sql", "ALTER TABLE site.busy ADD b int"),
         ("V2__alter.sql", "ALTER TABLE site.busy ADD c int"),
     ]);
@@ -200,7 +200,7 @@ fn a_migration_blocked_by_a_table_lock_is_retried_and_lets_readers_through() {
 #[test]
 fn the_holder_of_the_migration_lock_is_named_and_the_wait_is_bounded() {
     let database = Server::shared().database();
-    let place = folder(&[("V1__t.sql", "CREATE TABLE t (a int)")]);
+    let place = directory(&[("V1__t.sql", "CREATE TABLE t (a int)")]);
     let _holder = database.open(
         "SET application_name = 'the other one'; SELECT pg_advisory_lock(31650977343957358);",
     );
@@ -225,7 +225,7 @@ fn drift_stops_a_start_unless_the_database_is_ahead() {
         ("V3__c.sql", "CREATE TABLE c ()"),
     ];
     let migrate = |files: &[(&str, &str)]| {
-        let place = folder(files);
+        let place = directory(files);
         migrate(place.path()).database(database.url()).run()
     };
     migrate(&files).code(0);
@@ -251,11 +251,11 @@ fn invalid_directories_are_errors_before_the_database_is_asked() {
         (&[("readme.txt", "")], 65, "holds no migration"),
     ];
     for (files, code, text) in cases {
-        let place = folder(files);
+        let place = directory(files);
         // Nobody listens there: it must not matter.
         migrate(place.path()).database("postgres://x@127.0.0.1:1/x").run().code(code).says(text);
     }
-    let decimal = folder(&[("V1.5__a.sql", "")]);
+    let decimal = directory(&[("V1.5__a.sql", "")]);
     migrate(decimal.path())
         .words(["--format", "refinery"])
         .database("postgres://x@127.0.0.1:1/x")
@@ -263,12 +263,12 @@ fn invalid_directories_are_errors_before_the_database_is_asked() {
         .code(65)
         .says("no decimal versions")
         .says("--format flyway");
-    premain(["--migrations", "/no/such/folder", "migrate"])
+    premain(["--migrations", "/no/such/directory", "migrate"])
         .database("postgres://x@127.0.0.1:1/x")
         .run()
         .code(66)
-        .says("/no/such/folder");
-    let place = folder(&[]);
+        .says("/no/such/directory");
+    let place = directory(&[]);
     std::fs::write(place.path().join("V1__latin1.sql"), b"-- ok\nSELECT 'gr\xfc\xdfe'").unwrap();
     migrate(place.path())
         .database("postgres://x@127.0.0.1:1/x")
@@ -282,7 +282,7 @@ fn a_missing_privilege_is_77() {
     let database = Server::shared().database();
     let role = format!("nobody_{}", database.name);
     database.psql(&format!("CREATE ROLE {role} LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC"));
-    let place = folder(&[("V1__t.sql", "CREATE TABLE t (a int)")]);
+    let place = directory(&[("V1__t.sql", "CREATE TABLE t (a int)")]);
     let url = database.url().replace("postgres@", &format!("{role}@"));
     migrate(place.path())
         .database(&url)
@@ -308,7 +308,7 @@ fn the_history_table_can_be_named() {
     database.psql("CREATE SCHEMA \"My Schema\"");
     // A number is a name, too, if it is quoted.
     for (n, table) in ["\"My Schema\".\"a \"\"table\"", "\"16\""].iter().enumerate() {
-        let place = folder(&[("V1__t.sql", &format!("CREATE TABLE site.t{n} (a int)"))]);
+        let place = directory(&[("V1__t.sql", &format!("CREATE TABLE site.t{n} (a int)"))]);
         database.psql("CREATE SCHEMA IF NOT EXISTS site");
         for _ in 0..2 {
             premain(["--history-table", table, "--migrations"])

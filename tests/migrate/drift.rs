@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use crate::support::folder;
+use crate::support::directory;
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Ended, migrate};
 
-fn with(database: &Database<'_>, folder: &Path, options: &[&str]) -> Ended {
-    migrate(folder).words(options).database(database.url()).run()
+fn with(database: &Database<'_>, directory: &Path, options: &[&str]) -> Ended {
+    migrate(directory).words(options).database(database.url()).run()
 }
 
 const V: [(&str, &str); 3] = [
@@ -25,8 +25,8 @@ fn each_kind_of_drift_can_fail_warn_or_be_ignored() {
         ("ahead", &V[..2], "ahead of this image"),
     ] {
         let database = Server::shared().database();
-        with(&database, folder(&V).path(), &[]).code(0);
-        let place = folder(files);
+        with(&database, directory(&V).path(), &[]).code(0);
+        let place = directory(files);
         let option = |policy: &str| format!("--on-{kind}={policy}");
         with(&database, place.path(), &[&option("fail")]).code(65).says(says);
         with(&database, place.path(), &[&option("warn")]).code(0).says(says);
@@ -36,15 +36,18 @@ fn each_kind_of_drift_can_fail_warn_or_be_ignored() {
         ended.code(0).says_nothing_of(says);
     }
     let database = Server::shared().database();
-    with(&database, folder(&V).path(), &["--on-ahead=maybe"]).code(64).says("fail, warn, ignore");
+    with(&database, directory(&V).path(), &["--on-ahead=maybe"])
+        .code(64)
+        .says("fail, warn, ignore");
 }
 
 #[test]
 fn out_of_order_migrations_are_applied_unless_they_are_to_fail() {
     for (policy, code, tables) in [("fail", 65, "f"), ("warn", 0, "t"), ("ignore", 0, "t")] {
         let database = Server::shared().database();
-        with(&database, folder(&[V[0], V[2]]).path(), &[]).code(0);
-        let ended = with(&database, folder(&V).path(), &["--on-out-of-order", policy]).code(code);
+        with(&database, directory(&[V[0], V[2]]).path(), &[]).code(0);
+        let ended =
+            with(&database, directory(&V).path(), &["--on-out-of-order", policy]).code(code);
         assert_eq!(ended.log.contains("is out of order"), policy != "ignore", "{}", ended.log);
         assert_eq!(database.psql("SELECT to_regclass('b') IS NOT NULL"), tables, "{policy}");
     }
@@ -61,8 +64,8 @@ const LATER: &str = r#"{"version": "7", "dialect": "postgresql", "entries": [
 #[test]
 fn drizzle_skips_out_of_order_migrations_unless_told_to_apply_them() {
     let files = [("0000_a.sql", "CREATE TABLE a ()"), ("0001_b.sql", "CREATE TABLE b ()")];
-    let before = folder(&[files[0], files[1], ("meta/_journal.json", JOURNAL)]);
-    let after = folder(&[
+    let before = directory(&[files[0], files[1], ("meta/_journal.json", JOURNAL)]);
+    let after = directory(&[
         files[0],
         files[1],
         ("0002_c.sql", "CREATE TABLE c ()"),

@@ -68,9 +68,9 @@ fn a_large_file_is_never_held_in_memory_as_a_whole() {
     assert_eq!(database.psql("SELECT checksum FROM refinery_schema_history"), refinery);
 }
 
-/// What refinery itself makes of the folder's file.
-fn siphash(folder: &Path) -> String {
-    let sql = fs::read_to_string(folder.join("V1__large.sql")).unwrap();
+/// What refinery itself makes of the directory's file.
+fn siphash(directory: &Path) -> String {
+    let sql = fs::read_to_string(directory.join("V1__large.sql")).unwrap();
     refinery::Migration::unapplied("V1__large", &sql).unwrap().checksum().to_string()
 }
 
@@ -128,9 +128,9 @@ fn breakpoints_and_errors_are_found_in_large_files() {
     let (sql, rows) = ordinary("");
     let sql = sql.trim_start_matches('\u{feff}').replace(";\r\n", "--> statement-breakpoint\n");
     let large = place("20240101120000_large/migration.sql", &sql);
-    let run = |folder: &Path| {
+    let run = |directory: &Path| {
         let premain = crate::support::premain::premain(["--format", "drizzle1", "--migrations"]);
-        premain.with(folder).words(["migrate"]).database(database.url()).run()
+        premain.with(directory).words(["migrate"]).database(database.url()).run()
     };
     run(large.path()).code(0);
     assert_eq!(count(&database), rows);

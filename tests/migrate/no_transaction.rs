@@ -5,7 +5,7 @@ use nix::sys::signal::Signal;
 
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Premain, migrate, premain};
-use crate::support::{folder, node, wait_for};
+use crate::support::{directory, node, wait_for};
 
 /// `premain migrate` with these two settings of how DDL waits.
 fn impatient(place: &tempfile::TempDir, timeout: &str, database: &Database<'_>) -> Premain {
@@ -37,7 +37,7 @@ const INDEX: (&str, &str) = ("V2__index.sql", "CREATE INDEX CONCURRENTLY i ON t 
 #[test]
 fn no_transaction_statements_run_one_by_one() {
     let database = Server::shared().database();
-    let place = folder(&[
+    let place = directory(&[
         TABLE,
         (
             "V2__indexes.sql",
@@ -105,7 +105,8 @@ fn the_server_agrees_which_statements_take_no_transaction() {
 fn statements_kept_by_a_failed_script_are_listed_and_recorded() {
     let database = Server::shared().database();
     let sql = "VACUUM t;\nBEGIN;\nINSERT INTO t VALUES (3);\nCOMMIT;\n\nBEGIN;\nINSERT INTO t VALUES (4);\n  INSERT INTO nope VALUES (5);\nCOMMIT;";
-    let place = folder(&[("1_t.sql", TABLE.1), ("2_half.sql", sql), ("3_never.sql", "SELECT 1")]);
+    let place =
+        directory(&[("1_t.sql", TABLE.1), ("2_half.sql", sql), ("3_never.sql", "SELECT 1")]);
     let run = || migrate(place.path()).database(database.url()).run();
     run()
         .code(65)
@@ -136,7 +137,7 @@ fn statements_kept_by_a_failed_script_are_listed_and_recorded() {
 #[test]
 fn a_failure_that_kept_nothing_leaves_no_failed_row() {
     let database = Server::shared().database();
-    let place = folder(&[("1_t.sql", TABLE.1), ("2_x.sql", "VACUUM nope; VACUUM t;")]);
+    let place = directory(&[("1_t.sql", TABLE.1), ("2_x.sql", "VACUUM nope; VACUUM t;")]);
     migrate(place.path())
         .database(database.url())
         .run()
@@ -149,7 +150,7 @@ fn a_failure_that_kept_nothing_leaves_no_failed_row() {
 #[test]
 fn history_tables_that_cannot_record_a_failure_are_named() {
     let database = Server::shared().database();
-    let place = folder(&[TABLE, ("V2__x.sql", "VACUUM t; VACUUM nope;")]);
+    let place = directory(&[TABLE, ("V2__x.sql", "VACUUM t; VACUUM nope;")]);
     migrate(place.path())
         .database(database.url())
         .run()
@@ -162,7 +163,8 @@ fn history_tables_that_cannot_record_a_failure_are_named() {
 #[test]
 fn a_failed_unique_index_leaves_nothing_behind() {
     let database = Server::shared().database();
-    let place = folder(&[TABLE, ("V2__i.sql", "CREATE UNIQUE INDEX CONCURRENTLY i ON t ((1));")]);
+    let place =
+        directory(&[TABLE, ("V2__i.sql", "CREATE UNIQUE INDEX CONCURRENTLY i ON t ((1));")]);
     let run = || migrate(place.path()).database(database.url()).run();
     run()
         .code(76)
@@ -183,8 +185,8 @@ fn only_an_invalid_index_is_dropped_before_the_retry() {
         "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS i ON t (a); VACUUM t;",
     ] {
         let database = server.database();
-        let place = folder(&[TABLE, ("V2__i.sql", sql)]);
-        let only = folder(&[TABLE]);
+        let place = directory(&[TABLE, ("V2__i.sql", sql)]);
+        let only = directory(&[TABLE]);
         migrate(only.path()).database(database.url()).run().code(0);
         database.psql("INSERT INTO t VALUES (1)");
         let index = "CREATE UNIQUE INDEX CONCURRENTLY i ON t (a)";
@@ -199,10 +201,10 @@ fn only_an_invalid_index_is_dropped_before_the_retry() {
     }
     // Another index of that name is none of ours.
     let database = server.database();
-    let only = folder(&[TABLE]);
+    let only = directory(&[TABLE]);
     migrate(only.path()).database(database.url()).run().code(0);
     database.psql("CREATE INDEX i ON t (b)");
-    let place = folder(&[TABLE, INDEX]);
+    let place = directory(&[TABLE, INDEX]);
     migrate(place.path()).database(database.url()).run().code(76).says("(42P07 duplicate_table)");
     assert!(is_valid(&database, "i"));
 }
@@ -210,9 +212,9 @@ fn only_an_invalid_index_is_dropped_before_the_retry() {
 #[test]
 fn an_index_build_that_was_killed_is_repaired() {
     let database = Server::shared().database();
-    let only = folder(&[TABLE]);
+    let only = directory(&[TABLE]);
     migrate(only.path()).database(database.url()).run().code(0);
-    let place = folder(&[TABLE, INDEX]);
+    let place = directory(&[TABLE, INDEX]);
     let mut blocker = database.open("BEGIN; INSERT INTO t VALUES (5, 'z');");
     let killed = migrate(place.path()).database(database.url()).start();
     waits_in(&database, "CREATE INDEX CONCURRENTLY");
@@ -229,11 +231,11 @@ fn an_index_build_that_was_killed_is_repaired() {
 #[test]
 fn a_finished_index_without_a_record_is_recorded() {
     let database = Server::shared().database();
-    let only = folder(&[TABLE]);
+    let only = directory(&[TABLE]);
     migrate(only.path()).database(database.url()).run().code(0);
     database.psql(INDEX.1);
     let before = database.psql("SELECT 'i'::regclass::oid");
-    let place = folder(&[TABLE, INDEX]);
+    let place = directory(&[TABLE, INDEX]);
     migrate(place.path()).database(database.url()).run().code(0).says(
         "its index is there and valid; an earlier run was interrupted before it was recorded",
     );
@@ -243,9 +245,9 @@ fn a_finished_index_without_a_record_is_recorded() {
 #[test]
 fn an_index_build_that_was_stopped_by_a_signal_is_repaired() {
     let database = Server::shared().database();
-    let only = folder(&[TABLE]);
+    let only = directory(&[TABLE]);
     migrate(only.path()).database(database.url()).run().code(0);
-    let place = folder(&[TABLE, INDEX]);
+    let place = directory(&[TABLE, INDEX]);
     let blocker = database.open("BEGIN; INSERT INTO t VALUES (5, 'z');");
     let stopped = migrate(place.path()).database(database.url()).start();
     waits_in(&database, "CREATE INDEX CONCURRENTLY");
@@ -260,9 +262,9 @@ fn an_index_build_that_was_stopped_by_a_signal_is_repaired() {
 #[test]
 fn statements_kept_before_a_signal_are_listed() {
     let database = Server::shared().database();
-    let only = folder(&[("1_t.sql", TABLE.1)]);
+    let only = directory(&[("1_t.sql", TABLE.1)]);
     migrate(only.path()).database(database.url()).run().code(0);
-    let place = folder(&[
+    let place = directory(&[
         ("1_t.sql", TABLE.1),
         ("2_i.sql", "VACUUM t;\nCREATE INDEX CONCURRENTLY i ON t (a);"),
     ]);
@@ -284,7 +286,7 @@ fn a_transaction_left_open_is_committed_with_the_record() {
     let database = Server::shared().database();
     let sql =
         "VACUUM t; BEGIN; INSERT INTO t VALUES (3); COMMIT AND CHAIN; INSERT INTO t VALUES (4);";
-    let place = folder(&[
+    let place = directory(&[
         TABLE,
         ("V2__x.sql", sql),
         ("V3__y.sql", "VACUUM t;\nBEGIN;\nINSERT INTO t VALUES (5)"),
@@ -297,11 +299,11 @@ fn a_transaction_left_open_is_committed_with_the_record() {
 #[test]
 fn statements_kept_before_the_session_ended_are_listed() {
     let database = Server::shared().database();
-    let place = folder(&[
+    let place = directory(&[
         ("1_t.sql", TABLE.1),
         ("2_i.sql", "VACUUM t;\nCREATE INDEX CONCURRENTLY i ON t (a);"),
     ]);
-    let only = folder(&[("1_t.sql", TABLE.1)]);
+    let only = directory(&[("1_t.sql", TABLE.1)]);
     migrate(only.path()).database(database.url()).run().code(0);
     let _blocker = database.open("BEGIN; INSERT INTO t VALUES (5, 'z');");
     let running = migrate(place.path()).database(database.url()).start();
@@ -320,7 +322,7 @@ fn statements_kept_before_the_session_ended_are_listed() {
 #[test]
 fn four_replicas_build_one_index() {
     let database = Server::shared().database();
-    let place = folder(&[TABLE, INDEX, ("V3__more.sql", "VACUUM t; ALTER TABLE t ADD c int;")]);
+    let place = directory(&[TABLE, INDEX, ("V3__more.sql", "VACUUM t; ALTER TABLE t ADD c int;")]);
     let running: Vec<_> =
         (0..4).map(|_| migrate(place.path()).database(database.url()).start()).collect();
     for running in running {
@@ -333,9 +335,9 @@ fn four_replicas_build_one_index() {
 #[test]
 fn a_second_replica_waits_until_all_statements_have_run() {
     let database = Server::shared().database();
-    let only = folder(&[("1_t.sql", TABLE.1)]);
+    let only = directory(&[("1_t.sql", TABLE.1)]);
     migrate(only.path()).database(database.url()).run().code(0);
-    let place = folder(&[
+    let place = directory(&[
         ("1_t.sql", TABLE.1),
         ("2_i.sql", "VACUUM t;\nCREATE INDEX CONCURRENTLY i ON t (a);"),
     ]);
@@ -353,13 +355,13 @@ fn a_second_replica_waits_until_all_statements_have_run() {
 #[test]
 fn a_deadlock_is_retried() {
     let database = Server::shared().database();
-    let only = folder(&[TABLE]);
+    let only = directory(&[TABLE]);
     migrate(only.path()).database(database.url()).run().code(0);
     // The session that looks for a deadlock gives way: premain, which looks once, and for that the
     // other session must wait for its lock by then.
     database.psql(&format!("ALTER DATABASE {} SET deadlock_timeout = '10s'", database.name));
     let mut other = database.open("SET deadlock_timeout = '1h'; BEGIN; INSERT INTO t VALUES (5);");
-    let place = folder(&[TABLE, INDEX]);
+    let place = directory(&[TABLE, INDEX]);
     let mut running = migrate(place.path()).database(database.url()).start();
     waits_in(&database, "CREATE INDEX CONCURRENTLY");
     // Returns once premain gave way.
@@ -372,9 +374,9 @@ fn a_deadlock_is_retried() {
 #[test]
 fn concurrent_index_builds_wait_without_a_timeout_and_other_statements_are_retried() {
     let database = Server::shared().database();
-    let only = folder(&[TABLE]);
+    let only = directory(&[TABLE]);
     migrate(only.path()).database(database.url()).run().code(0);
-    let place = folder(&[TABLE, INDEX]);
+    let place = directory(&[TABLE, INDEX]);
     let mut blocker = database.open("BEGIN; INSERT INTO t VALUES (5, 'z');");
     let running = impatient(&place, "20ms", &database).start();
     waits_in(&database, "CREATE INDEX CONCURRENTLY");
@@ -384,7 +386,7 @@ fn concurrent_index_builds_wait_without_a_timeout_and_other_statements_are_retri
     running.end().code(0).says_nothing_of("could not get its table locks");
     assert!(is_valid(&database, "i"));
 
-    let place = folder(&[TABLE, INDEX, ("V3__full.sql", "VACUUM t; VACUUM FULL t;")]);
+    let place = directory(&[TABLE, INDEX, ("V3__full.sql", "VACUUM t; VACUUM FULL t;")]);
     blocker.send("BEGIN; SELECT * FROM t;");
     let mut running = impatient(&place, "20ms", &database).start();
     running.wait_for("could not get its table locks");
@@ -396,7 +398,7 @@ fn concurrent_index_builds_wait_without_a_timeout_and_other_statements_are_retri
 fn prisma_understands_a_recorded_failure() {
     let database = Server::shared().database();
     let sql = "CREATE INDEX CONCURRENTLY a ON t (a);\nCREATE INDEX CONCURRENTLY b ON t (nope);";
-    let place = folder(&[("1_t/migration.sql", TABLE.1), ("2_i/migration.sql", sql)]);
+    let place = directory(&[("1_t/migration.sql", TABLE.1), ("2_i/migration.sql", sql)]);
     let run = || {
         premain(["--format", "prisma", "--migrations"])
             .with(place.path())

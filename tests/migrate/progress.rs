@@ -2,7 +2,7 @@
 
 use crate::support::postgres::{PASSWORD, Server};
 use crate::support::premain::migrate;
-use crate::support::{folder, gate};
+use crate::support::{directory, gate};
 
 /// A table, and its index that is half built for as long as the gate is closed.
 fn half_an_index() -> [(&'static str, String); 2] {
@@ -19,7 +19,7 @@ fn half_an_index() -> [(&'static str, String); 2] {
 fn the_blocking_session_is_named_while_waiting_and_when_giving_up() {
     let database = Server::shared().database();
     database.psql("CREATE SCHEMA site; CREATE TABLE site.busy (a int)");
-    let place = folder(&[("V1__alter.sql", "ALTER TABLE site.busy ADD b int")]);
+    let place = directory(&[("V1__alter.sql", "ALTER TABLE site.busy ADD b int")]);
     let _blocker = database.open(&format!(
         "SET application_name = 'the report'; BEGIN; SELECT count(*) FROM site.busy;\n\
          SELECT  1\nFROM site.busy WHERE '{PASSWORD}' = '';"
@@ -44,7 +44,7 @@ fn the_blocking_session_is_named_while_waiting_and_when_giving_up() {
 #[test]
 fn the_wait_event_of_a_long_migration_is_logged() {
     let database = Server::shared().database();
-    let place = folder(&[("V1__sleep.sql", gate::PASS), ("V2__t.sql", "CREATE TABLE t ()")]);
+    let place = directory(&[("V1__sleep.sql", gate::PASS), ("V2__t.sql", "CREATE TABLE t ()")]);
     let gate = gate::close(&database);
     let mut running = migrate(place.path()).database(database.url()).start();
     running.wait_for("migration 1 sleep runs for 2s (Timeout: PgSleep)");
@@ -56,7 +56,7 @@ fn the_wait_event_of_a_long_migration_is_logged() {
 #[test]
 fn the_progress_of_an_index_build_is_logged() {
     let database = Server::shared().database();
-    let place = folder(&half_an_index().each_ref().map(|(name, sql)| (*name, sql.as_str())));
+    let place = directory(&half_an_index().each_ref().map(|(name, sql)| (*name, sql.as_str())));
     let gate = gate::close(&database);
     let mut running = migrate(place.path()).database(database.url()).start();
     running.wait_for("migration 2 index runs for 2s: index of big: ");
@@ -68,7 +68,7 @@ fn the_progress_of_an_index_build_is_logged() {
 #[test]
 fn a_progress_bar_is_shown_at_a_terminal() {
     let database = Server::shared().database();
-    let place = folder(&half_an_index().each_ref().map(|(name, sql)| (*name, sql.as_str())));
+    let place = directory(&half_an_index().each_ref().map(|(name, sql)| (*name, sql.as_str())));
     let gate = gate::close(&database);
     let premain = migrate(place.path()).database(database.url()).env("TERM", "xterm");
     let mut running = premain.start_at_a_terminal();
@@ -90,7 +90,7 @@ fn a_role_limited_to_one_connection_can_migrate() {
     database.psql(&format!(
         "CREATE ROLE {role} LOGIN CONNECTION LIMIT 1; GRANT CREATE ON SCHEMA public TO {role}"
     ));
-    let place = folder(&[("V1__sleep.sql", gate::PASS)]);
+    let place = directory(&[("V1__sleep.sql", gate::PASS)]);
     let url = database.url().replace("postgres@", &format!("{role}@"));
     let gate = gate::close(&database);
     let mut running = migrate(place.path()).database(&url).start();

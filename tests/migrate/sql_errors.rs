@@ -2,12 +2,12 @@
 
 use std::fs;
 
-use crate::support::folder;
+use crate::support::directory;
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Ended, migrate};
 
 fn run(database: &Database<'_>, files: &[(&str, &str)]) -> Ended {
-    let place = folder(files);
+    let place = directory(files);
     migrate(place.path()).database(database.url()).run()
 }
 
@@ -139,7 +139,7 @@ fn the_documentation_shows_the_printed_error() {
     let begin = ended.log.find("premain: error:").unwrap();
     for line in ended.log[begin..].lines() {
         let line = match line.split_once("/V2__") {
-            // The folder is another one each time.
+            // The directory is another one each time.
             Some((head, tail)) => {
                 let head = &head[..head.rfind(' ').unwrap()];
                 format!("{head} ./migrations/V2__{tail}")

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::migrate;
-use crate::support::{folder, output, program, wait_for};
+use crate::support::{directory, output, program, wait_for};
 
 /// What hides a semicolon, or looks as if it did. Not `E'…'` that goes on in the next line, as the
 /// server has it and premain: psql, which reads line by line, forgets the `E`.
@@ -89,7 +89,7 @@ fn statements_end_where_psql_ends_them() {
         "log_statement=all",
     ]);
     let sql = script();
-    let place = folder(&[("1_all.sql", &sql)]);
+    let place = directory(&[("1_all.sql", &sql)]);
     let (ours, theirs) = (server.database(), server.database());
     migrate(place.path()).database(ours.url()).run().code(0);
     let file = place.path().join("1_all.sql");

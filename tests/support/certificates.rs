@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::{output, program};
 
-/// A certificate authority, and the folder of what it issues.
+/// A certificate authority, and the directory of what it issues.
 pub struct Authority(TempDir);
 
 /// From when to when something is valid.
@@ -22,14 +22,14 @@ pub const LOCAL: &str = "subjectAltName=DNS:localhost,IP:127.0.0.1";
 impl Authority {
     pub fn new() -> Authority {
         let authority = Authority(tempfile::tempdir().unwrap());
-        let folder = authority.0.path();
+        let directory = authority.0.path();
         fs::write(
-            folder.join("ca.conf"),
+            directory.join("ca.conf"),
             "[ca]\ndefault_ca=this\n[this]\ndatabase=index\nrand_serial=yes\nnew_certs_dir=.\n\
              default_md=sha256\npolicy=any\nunique_subject=no\n[any]\ncommonName=supplied\n",
         )
         .unwrap();
-        fs::write(folder.join("index"), "").unwrap();
+        fs::write(directory.join("index"), "").unwrap();
         authority.self_signed("ca", "the authority", "basicConstraints=critical,CA:TRUE");
         authority
     }

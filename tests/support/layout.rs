@@ -1,8 +1,8 @@
-//! Folders of migrations as the tools lay them out.
+//! Directories of migrations as the tools lay them out.
 
 use tempfile::TempDir;
 
-use super::folder;
+use super::directory;
 
 /// What `--format` calls them.
 pub const FORMATS: [&str; 10] = [
@@ -18,7 +18,7 @@ pub const FORMATS: [&str; 10] = [
     "flyway",
 ];
 
-/// A folder in this format, of the migrations 1 to `count` with what `sql` says.
+/// A directory in this format, of the migrations 1 to `count` with what `sql` says.
 pub fn migrations(format: &str, count: usize, sql: impl Fn(usize) -> String) -> TempDir {
     let name = |n: usize| match format {
         "refinery" => format!("V{n}__t{n}.sql"),
@@ -39,7 +39,7 @@ pub fn migrations(format: &str, count: usize, sql: impl Fn(usize) -> String) -> 
         _ => {}
     }
     let files: Vec<_> = files.iter().map(|(name, sql)| (name.as_str(), sql.as_str())).collect();
-    folder(&files)
+    directory(&files)
 }
 
 /// The script as a file of this format's, behind the line that some tools look for.

@@ -19,32 +19,34 @@ pub mod tools;
 
 pub use process::{PATIENCE, output, wait_for};
 
-/// A folder with these files.
-pub fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
+/// A directory with these files.
+pub fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
     for (name, content) in files {
-        let path = folder.path().join(name);
+        let path = directory.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, content).unwrap();
     }
-    folder
+    directory
 }
 
-/// A folder with these executables.
+/// A directory with these executables.
 pub fn executables(files: &[(&str, &str)]) -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt as _;
-    let folder = folder(files);
+    let directory = directory(files);
     for (name, _) in files {
-        let path = folder.path().join(name);
+        let path = directory.path().join(name);
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
-    folder
+    directory
 }
 
 /// A program's path, or how to install it.
 pub fn program(name: &str, package: &str) -> std::path::PathBuf {
-    let mut folders: Vec<_> = std::env::split_paths(&std::env::var_os("PATH").unwrap()).collect();
-    folders.extend(["/usr/sbin".into(), "/sbin".into()]);
-    let found = folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
+    let mut directories: Vec<_> =
+        std::env::split_paths(&std::env::var_os("PATH").unwrap()).collect();
+    directories.extend(["/usr/sbin".into(), "/sbin".into()]);
+    let found =
+        directories.iter().map(|directory| directory.join(name)).find(|path| path.is_file());
     found.unwrap_or_else(|| panic!("{name} is missing: apt-get install -y {package}"))
 }

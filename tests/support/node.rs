@@ -10,22 +10,22 @@ const INSTALL: &str = "see install_node_packages in tests/run, which does it";
 
 /// Runs `script`, a module, beside the installed packages. `Err` is what it printed.
 pub fn node(script: &str, environment: &[(&str, &str)]) -> Result<String, String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/node");
-    assert!(folder.join("node_modules/pg").is_dir(), "packages are missing: {INSTALL}");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/node");
+    assert!(directory.join("node_modules/pg").is_dir(), "packages are missing: {INSTALL}");
     let mut command = Command::new(super::program("node", "nodejs"));
-    command.args(["--input-type=module", "-e", script]).current_dir(folder);
+    command.args(["--input-type=module", "-e", script]).current_dir(directory);
     let output = super::output(command.envs(environment.iter().copied()));
     let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     if output.status.success() { Ok(text) } else { Err(text) }
 }
 
-/// Drizzle's own migrator, of `drizzle-orm` (0.45) or `drizzle-orm-1` (1.0), on this folder, with its history table in
+/// Drizzle's own migrator, of `drizzle-orm` (0.45) or `drizzle-orm-1` (1.0), on this directory, with its history table in
 /// this schema and of this name, where they are named.
 pub fn drizzle(
     package: &str,
     database: &Database<'_>,
-    folder: &Path,
-    ledger: Option<(&str, &str)>,
+    directory: &Path,
+    history_table: Option<(&str, &str)>,
 ) -> Result<String, String> {
     let script = format!(
         "import {{ drizzle }} from '{package}/node-postgres';
@@ -43,20 +43,20 @@ pub fn drizzle(
          }} finally {{ await client.end(); }}"
     );
     let url = database.url();
-    let mut environment = vec![("URL", url.as_str()), ("FOLDER", folder.to_str().unwrap())];
-    if let Some((schema, table)) = ledger {
+    let mut environment = vec![("URL", url.as_str()), ("FOLDER", directory.to_str().unwrap())];
+    if let Some((schema, table)) = history_table {
         environment.extend([("SCHEMA", schema), ("TABLE", table)]);
     }
     node(&script, &environment)
 }
 
-/// `drizzle-kit migrate`, the command line that most who use Drizzle know, on this folder.
-pub fn drizzle_kit(database: &Database<'_>, folder: &Path) -> Result<String, String> {
+/// `drizzle-kit migrate`, the command line that most who use Drizzle know, on this directory.
+pub fn drizzle_kit(database: &Database<'_>, directory: &Path) -> Result<String, String> {
     let place = tempfile::tempdir().unwrap();
     let config = place.path().join("drizzle.config.json");
     let settings = serde_json::json!({
         "dialect": "postgresql",
-        "out": folder,
+        "out": directory,
         "dbCredentials": { "url": database.url() },
     });
     std::fs::write(&config, settings.to_string()).unwrap();
@@ -68,12 +68,12 @@ pub fn drizzle_kit(database: &Database<'_>, folder: &Path) -> Result<String, Str
     node(script, &[("CONFIG", config.to_str().unwrap())])
 }
 
-/// Prisma's own engine, as WebAssembly: `apply` on this folder as `prisma migrate deploy` does, `status` as
+/// Prisma's own engine, as WebAssembly: `apply` on this directory as `prisma migrate deploy` does, `status` as
 /// `prisma migrate status` does, or `applied` and `rolledback` on one name as `prisma migrate resolve` does.
 pub fn prisma(
     command: &str,
     database: &Database<'_>,
-    folder: &Path,
+    directory: &Path,
     name: &str,
 ) -> Result<String, String> {
     let url = database.url();
@@ -119,7 +119,11 @@ pub fn prisma(
         catch (error) { console.error(error.message); process.exitCode = 1; }
         process.exit();
     ";
-    let environment =
-        [("COMMAND", command), ("URL", &url), ("FOLDER", folder.to_str().unwrap()), ("NAME", name)];
+    let environment = [
+        ("COMMAND", command),
+        ("URL", &url),
+        ("FOLDER", directory.to_str().unwrap()),
+        ("NAME", name),
+    ];
     node(&script.replace("\\\\n", "\\n"), &environment)
 }

@@ -13,7 +13,7 @@ use super::{process, program, wait_for};
 
 /// A pooler that ends with its test.
 pub struct PgBouncer {
-    folder: TempDir,
+    directory: TempDir,
     port: u16,
     child: Child,
 }
@@ -21,12 +21,12 @@ pub struct PgBouncer {
 impl PgBouncer {
     /// In this `pool_mode`, with these settings (`name=value`).
     pub fn before(server: &Server, mode: &str, settings: &[&str]) -> PgBouncer {
-        let folder = tempfile::Builder::new().prefix("premain-pgbouncer-").tempdir().unwrap();
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let directory = tempfile::Builder::new().prefix("premain-pgbouncer-").tempdir().unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let users = folder.path().join("users.txt");
+        let users = directory.path().join("users.txt");
         fs::write(&users, "\"postgres\" \"\"\n").unwrap();
-        let configuration = folder.path().join("pgbouncer.ini");
+        let configuration = directory.path().join("pgbouncer.ini");
         let text = format!(
             "[databases]\n* = host=127.0.0.1 port={}\n\
              [pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\nunix_socket_dir=\n\
@@ -36,13 +36,13 @@ impl PgBouncer {
             settings.join("\n")
         );
         fs::write(&configuration, text).unwrap();
-        own(folder.path());
-        let log = fs::File::create(folder.path().join("log")).unwrap();
+        own(directory.path());
+        let log = fs::File::create(directory.path().join("log")).unwrap();
         let mut command = as_postgres(&program("pgbouncer", "pgbouncer"));
         command.arg(&configuration).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let child = spawn(&mut command);
         wait_for("PgBouncer takes connections", || listens(port).then_some(()));
-        PgBouncer { folder, port, child }
+        PgBouncer { directory, port, child }
     }
 
     pub fn url(&self, database: &Database<'_>) -> String {
@@ -59,7 +59,7 @@ impl PgBouncer {
 
     /// What it logged.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+        fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
 }
 

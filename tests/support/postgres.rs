@@ -22,7 +22,7 @@ use super::{PATIENCE, output, program, wait_for};
 /// A server that ends with the test process.
 pub struct Server {
     programs: PathBuf,
-    folder: TempDir,
+    directory: TempDir,
     port: u16,
     child: Option<Child>,
     network: Option<PathBuf>,
@@ -65,8 +65,8 @@ impl Server {
     /// A streaming replica of this server.
     pub fn replica(&self) -> Server {
         let copy = |data: &Path| {
-            let (folder, port) = (data.parent().unwrap(), self.port.to_string());
-            own(folder);
+            let (directory, port) = (data.parent().unwrap(), self.port.to_string());
+            own(directory);
             let mut command = as_postgres(&self.programs.join("pg_basebackup"));
             command.args(["-R", "--no-sync", "--checkpoint=fast", "-U", "postgres", "-h"]);
             command.arg(self.socket()).args(["-p", port.as_str(), "-D"]).arg(data);
@@ -79,13 +79,13 @@ impl Server {
     }
 
     fn of(programs: &Path, fill: impl FnOnce(&Path), settings: &[&str]) -> Server {
-        let folder = place();
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let data = folder.path().join("data");
+        let directory = place();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let data = directory.path().join("data");
         fill(&data);
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut file = File::options().append(true).open(data.join("postgresql.conf")).unwrap();
-        let socket = folder.path().display();
+        let socket = directory.path().display();
         writeln!(
             file,
             "port={port}\nlisten_addresses='127.0.0.1'\nunix_socket_directories='{socket}'"
@@ -99,8 +99,8 @@ impl Server {
         for setting in settings {
             writeln!(file, "{setting}").unwrap();
         }
-        own(folder.path());
-        Server { programs: programs.to_owned(), folder, port, child: None, network: None }
+        own(directory.path());
+        Server { programs: programs.to_owned(), directory, port, child: None, network: None }
     }
 
     /// Starts it and waits until it takes logins.
@@ -111,8 +111,11 @@ impl Server {
 
     /// Starts it and waits for nothing.
     pub fn launch(&mut self) {
-        let log =
-            File::options().create(true).append(true).open(self.folder.path().join("log")).unwrap();
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.directory.path().join("log"))
+            .unwrap();
         let mut command = as_postgres(&self.programs.join("postgres"));
         if let Some(namespace) = &self.network {
             command = within(namespace, &command);
@@ -200,17 +203,17 @@ impl Server {
     }
 
     pub fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.directory.path().join("data")
     }
 
-    /// The folder of the unix socket.
+    /// The directory of the unix socket.
     pub fn socket(&self) -> &Path {
-        self.folder.path()
+        self.directory.path()
     }
 
     /// What the server logged.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+        fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
 
     /// Shows this certificate, `NAME.crt` with its `NAME.key`, from the next start or reload on.
@@ -398,8 +401,8 @@ pub(super) fn spawn(command: &mut Command) -> Child {
     child.recv_timeout(PATIENCE).unwrap()
 }
 
-/// A folder for a server of this process. What is static is never dropped, and a run that is killed
-/// drops nothing: the folders of processes that are no more are removed here.
+/// A directory for a server of this process. What is static is never dropped, and a run that is killed
+/// drops nothing: the directories of processes that are no more are removed here.
 pub(super) fn place() -> TempDir {
     const PREFIX: &str = "premain-pg-";
     static SWEPT: Once = Once::new();
@@ -421,17 +424,17 @@ pub(super) fn place() -> TempDir {
 fn copy_template(data: &Path) {
     static TEMPLATE: OnceLock<TempDir> = OnceLock::new();
     let template = TEMPLATE.get_or_init(|| {
-        let folder = place();
-        initdb(programs(), &folder.path().join("data"));
-        folder
+        let directory = place();
+        initdb(programs(), &directory.path().join("data"));
+        directory
     });
     copy(&template.path().join("data"), data);
 }
 
 fn initdb(programs: &Path, data: &Path) {
-    let folder = data.parent().unwrap();
-    own(folder);
-    let password = folder.join("password");
+    let directory = data.parent().unwrap();
+    own(directory);
+    let password = directory.join("password");
     fs::write(&password, PASSWORD).unwrap();
     fs::set_permissions(&password, fs::Permissions::from_mode(0o644)).unwrap();
     let mut command = as_postgres(&programs.join("initdb"));

@@ -43,9 +43,9 @@ pub fn premain<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Prema
     Premain::of(Command::new(env!("CARGO_BIN_EXE_premain"))).words(arguments)
 }
 
-/// `premain migrate` with this folder.
-pub fn migrate(folder: &Path) -> Premain {
-    premain(["migrate", "--migrations"]).with(folder)
+/// `premain migrate` with this directory.
+pub fn migrate(directory: &Path) -> Premain {
+    premain(["migrate", "--migrations"]).with(directory)
 }
 
 impl Premain {
@@ -101,8 +101,8 @@ impl Premain {
         self
     }
 
-    pub fn within(mut self, folder: &Path) -> Self {
-        self.0.current_dir(folder);
+    pub fn within(mut self, directory: &Path) -> Self {
+        self.0.current_dir(directory);
         self
     }
 

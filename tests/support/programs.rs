@@ -31,17 +31,17 @@ fn from_debian() -> PathBuf {
     versions.pop().expect("PostgreSQL is missing: apt-get install -y postgresql")
 }
 
-/// A copy: the role that runs it may not look into the folders of whoever runs the tests.
+/// A copy: the role that runs it may not look into the directories of whoever runs the tests.
 pub(super) fn from_npm(version: &str) -> PathBuf {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("target/tools/node/node_modules")
         .join(format!("postgres-{version}/native"));
     assert!(package.exists(), "PostgreSQL {version} is missing: tests/run installs it");
     // What is static is not dropped; the next run sweeps it.
-    let folder = place().keep();
-    copy(&package, &folder);
-    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
-    folder.join("native/bin")
+    let directory = place().keep();
+    copy(&package, &directory);
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
+    directory.join("native/bin")
 }
 
 /// Copies a directory, as it is.
@@ -66,7 +66,7 @@ pub(super) fn as_postgres(program: &Path) -> Command {
     command
 }
 
-/// Gives a file, or all of a folder, to the role that runs the servers.
+/// Gives a file, or all of a directory, to the role that runs the servers.
 pub fn own(path: &Path) {
     if !is_root() {
         return;

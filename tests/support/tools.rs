@@ -6,19 +6,19 @@ use std::process::Command;
 use super::output;
 use super::postgres::Database;
 
-/// `sqlx migrate WORDS…` on this folder. `Err` is what it printed.
-pub fn sqlx(database: &Database<'_>, folder: &Path, words: &[&str]) -> Result<String, String> {
+/// `sqlx migrate WORDS…` on this directory. `Err` is what it printed.
+pub fn sqlx(database: &Database<'_>, directory: &Path, words: &[&str]) -> Result<String, String> {
     let tool = installed("target/tools/bin/sqlx", "install_sqlx_cli");
     let mut command = Command::new(tool);
-    command.arg("migrate").args(words).arg("--source").arg(folder);
+    command.arg("migrate").args(words).arg("--source").arg(directory);
     run(command.args(["--no-dotenv", "--database-url", &database.url()]))
 }
 
-/// `dbmate COMMAND` on this folder. `Err` is what it printed.
-pub fn dbmate(database: &Database<'_>, folder: &Path, word: &str) -> Result<String, String> {
+/// `dbmate COMMAND` on this directory. `Err` is what it printed.
+pub fn dbmate(database: &Database<'_>, directory: &Path, word: &str) -> Result<String, String> {
     let tool = installed("target/tools/node/node_modules/.bin/dbmate", "install_node_packages");
     let url = format!("{}?sslmode=disable", database.url());
-    run(Command::new(tool).args(["--no-dump-schema", "-u", &url, "-d"]).arg(folder).arg(word))
+    run(Command::new(tool).args(["--no-dump-schema", "-u", &url, "-d"]).arg(directory).arg(word))
 }
 
 fn installed(path: &str, by: &str) -> std::path::PathBuf {
