@@ -14,32 +14,33 @@
 //! path, orphans reaped during the boot too, and nothing to tear down, because exec wipes the
 //! runtime, the sockets and the secrets.
 //!
-//! | the story | where |
+//! | subject | module |
 //! |---|---|
-//! | what premain was told | [`config`]: command line over environment, judged in one go |
-//! | PID 1 | [`init`]: knows nothing of databases |
-//! | the boot | [`boot`]: wait → migrate → hooks → launch, each raced with [`shutdown`] |
-//! | is it ready? | [`wait`]: the loop; what is transient and what is final |
-//! | one session | [`database`]: addresses, login, statements, cancel; `tls`: what `sslmode` means |
-//! | what is pending, and applying it | [`migrate`]: source, ledger, plan, lock, engine, watch |
-//! | other people's programs before the application | [`hooks`] |
-//! | how far the start has come, for `premain health` | [`phase`] |
-//! | becoming the application | [`launch`]: user, environment, exec |
-//! | what is logged, and what is hidden | [`log`], [`text`]; [`redact`] |
-//! | everything else one can ask for | [`commands`]: one file per subcommand |
-//! | how it ends | [`exit`]: every status; [`error`]: what maps to it |
+//! | configuration: command line and environment, validated before anything else | `config` |
+//! | PID 1; it imports nothing of databases | `init` |
+//! | the boot: wait, migrate, hooks, launch; its runtime, and the context that every step shares | `boot` |
+//! | the signals that stop a boot | `shutdown` |
+//! | waiting: which errors are transient and which are final, the pauses, the other targets | `wait` |
+//! | PostgreSQL: connection string, TLS, login, and `hold`, the one way to a session | `database` |
+//! | migrations: reading, planning and applying them | `migrate` |
+//! | other programs that run before the application | `hooks` |
+//! | how far the start has come, for `premain health` | `phase` |
+//! | becoming the application: user, environment, exec | `launch` |
+//! | logs, and what they must not show | `log`, `text`, `redact` |
+//! | subcommands, one file each | `commands` |
+//! | exit statuses, and which error has which | `exit`, `error` |
 //!
-//! A new history table goes into [`migrate::ledger`], a new transient error into `wait/verdict.rs`,
-//! a new subcommand into [`commands`], a new option into [`config::option`]. The only `unsafe` is in
-//! [`sys`].
+//! A new migration tool goes into `migrate/ledger` and `migrate/source`, a new transient error into
+//! `wait/verdict.rs`, a new subcommand into `commands`, a new option into `config/option.rs`. The only
+//! `unsafe` code is in `sys`.
 
-pub mod boot;
+mod boot;
 pub mod commands;
 pub mod config;
 pub mod database;
-pub mod error;
+mod error;
 pub mod exit;
-pub mod hooks;
+mod hooks;
 pub mod init;
 pub mod launch;
 pub mod log;
@@ -47,9 +48,9 @@ pub mod migrate;
 mod phase;
 pub mod redact;
 mod retry;
-pub mod shutdown;
-pub mod signal;
+mod shutdown;
+mod signal;
 pub mod sys;
 mod text;
-pub mod value;
-pub mod wait;
+mod value;
+mod wait;

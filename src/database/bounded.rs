@@ -1,5 +1,5 @@
-//! How much a server may say. Its bytes are counted as they arrive, because the protocol's reader
-//! keeps a message until it is whole, and a login's messages until it is done.
+//! Limits how much a server may send, so that it cannot exhaust our memory. Bytes are counted as they
+//! arrive, because the crate keeps a message until it is complete, and those of a login until its end.
 
 use std::io;
 use std::pin::Pin;
@@ -10,16 +10,16 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 
-/// One message: an error with the longest of statements in it is still below.
+/// The most bytes of one message. An error that quotes the longest statement is shorter.
 const MESSAGE: usize = 8 << 20;
 
-/// One answer to a statement of premain's own: a history table of a hundred thousand rows.
+/// The most bytes of one answer to [`super::Session::query`]: a history table of 100,000 rows is smaller.
 const ANSWER: usize = 16 << 20;
 
-/// Everything until the login is done.
+/// The most bytes of a login.
 const LOGIN: usize = 256 << 10;
 
-/// What a server may still say before its answer is complete.
+/// How many bytes a server may still send before its answer is complete; shared with the session.
 #[derive(Clone)]
 pub(super) struct Allowance(Arc<AtomicUsize>);
 
@@ -28,13 +28,13 @@ impl Allowance {
         Allowance(Arc::new(AtomicUsize::new(LOGIN)))
     }
 
-    /// The next answer is to a statement of premain's own, and is kept.
-    pub(super) fn answer(&self) {
+    /// The next answer is kept in memory.
+    pub(super) fn limit_answer(&self) {
         self.0.store(ANSWER, Ordering::Relaxed);
     }
 
-    /// The next answer is to a migration: message by message it is looked at and dropped.
-    pub(super) fn messages(&self) {
+    /// The next answer is read and dropped message by message, so only those are limited.
+    pub(super) fn limit_messages(&self) {
         self.0.store(usize::MAX, Ordering::Relaxed);
     }
 
@@ -43,23 +43,24 @@ impl Allowance {
         match left.checked_sub(bytes) {
             Some(rest) if left != usize::MAX => self.0.store(rest, Ordering::Relaxed),
             Some(_) => {}
-            None => return Err(excess("its answer does not end".to_owned())),
+            None => return Err(too_much("its answer does not end".to_owned())),
         }
         Ok(())
     }
 }
 
-fn excess(what: String) -> io::Error {
+fn too_much(what: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
-/// Where in the server's stream of messages we are.
+/// The position in the server's stream of messages.
 #[derive(Default)]
 struct Framing {
-    /// A byte for the kind and four for the length, as far as they have come.
+    /// One byte for the kind and four for the length.
     header: [u8; 5],
+    /// How many bytes of the header have arrived.
     known: usize,
-    /// What is left of the message behind its header.
+    /// How many bytes are missing after the header.
     body: usize,
 }
 
@@ -77,15 +78,17 @@ impl Framing {
             bytes = rest;
             if self.known == 0 {
                 let [_, length @ ..] = self.header;
-                // The length counts itself.
+                // The length includes its own four bytes.
                 self.body = usize::try_from(i32::from_be_bytes(length))
                     .ok()
                     .and_then(|length| length.checked_sub(4))
-                    .ok_or_else(|| excess("it sends a message of a negative length".to_owned()))?;
+                    .ok_or_else(|| {
+                        too_much("it sends a message of a negative length".to_owned())
+                    })?;
                 if self.body > MESSAGE {
-                    let (is, may) = (self.body >> 20, MESSAGE >> 20);
-                    return Err(excess(format!(
-                        "it sends a message of {is} MB, and {may} MB are the most that is read"
+                    let (size, limit) = (self.body >> 20, MESSAGE >> 20);
+                    return Err(too_much(format!(
+                        "it sends a message of {size} MB, and the limit is {limit} MB"
                     )));
                 }
             }
@@ -94,7 +97,7 @@ impl Framing {
     }
 }
 
-/// A stream of which no more is read than is allowed.
+/// A stream whose reads fail once the server has sent more than its [`Allowance`].
 pub(super) struct Bounded<S> {
     stream: S,
     framing: Framing,
@@ -146,7 +149,7 @@ impl<S: TlsStream + Unpin> TlsStream for Bounded<S> {
     }
 }
 
-/// A handshake whose stream is bounded: what is counted is what was decrypted.
+/// TLS whose decrypted stream is [`Bounded`].
 pub(super) struct BoundedTls<C> {
     pub(super) connect: C,
     pub(super) allowance: Allowance,
@@ -180,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_is_none_is_an_error_before_anything_is_kept() {
+    fn an_invalid_length_is_an_error_before_the_message_arrives() {
         for (length, text) in [(-1, "negative"), (3, "negative"), (i32::MAX, "2047 MB")] {
             let mut header = vec![b'E'];
             header.extend_from_slice(&i32::to_be_bytes(length));
@@ -190,13 +193,13 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_ends_where_its_allowance_does() {
+    fn an_answer_that_exceeds_its_allowance_is_an_error() {
         let allowance = Allowance::for_login();
         allowance.spend(LOGIN).unwrap();
         allowance.spend(1).unwrap_err();
-        allowance.answer();
+        allowance.limit_answer();
         allowance.spend(ANSWER).unwrap();
-        allowance.messages();
+        allowance.limit_messages();
         for _ in 0..3 {
             allowance.spend(usize::MAX).unwrap();
         }
@@ -204,7 +207,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn messages_are_followed_wherever_the_stream_is_parted(
+        fn messages_are_followed_wherever_the_stream_is_split(
             lengths in prop::collection::vec(0..40_usize, 1..20),
             parts in prop::collection::vec(1..30_usize, 1..20),
         ) {

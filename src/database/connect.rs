@@ -19,7 +19,7 @@ use super::tls::{Connector, TlsError};
 const ATTEMPT: Duration = Duration::from_secs(5);
 
 /// The first stage of an attempt, for the error when the time ends in it.
-const NOT_TAKEN: &str = "nobody took the connection";
+const NOT_TAKEN: &str = "the connection was not taken";
 
 /// What the caller needs the server for, on top of what the URL demands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub(super) async fn connect(
     Err(errors)
 }
 
-/// `prefer-standby` is two rounds; everything else is one.
+/// `prefer-standby` takes two rounds; everything else takes one.
 fn preferences(target: SessionTarget) -> &'static [SessionTarget] {
     match target {
         SessionTarget::Any => &[SessionTarget::Any],
@@ -150,12 +150,12 @@ async fn connect_address(
     };
     let origin = Origin { address: address.clone(), host: host.clone(), connector };
     match log_in(database, &origin, stage).await {
-        // libpq's `prefer`: what fails encrypted is tried once more in the clear.
+        // As libpq does for `sslmode=prefer`: if it fails encrypted, try once more without.
         Err(encrypted)
             if database.tls.mode == SslMode::Prefer && encrypted.is_about_encryption() =>
         {
             match log_in(database, &Origin { connector: None, ..origin }, stage).await {
-                // That it is in the clear may be all that is wrong with the second one.
+                // The second login may have failed only because it is not encrypted.
                 Err(clear) if clear.is_about_encryption() => Err(encrypted),
                 outcome => outcome,
             }
@@ -205,8 +205,8 @@ async fn log_in(
     let allowance = Allowance::for_login();
     match (wire, &origin.connector) {
         (Wire::Encrypted(stream), Some(connector)) => {
-            // The request for TLS has been answered (see `negotiate`): what is left is the
-            // handshake itself, which is what the crate calls direct negotiation.
+            // `negotiate` has asked for TLS already. To begin with the handshake at once is what the
+            // crate calls direct negotiation.
             config.ssl_mode(pg::SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
             let connect = connector.for_host(&origin.host);
             let tls = BoundedTls { connect, allowance: allowance.clone() };
@@ -224,11 +224,13 @@ async fn log_in(
             })
         }
     }
-    .map_err(|error| refused(at, error, origin.connector.as_ref().is_some_and(Connector::direct)))
+    .map_err(|error| {
+        login_error(at, error, origin.connector.as_ref().is_some_and(Connector::direct))
+    })
 }
 
 /// Turns the crate's error into one of ours.
-fn refused(at: String, error: tokio_postgres::Error, unasked: bool) -> ConnectError {
+fn login_error(at: String, error: tokio_postgres::Error, unasked: bool) -> ConnectError {
     if let Some(error) = error.as_db_error() {
         return ConnectError::Server { at, error: Box::new(error.clone()) };
     }
@@ -244,7 +246,7 @@ fn refused(at: String, error: tokio_postgres::Error, unasked: bool) -> ConnectEr
     match source.downcast::<io::Error>() {
         Ok(source) => match (TlsError::from_io(&source), source.kind()) {
             (Some(tls), _) => ConnectError::Tls { at, source: tls },
-            // Our own bounds on what is read, and the crate's on what is understood.
+            // A message that is too long for us, or that the crate does not understand.
             (None, io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => {
                 ConnectError::Impossible { at, what: format!("{NOT_POSTGRES} ({source})") }
             }

@@ -1,4 +1,4 @@
-//! Why there is no session.
+//! Why there is no session, and the system's errors in plain words.
 
 use std::io;
 use std::time::Duration;
@@ -7,82 +7,48 @@ use tokio_postgres::error::DbError;
 
 use super::tls::TlsError;
 
-/// Why there is no session. [`std::fmt::Display`] says what happened at which host, without secrets.
+/// Why one attempt at one host failed. Its text names the host and holds no secrets.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The name has no address (yet).
+    /// The host's name has no address, or not yet.
     #[error("the name '{host}' does not resolve")]
-    Resolve {
-        /// As it was asked for.
-        host: String,
-        /// What the resolver said.
-        source: io::Error,
-    },
-    /// Nobody took the connection.
+    Resolve { host: String, source: io::Error },
+    /// The host did not take the connection.
     #[error("{at}: {}", reason(.source))]
-    Dial {
-        /// Where.
-        at: String,
-        /// Why.
-        source: io::Error,
-    },
+    Dial { at: String, source: io::Error },
     /// An attempt ran out of time.
     #[error("{at}: {what} within {}", crate::text::duration(*.limit))]
     TimedOut {
-        /// Where.
         at: String,
-        /// What did not happen.
+        /// What did not happen: "the name was not resolved".
         what: &'static str,
-        /// The attempt's limit.
         limit: Duration,
     },
     /// The connection broke off before the login was complete.
     #[error("{at}: the connection broke off during the login ({})", reason(.source))]
     Broken {
-        /// Where.
         at: String,
-        /// Why.
         source: io::Error,
-        /// Whether TLS was begun without asking whether the server knows it.
+        /// Whether TLS was begun without asking the server first (`sslnegotiation=direct`).
         unasked: bool,
     },
     /// TLS cannot be set up, or the server's certificate does not prove what `sslmode` demands.
     #[error("{at}: {source}")]
-    Tls {
-        /// Where.
-        at: String,
-        /// Why.
-        source: TlsError,
-    },
+    Tls { at: String, source: TlsError },
     /// The server answered with an error.
     #[error("{at}: {} ({})", .error.message(), .error.code().code())]
-    Server {
-        /// Where.
-        at: String,
-        /// What it said.
-        error: Box<DbError>,
-    },
+    Server { at: String, error: Box<DbError> },
     /// The server is there but is not the kind that is needed.
     #[error("{at}: {what}")]
-    Unsuitable {
-        /// Where.
-        at: String,
-        /// What it is instead.
-        what: &'static str,
-    },
+    Unsuitable { at: String, what: &'static str },
     /// The server wants something that the configuration does not have.
     #[error("{at}: {what}")]
-    Impossible {
-        /// Where.
-        at: String,
-        /// What.
-        what: String,
-    },
+    Impossible { at: String, what: String },
 }
 
 impl ConnectError {
-    /// Whether the answer may be another without encryption: `hostnossl` in `pg_hba.conf` makes
-    /// the server refuse an encrypted login with 28000.
+    /// Whether a login without encryption may succeed. With `hostnossl` in `pg_hba.conf` the server
+    /// rejects an encrypted one with 28000.
     pub(super) fn is_about_encryption(&self) -> bool {
         match self {
             ConnectError::Tls { .. } => true,

@@ -12,10 +12,11 @@ pub mod settings;
 mod stream;
 pub(crate) mod tls;
 
-pub use connect::Demand;
-pub use error::ConnectError;
+pub(crate) use connect::Demand;
+pub(crate) use error::ConnectError;
 pub(crate) use error::reason;
-pub use hold::{Login, connect, hold, probe};
-pub use secret::Secret;
-pub use session::{QueryError, Rows, ServerState, Session};
-pub use settings::{ChannelBinding, Database, Host, RootCertificates, SessionTarget, SslMode, Tls};
+pub(crate) use hold::{Login, connect, hold, probe};
+pub(crate) use session::{QueryError, Rows, Session};
+pub(crate) use settings::{
+    ChannelBinding, Database, Host, RootCertificates, SessionTarget, SslMode,
+};

@@ -61,7 +61,7 @@ pub type Rows = Vec<Vec<Option<String>>>;
 /// Why a statement has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
-    /// The server refused it.
+    /// The server rejected it.
     #[error("{} ({})", .0.message(), .0.code().code())]
     Server(Box<DbError>),
     /// The connection broke; whether the statement ran is unknown.
@@ -92,7 +92,7 @@ impl Session {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         T: TlsStream + Unpin + Send + 'static,
     {
-        // PostgreSQL 14 and later say so by themselves at every login.
+        // PostgreSQL 14 and later report both at every login.
         let flag = |name| connection.parameter(name).map(|value| value == "on");
         let reported = flag("in_hot_standby")
             .zip(flag("default_transaction_read_only"))
@@ -154,7 +154,7 @@ impl Session {
     /// The first statement's error; those after it did not run.
     pub async fn query(&self, sql: &str) -> Result<Vec<Rows>, QueryError> {
         self.changing.set(false);
-        self.allowance.answer();
+        self.allowance.limit_answer();
         let answer = self.client.simple_query(sql);
         let messages = match self.answer_timeout.get() {
             None => answer.await,
@@ -190,7 +190,7 @@ impl Session {
     /// As [`Session::query`].
     pub async fn execute(&self, sql: &str) -> Result<(), QueryError> {
         self.changing.set(true);
-        self.allowance.messages();
+        self.allowance.limit_messages();
         self.client.batch_execute(sql).await.map_err(|error| self.failed(&error))
     }
 
@@ -208,7 +208,7 @@ impl Session {
     /// As [`Session::query`], with the number of statements that succeeded before.
     pub async fn run(&self, sql: &str) -> Result<(), (usize, QueryError)> {
         self.changing.set(true);
-        self.allowance.messages();
+        self.allowance.limit_messages();
         let mut done = 0;
         let messages = self.client.simple_query_raw(sql).await;
         let mut messages = std::pin::pin!(messages.map_err(|error| (0, self.failed(&error)))?);

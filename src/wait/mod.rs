@@ -18,7 +18,7 @@ use crate::exit::Exit;
 use crate::retry::{Pauses, Policy, Silence};
 use crate::text;
 pub use pace::Pace;
-pub use settings::{HttpUrl, Settings, Target};
+pub use settings::{Settings, Target};
 pub use target::{check_once, name};
 pub use verdict::{Failure, Verdict};
 
