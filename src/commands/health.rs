@@ -1,7 +1,7 @@
 //! `premain health`: is the application up? For HEALTHCHECK and probes in images without a shell.
 //!
-//! How far the start has come is told by the names of processes ([`Phase`]); whether what runs
-//! answers is asked. Nothing is written anywhere.
+//! The names of processes show how far the start has come ([`Phase`]). Once the application runs, the
+//! database or the named targets are asked. Nothing is written anywhere.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -27,7 +27,7 @@ struct Health {
     checks: Vec<Check>,
 }
 
-/// How far it has come.
+/// How far the start has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum Stage {
@@ -61,23 +61,23 @@ impl Stage {
     }
 }
 
-/// What was asked, and the answer.
+/// One target, and whether it is ready.
 #[derive(Debug, Serialize)]
 struct Check {
     target: String,
     ready: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    /// The application does without it, if it has to.
+    /// Whether the application runs without it, too (`--db-optional`).
     optional: bool,
 }
 
 pub(super) fn run(config: &Config, inherited: &Inherited) -> Result<Exit, Error> {
-    let what = "tell which processes run";
+    let what = "list the processes";
     let phase = stage(&processes().map_err(|source| Error::System { what, source })?);
     let checks = match phase {
         Stage::Running => checks(config, inherited)?,
-        // Nobody is there who could answer.
+        // There is no application yet.
         _ => Vec::new(),
     };
     let exit = verdict(phase, &checks, config.health.boot_ok);
@@ -115,7 +115,7 @@ fn sentence(health: &Health) -> String {
     text + "\n"
 }
 
-/// Asks what was named, else the database, all at once and within the time.
+/// Asks the named targets, otherwise the database, all at once and within the timeout.
 fn checks(config: &Config, inherited: &Inherited) -> Result<Vec<Check>, Error> {
     let database = config.database.clone().map(|database| Target::Postgres(Box::new(database)));
     let (targets, optional) = match config.health.targets.as_slice() {
@@ -123,24 +123,24 @@ fn checks(config: &Config, inherited: &Inherited) -> Result<Vec<Check>, Error> {
         named => (named.to_vec(), false),
     };
     if targets.is_empty() {
-        // No runtime for nothing.
+        // Starting a runtime would be a waste.
         return Ok(Vec::new());
     }
-    boot::in_runtime(config, inherited, async |_| {
+    boot::in_runtime(config, inherited, async |context| {
         let answers = targets.iter().map(async |target| {
             let asked = tokio::time::timeout(config.health.timeout, wait::check_once(target));
-            let refused = match asked.await {
+            let reason = match asked.await {
                 Ok(answer) => answer.err().map(|refusal| refusal.reason),
                 Err(_) => Some("no answer in time".to_owned()),
             };
             let target = wait::name(target);
-            Check { target, ready: refused.is_none(), reason: refused, optional }
+            Check { target, ready: reason.is_none(), reason, optional }
         });
-        Ok(join_all(answers).await)
+        Ok(context.shutdown.race("asking", join_all(answers)).await?)
     })
 }
 
-/// A process, as everybody may see it.
+/// A process, as every user may see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Process {
     pid: i32,
@@ -149,7 +149,7 @@ struct Process {
 }
 
 impl Process {
-    /// A line of `/proc/PID/stat`: `7 (premain:wait) S 1 …`; nobody for one that has ended.
+    /// From `/proc/PID/stat`: `7 (premain:wait) S 1 …`; `None` if it has ended.
     fn parse(line: &[u8]) -> Option<Process> {
         let opens = line.iter().position(|&byte| byte == b'(')?;
         let closes = line.iter().rposition(|&byte| byte == b')')?;
@@ -174,20 +174,20 @@ fn processes() -> io::Result<Vec<Process>> {
         if entry.file_name().to_string_lossy().parse::<i32>().is_err() {
             continue;
         }
-        // A process that has ended meanwhile is none.
+        // It may have ended meanwhile.
         processes
             .extend(fs::read(entry.path().join("stat")).ok().as_deref().and_then(Process::parse));
     }
     if processes.iter().all(|process| process.pid != 1) {
         return Err(io::Error::other(
-            "PID 1 is not to be seen, since /proc is mounted with hidepid; ask as premain's user",
+            "PID 1 is not visible, because /proc is mounted with hidepid; run this as premain's user",
         ));
     }
     Ok(processes)
 }
 
-/// How far the start has come that PID 1 is; where PID 1 is somebody else, the least advanced of
-/// those that are there. With `--exec` the application takes the place, and nobody is left to see.
+/// How far PID 1 has come with its start. If PID 1 is not premain, the least advanced premain counts.
+/// With `--exec` the application replaces premain, and there is none.
 fn stage(processes: &[Process]) -> Stage {
     let first: Vec<_> = processes.iter().filter(|process| process.pid == 1).cloned().collect();
     let of = |candidates: &[Process]| {
@@ -196,7 +196,7 @@ fn stage(processes: &[Process]) -> Stage {
     of(&first).or_else(|| of(processes)).unwrap_or(Stage::Running)
 }
 
-/// How far this one's start has come; nothing if it is not premain.
+/// How far this process has come with its start; `None` if it is not premain.
 fn of_start(candidate: &Process, all: &[Process]) -> Option<Stage> {
     if !candidate.is_init() {
         return Phase::from_process_name(&candidate.name).map(Stage::from);
@@ -207,7 +207,7 @@ fn of_start(candidate: &Process, all: &[Process]) -> Option<Stage> {
     }
     Some(match children().count() {
         0 => Stage::Failed,
-        // It has forked, and the child has not come to its first word.
+        // It has just forked: the child has its name still.
         1 if children().all(Process::is_init) => Stage::Starting,
         _ => Stage::Running,
     })
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_is_read_whatever_its_name() {
+    fn a_process_is_parsed_whatever_its_name() {
         let read = |line: &[u8]| Process::parse(line);
         assert_eq!(read(b"7 (premain:wait) S 1 7"), Some(process(7, 1, "premain:wait")));
         assert_eq!(read(b"8 (a) b (c)) R 7 8"), Some(process(8, 7, "a) b (c)")));
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_init_the_boot_is_pid_1_or_any() {
+    fn without_an_init_the_boot_may_be_any_process() {
         assert_eq!(stage(&[process(1, 0, "premain:wait")]), Stage::Waiting);
         assert_eq!(stage(&[process(1, 0, "node")]), Stage::Running);
         let beside = [

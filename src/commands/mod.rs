@@ -60,7 +60,7 @@ fn print(text: &str) -> Exit {
 
 /// The answer of a command that found no migrations.
 fn no_migrations() -> Exit {
-    print("no migrations here: no folder holds any, and none are embedded\n")
+    print("no migrations: no directory holds any, and none are embedded\n")
 }
 
 /// `value` as indented JSON and a line end.

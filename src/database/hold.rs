@@ -35,8 +35,8 @@ pub async fn probe(database: &Database) -> Result<(), Vec<ConnectError>> {
 
 /// Awaits `login`, does `work` in its session, and closes the session, whatever the outcome.
 ///
-/// A signal stops both. It cancels the statement that runs and, if that may have changed something,
-/// waits for the rollback; a second signal ends this wait. `work` is polled before the signals are
+/// A signal stops both. It cancels the statement that runs and, if that is a migration's, waits for
+/// its rollback; a second signal ends this wait. `work` is polled before the signals are
 /// read, so that a hook that runs in it takes the signal.
 ///
 /// # Errors

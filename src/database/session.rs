@@ -33,7 +33,7 @@ pub struct Session {
     pub(super) origin: Origin,
     pub(super) login: Database,
     reported: Option<ServerState>,
-    /// Whether the last statement may have changed the database.
+    /// Whether the last statement may have changes that take long to roll back.
     pub(super) changing: Cell<bool>,
     /// The process id of the server's process, once it is known for certain.
     pub(super) backend: Cell<Option<i32>>,
@@ -147,8 +147,8 @@ impl Session {
         self.answer_timeout.set(timeout);
     }
 
-    /// Runs premain's own statements, which change nothing that needs a rollback, in one round trip
-    /// and returns the rows of each.
+    /// Runs premain's own statements, which roll back in an instant if at all, in one round trip and
+    /// returns the rows of each.
     ///
     /// # Errors
     /// The first statement's error; those after it did not run.
@@ -183,8 +183,8 @@ impl Session {
         Ok(results)
     }
 
-    /// Runs statements that may change the database in one round trip, without a timeout, and drops
-    /// the rows they return.
+    /// Runs statements that may take long, also to roll back, in one round trip and without a timeout;
+    /// drops the rows they return.
     ///
     /// # Errors
     /// As [`Session::query`].
