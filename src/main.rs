@@ -38,8 +38,9 @@ fn run(arguments: Vec<OsString>) -> Exit {
         tracing::error!("{error}");
         return error.exit();
     }
-    match config.command {
-        Command::Run(_) if !config.init.exec => init::run(config, &inherited, commands::run),
-        _ => commands::run(&config, &inherited),
+    if matches!(config.command, Command::Run(_)) && !config.init.exec {
+        let (rules, only_launches) = (config.init.clone(), !config.boots());
+        return init::run(&rules, only_launches, move || commands::run(&config, &inherited));
     }
+    commands::run(&config, &inherited)
 }

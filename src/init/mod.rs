@@ -16,38 +16,33 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::unistd::{Pid, setpgid};
 
-use crate::config::Config;
 use crate::exit::Exit;
 use crate::log;
 use crate::phase;
 use crate::signal::Signal;
-use crate::sys::{self, End, Forked, Inherited, Reaped, Received, Recipient};
+use crate::sys::{self, End, Forked, Reaped, Received, Recipient};
 pub use rules::{Rules, SignalTarget};
 use supervisor::{Action, Event, Supervisor};
 use terminal::Terminal;
 
 /// Forks once. The child runs `boot` and becomes the application; this process supervises it until it
-/// has ended, and returns its status.
-pub fn run(
-    config: Config,
-    inherited: &Inherited,
-    boot: impl Fn(&Config, &Inherited) -> Exit,
-) -> Exit {
+/// has ended, and returns its status. If the boot `only_launches`, this process may wait for that.
+pub fn run(rules: &Rules, only_launches: bool, boot: impl Fn() -> Exit) -> Exit {
     phase::publish_init();
     adopt_orphans();
-    if let Some(signal) = config.init.pdeathsig {
+    if let Some(signal) = rules.pdeathsig {
         sys::set_parent_death_signal(signal);
     }
     let terminal = Terminal::find();
     let child = || {
         enter_own_group(Pid::this(), terminal);
-        boot(&config, inherited)
+        boot()
     };
     // On a terminal a ^Z could stop the child before its exec, and with it this process, which waits.
-    let forked = if config.boots() || terminal.is_some() {
-        sys::fork()
-    } else {
+    let forked = if only_launches && terminal.is_none() {
         sys::fork_and_wait_for_exec(|| child().code()).map(Forked::Parent)
+    } else {
+        sys::fork()
     };
     match forked {
         Err(error) => {
@@ -58,9 +53,10 @@ pub fn run(
         Ok(Forked::Parent(child)) => {
             // Both processes do it, so that the group exists before the first signal is forwarded.
             let _ = setpgid(child, child);
-            let rules = release_resources(config);
-            let supervisor = Supervisor::new(&rules);
-            Init { rules: &rules, child, terminal, supervisor, sent_kill: false }.supervise()
+            drop(boot);
+            release_resources();
+            let supervisor = Supervisor::new(rules);
+            Init { rules, child, terminal, supervisor, sent_kill: false }.supervise()
         }
     }
 }
@@ -82,16 +78,13 @@ fn enter_own_group(child: Pid, terminal: Option<Terminal>) {
     terminal.inspect(|terminal| terminal.give(child));
 }
 
-/// Releases what PID 1 would otherwise hold as long as it lives: memory, inherited descriptors, and the
-/// file system of the working directory.
-fn release_resources(config: Config) -> Rules {
-    let rules = config.init;
-    drop((config.command, config.database, config.launch, config.wait, config.migrate));
+/// Releases what PID 1 would otherwise hold as long as it lives: free memory, inherited descriptors, and
+/// the file system of the working directory.
+fn release_resources() {
     sys::trim_memory();
     sys::close_from(3);
     let _ = nix::unistd::chdir("/");
     log::never_wait();
-    rules
 }
 
 struct Init<'a> {
