@@ -1,5 +1,5 @@
-//! What a boot costs beside the tools that users would pick instead, measured in one run, in turns,
-//! so that whatever else the machine does hits all of them.
+//! What a boot costs beside the tools that users would pick instead, measured in turns, so that other
+//! load on the machine affects all of them alike.
 //!
 //! `cargo bench --bench boot`; needs what `tests/run` installs. Ends with 1 if a goal is missed.
 
@@ -24,10 +24,10 @@ use support::postgres::{Database, PASSWORD, Server};
 use support::premain::migrate;
 use support::{directory, program, wait_for};
 
-/// A server that is not ready when premain starts has been noticed this soon, by DESIGN.
+/// The goal: premain notices within this time that a server has become ready.
 const NOTICED: Duration = Duration::from_millis(60);
 
-/// Once the server has noticed that the migrating replica is gone, the next one has begun this soon.
+/// The goal: once the session of the migrating replica has ended, the next replica is done within this time.
 const HANDED_OVER: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     if noticed && handed_over { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Somebody who migrates, or at least connects.
+/// A tool that migrates, or at least connects.
 struct Tool {
     name: &'static str,
     command: fn(url: &str, directory: &Path) -> Command,
@@ -55,7 +55,7 @@ const PREMAIN: Tool = Tool {
     },
 };
 
-/// What stands in many a `docker-entrypoint.sh`.
+/// What many a `docker-entrypoint.sh` does.
 const SHELL: Tool = Tool {
     name: "sh and psql",
     command: |url, directory| {
@@ -74,7 +74,7 @@ const SHELL: Tool = Tool {
     },
 };
 
-/// The floor of what a script could do: one login, one query, no migration at all.
+/// The least that a script could do: one login, one query, no migration.
 const PSQL: Tool = Tool {
     name: "psql, one query",
     command: |url, _| {
@@ -156,7 +156,7 @@ fn ready_lag() -> bool {
     median <= NOTICED
 }
 
-/// Both clocks are the kernel's: the server's log has the moment in which it was ready, and the
+/// Both times are of the kernel's clock: the server's log has the time at which it was ready, and the
 /// application is `date`.
 fn one_lag() -> Duration {
     let mut server = Server::create(&["log_line_prefix='%n '"]);
@@ -177,8 +177,8 @@ fn one_lag() -> Duration {
     started.saturating_sub(seconds(ready.split(' ').next().unwrap()))
 }
 
-/// From the moment in which the server is told that the migrating session is no more (in production
-/// it finds out by itself) to the end of the migration in the hands of the next replica.
+/// From the end of the migrating session (terminated here; in production the server notices it by itself)
+/// to the end of the migration that the next replica runs.
 fn hand_over(server: &Server) -> bool {
     let mut times: Vec<Duration> = (0..15).map(|_| one_hand_over(server)).collect();
     let median = median(&mut times);

@@ -1,5 +1,5 @@
-//! premain's init beside tini, dumb-init and catatonit, measured in one run, in turns, so that
-//! whatever else the machine does hits all of them.
+//! premain's init beside tini, dumb-init and catatonit, measured in turns, so that other load on the
+//! machine affects all of them alike.
 //!
 //! `cargo bench --bench init` as root; ends with 1 if a goal is missed.
 
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// One of those who are compared.
+/// An init that is measured.
 struct Init {
     name: &'static str,
     program: String,
@@ -80,7 +80,7 @@ impl Init {
         [self.options, &["--"], application].concat()
     }
 
-    /// As PID 1, with a part of this very program as its application.
+    /// As PID 1, with this program as its application, in one of the roles of `mod applications`.
     fn start(&self, application: &[&str]) -> Run {
         let this = std::env::current_exe().unwrap().into_os_string().into_string().unwrap();
         let application = [&[this.as_str(), "application"], application].concat();
@@ -112,11 +112,11 @@ fn compare() -> ExitCode {
     ExitCode::from(u8::from(table.missed > 0))
 }
 
-/// What premain is to reach.
+/// The goal of a figure of premain's.
 enum Goal {
-    /// Such a number.
+    /// At most this number.
     AtMost(f64),
-    /// Such a ratio to the figure of this init.
+    /// At most this multiple of the figure of that init.
     Over(usize, f64),
 }
 
@@ -173,14 +173,14 @@ fn microseconds(time: Duration) -> f64 {
 fn start_up(inits: &[Init]) -> Figures {
     let mut times = vec![Vec::new(); inits.len()];
     for round in 0..3000 {
-        // Nobody always comes behind the same one.
+        // So that no init always runs after the same one.
         for turn in 0..inits.len() {
             let which = (turn + round) % inits.len();
             let init = &inits[which];
             let mut command = Command::new(&init.program);
             command.args(init.words(&["/bin/true"]));
             command.stdin(Stdio::null()).stderr(Stdio::null());
-            // What there is in a container whose image sets nothing.
+            // The environment of a container whose image sets nothing.
             command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin");
             command.env("HOME", "/root").env("HOSTNAME", "container");
             let began = Instant::now();
@@ -208,7 +208,7 @@ fn latency(inits: &[Init]) -> Figures {
     times.into_iter().map(|times| Some(median(times))).collect()
 }
 
-/// TERMs that are sent as soon as the init has a child, and that nobody ever gets.
+/// How many TERMs get lost that are sent as soon as the init has a child.
 fn lost(inits: &[Init], group: bool) -> Figures {
     let one = |init: &Init| {
         let options = if group { init.group? } else { &[] };
@@ -233,7 +233,7 @@ fn lost(inits: &[Init], group: bool) -> Figures {
     inits.iter().map(one).collect()
 }
 
-/// 20,000 one after the other: who is left, and how many there were at most.
+/// 20,000 orphans one after the other: how many are left, and how many there were at most.
 fn orphans(inits: &[Init]) -> (Figures, Figures) {
     let one = |init: &Init| {
         let mut run = init.start(&["orphans", "20000"]);
@@ -260,7 +260,7 @@ fn orphans(inits: &[Init]) -> (Figures, Figures) {
     inits.iter().map(one).unzip()
 }
 
-/// From the end of 4,000 at one moment to the last one's reaping.
+/// From the end of 4,000 orphans at one moment until the last one is reaped.
 fn drain(inits: &[Init]) -> Figures {
     let mut times = vec![Vec::new(); inits.len()];
     for round in 0..20 {
@@ -283,7 +283,7 @@ fn drain(inits: &[Init]) -> Figures {
     times.into_iter().map(|times| Some(median(times))).collect()
 }
 
-/// Memory, threads and wake-ups of inits that have nothing to do.
+/// Memory, threads and wake-ups of idle inits.
 fn rest(inits: &[Init]) -> [Figures; 3] {
     let start = |init: &Init| {
         let words = init.words(&["/bin/sleep", "1000"]);
@@ -321,7 +321,7 @@ fn rest(inits: &[Init]) -> [Figures; 3] {
 mod application {
     use super::*;
 
-    /// What all processes of this machine agree on, in nanoseconds.
+    /// The monotonic clock, which all processes share, in nanoseconds.
     pub fn now() -> i64 {
         let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: `time` is writable.
@@ -377,7 +377,7 @@ mod application {
                 }
                 exit();
             }
-            // SAFETY: nobody asks for the status.
+            // SAFETY: no status is written.
             unsafe { libc::wait(std::ptr::null_mut()) };
         }
         say("done");
@@ -397,7 +397,7 @@ mod application {
             }
             exit();
         }
-        // SAFETY: nobody asks for the status.
+        // SAFETY: no status is written.
         unsafe { libc::wait(std::ptr::null_mut()) };
         say("ready");
         wait_for_a_line();

@@ -1,5 +1,5 @@
-//! A migration of 200 MB, applied by premain and by psql in turns: how long it takes, and how much
-//! memory the client and the process that serves it have at the most.
+//! A migration of 200 MB, applied by premain and by psql: how long it takes, and the peak memory of the
+//! client and of its server process.
 //!
 //! `cargo bench --bench large`; needs what `tests/run` installs. Ends with 1 if a goal is missed.
 
@@ -26,10 +26,10 @@ use support::program;
 
 const SIZE: usize = 200 << 20;
 
-/// On either side, in kilobytes.
+/// The goal for the memory of each side, in kilobytes.
 const MEMORY: usize = 32 << 10;
 
-/// What a process used: for how long, and how many kilobytes of its own at the most.
+/// The duration, and the peak memory of both sides in kilobytes.
 struct Cost {
     took: Duration,
     client: usize,
@@ -78,7 +78,7 @@ fn main() -> ExitCode {
     if small { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// How many rows the file makes.
+/// Writes the file; returns the number of rows that it inserts.
 fn write(file: &Path) -> usize {
     let mut sql = String::with_capacity(SIZE + 1000);
     let mut rows = 0;
@@ -111,7 +111,7 @@ fn cost(mut command: Command, database: &Database<'_>) -> Cost {
     }
 }
 
-/// What a process has for itself, in kilobytes: shared buffers are the server's.
+/// The private memory of a process in kilobytes, that is, without shared buffers.
 fn own_memory(pid: u32) -> usize {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));

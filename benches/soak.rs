@@ -1,5 +1,5 @@
-//! Five replicas migrate against one server for as long as one likes, while everything that can go
-//! wrong does; afterwards nothing may have happened twice, out of order, or not at all.
+//! Five replicas migrate against one server while everything goes wrong that can; afterwards every
+//! migration must have been applied once and in order.
 //!
 //! `cargo bench --bench soak -- [SECONDS [SEED]]`, 600 by default; needs what `tests/run` installs.
 //! The seed decides what is done, not how the machine interleaves it. Ends with 1 and a list if an
@@ -35,7 +35,7 @@ use support::{PATIENCE, program, wait_for};
 
 const REPLICAS: u64 = 5;
 
-/// What the application of a replica ends with.
+/// The exit status of the replicas' application.
 const APPLICATION: i32 = 7;
 
 fn main() -> ExitCode {
@@ -64,7 +64,7 @@ fn main() -> ExitCode {
             let (world, dice) = (&world, Dice(seed ^ (replica + 1) << 32));
             scope.spawn(move || world.replica(dice));
         }
-        // Also when it panics: nobody else would end the replicas.
+        // Also after a panic, so that the replicas end.
         let _over = Over(&world.over);
         world.torment(&mut server, Dice(seed), Duration::from_secs(seconds));
     });
@@ -79,11 +79,11 @@ impl Drop for Over<'_> {
     }
 }
 
-/// What everybody shares.
+/// What all threads share.
 struct World {
     proxy: Proxy,
     directory: tempfile::TempDir,
-    /// The database without the proxy in between.
+    /// The URL of the database without the proxy.
     direct: String,
     name: String,
     migrations: AtomicUsize,
@@ -102,7 +102,7 @@ impl World {
         self.violations.lock().unwrap().push(what);
     }
 
-    /// The next file, there all at once, as in an image.
+    /// Adds the next file, atomically, as in an image.
     fn add_migration(&self) {
         let n = self.migrations.fetch_add(1, Ordering::SeqCst) + 1;
         let sql = match n {
@@ -116,7 +116,7 @@ impl World {
         fs::rename(part, self.directory.path().join(format!("{n}_t{n}.sql"))).unwrap();
     }
 
-    /// Starts again and again, and is ended in every way there is.
+    /// Starts premain again and again, and ends it in every possible way.
     fn replica(&self, mut dice: Dice) {
         while !self.over.load(Ordering::SeqCst) {
             let launches = dice.one_in(2);
@@ -138,7 +138,7 @@ impl World {
         }
     }
 
-    /// Sends it a signal at some time, if it has not ended by then.
+    /// Sends it a random signal at a random time, if it still runs then.
     fn signal(&self, running: &mut Running, launches: bool, dice: &mut Dice) -> Option<Signal> {
         const SIGNALS: [Signal; 6] = [
             Signal::SIGKILL,
@@ -154,7 +154,7 @@ impl World {
             return None;
         }
         let pid = running.pid();
-        // An init that is killed takes its container with it; here nothing would take its child.
+        // The kernel ends a container with its init. Here the child of a killed init must be killed, too.
         let pid = match launches && signal == Signal::SIGKILL {
             true => children_of(pid).first().copied()?,
             false => pid,
@@ -197,7 +197,7 @@ impl World {
         }
     }
 
-    /// One fault after the other, and now and then something to do.
+    /// One fault after the other, and a new migration now and then.
     fn torment(&self, server: &mut Server, mut dice: Dice, time: Duration) {
         let began = Instant::now();
         let mut holders: Vec<Child> = Vec::new();
@@ -251,7 +251,7 @@ impl World {
                 }
             };
             self.count(format!("fault: {what}"));
-            // Nobody else ends what is stalled.
+            // Nothing else ends stalled connections.
             if dice.one_in(20) {
                 self.proxy.heal();
                 self.proxy.cut();
@@ -268,7 +268,7 @@ impl World {
         });
     }
 
-    /// What must be true whatever has happened.
+    /// Checks the invariants.
     fn check(&self, server: &Server) -> ExitCode {
         let directory = self.directory.path();
         let last =
@@ -317,7 +317,7 @@ impl World {
     }
 }
 
-/// A session in the way of others, for as long as its statements take.
+/// A session that holds locks for as long as its statements take.
 fn holder(server: &Server, database: &str, sql: &str) -> Child {
     Command::new(program("psql", "postgresql-client"))
         .env_clear()

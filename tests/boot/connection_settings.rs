@@ -1,4 +1,4 @@
-//! The variables that name a database, each logging in for real, and what is said when they cannot.
+//! The variables that name a database: each logs in to a real server, and each failure is explained.
 
 use std::sync::OnceLock;
 
@@ -6,7 +6,7 @@ use crate::support::directory;
 use crate::support::postgres::{Database, PASSWORD, Server};
 use crate::support::premain::{Ended, Premain, premain};
 
-/// A server that wants a password from everyone who comes by TCP.
+/// A server that requires a password for TCP connections.
 fn strict() -> &'static Server {
     static STRICT: OnceLock<Server> = OnceLock::new();
     STRICT.get_or_init(|| {
@@ -116,9 +116,9 @@ fn passwords_with_special_characters_work_with_every_authentication_method() {
             premain(["wait"]).database(url).run().code(0).says_nothing_of("p@ss");
         }
     }
-    let nobody = format!("postgres://scram@127.0.0.1:{}/postgres", server.port());
+    let without_password = format!("postgres://scram@127.0.0.1:{}/postgres", server.port());
     premain(["wait"])
-        .database(nobody)
+        .database(without_password)
         .run()
         .code(78)
         .says("the server asks for a password, and none is configured");
@@ -232,7 +232,7 @@ fn the_schema_parameter_names_the_schema_of_tables_and_history() {
     let own = "My \"own\"";
     assert_eq!(database.psql(tables), format!("{own}|here\n{own}|refinery_schema_history"));
 
-    // Whoever may not create schemas can do without, if it is there.
+    // A role that may not create schemas can use one that exists.
     let role = format!("tenant_{}", database.name);
     let login = format!("CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'");
     database.psql(&format!("{login}; CREATE SCHEMA theirs AUTHORIZATION {role}"));
@@ -285,9 +285,9 @@ fn failures_show_no_secret() {
         ("DATABASE_URL_FILE", path, 78),
         ("PREMAIN_WAIT_FOR", with("postgres://u:SECRET@h:x/d"), 78),
         ("PREMAIN_GRACE", with("postgres://u:SECRET@h/d"), 78),
-        // A parameter that nobody knows.
+        // An unknown parameter.
         ("DATABASE_URL", with("postgres://postgres:SECRET@127.0.0.1:1/x?token=SECRET"), 69),
-        // A server that refuses.
+        // A server that rejects the login.
         ("DATABASE_URL", with("postgres://u:SECRET@127.0.0.1:PORT/d"), 77),
         ("DATABASE_URL", with("postgres://postgres:xSECRET@127.0.0.1:PORT/d"), 77),
         ("DATABASE_URL", with("postgres://postgres:SECRET@127.0.0.1:PORT/d?sslmode=require"), 78),
@@ -297,7 +297,7 @@ fn failures_show_no_secret() {
         premain(["--log", "trace", "--wait-timeout", "3s", "true"]).env(name, value).start()
     });
     for (running, (name, _, code)) in running.into_iter().zip(cases) {
-        // The log is searched for the password in the harness.
+        // `end` searches the log for the password.
         let ended = running.end();
         assert_eq!(ended.code, code, "{name}: {}", ended.log);
         assert!(ended.output.is_empty());

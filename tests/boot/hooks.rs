@@ -12,7 +12,7 @@ use crate::support::{directory, executables};
 const FILES: [(&str, &str); 2] =
     [("V1__t.sql", "CREATE TABLE t ()"), ("V2__u.sql", "CREATE TABLE u ()")];
 
-/// What a hook asks the database, without being told where it is.
+/// A query for hooks: how many advisory locks are held. The hook knows the database from its environment.
 const LOCKS: &str = "select count(*) from pg_locks join pg_database d on d.oid = database \
                      where locktype = 'advisory' and granted and datname = current_database()";
 
@@ -408,7 +408,7 @@ fn the_lock_survives_idle_session_timeout() {
     let place = directory(&FILES);
     let name = database.psql("SELECT current_database()");
     database.psql(&format!("ALTER DATABASE {name} SET idle_session_timeout = '50ms'"));
-    // It works for longer than that, and then the lock is still held.
+    // The hook runs for longer than that, and the lock is still held afterwards.
     let hook = format!(r#"psql -Atc "select pg_sleep(0.3)" -c "{LOCKS}""#);
     let ended = start(&place, &database, &["--before-migrate", &hook]).run().code(0);
     ended.says("before-migrate: 1\n").says("migrations 2 applied");

@@ -1,4 +1,4 @@
-//! What the log says, and what it does not.
+//! The log: its lines, levels and formats.
 
 use std::process::Command;
 
@@ -112,7 +112,7 @@ fn every_json_line_has_time_level_and_message() {
     let error = levels.iter().position(|level| *level == "error").unwrap();
     let last = lines[error]["message"].as_str().unwrap();
     assert!(last.lines().count() > 3, "one event, one line, the caret in it: {last}");
-    // What is wrong with the configuration comes in the form that was asked for, too.
+    // Configuration errors use the requested format, too.
     let ended = premain(["true"]).env("PREMAIN_LOG_FORMAT", "json").database("x").run().code(78);
     let problem: Value = serde_json::from_str(ended.log.trim_end()).expect(&ended.log);
     assert!(problem["message"].as_str().unwrap().starts_with("DATABASE_URL "), "{problem}");

@@ -1,6 +1,6 @@
-//! A canary password in every place where a secret can be given, through every kind of end.
+//! A canary password wherever a secret can be given, and every way in which premain can end.
 //!
-//! The harness searches every log, and the output of every command, of this whole suite for it.
+//! `Running::end` searches every log, and the output of every command, of all tests for it.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -15,10 +15,10 @@ use crate::support::premain::{Premain, Running, migrate, premain};
 use crate::support::proxy::{Fault, Kind, Proxy, Speaker};
 use crate::support::{directory, output, program};
 
-const NOBODY: u32 = 65_534;
-const SOMEBODY: u32 = 12_345;
+const OTHER_USER: u32 = 65_534;
+const APPLICATION_USER: u32 = 12_345;
 
-/// Every way to end, at the most talkative level, in text and in JSON.
+/// Every way to end, at the most verbose level, in text and in JSON.
 fn through_every_end(told: impl Fn(Premain, &str) -> Premain) {
     let server = Server::shared();
     let database = server.database();
@@ -157,7 +157,7 @@ fn passwords_in_migrations_are_masked() {
     }
 }
 
-/// premain, waiting for ever, with a canary wherever one can be put.
+/// premain, waiting without a limit, with the canary wherever one can be put.
 fn waiting(user: u32) -> Running {
     let url = format!("postgres://u:{PASSWORD}@127.0.0.1:1/d");
     let mut running = premain(["--wait-timeout", "0", "--wait-for"])
@@ -171,14 +171,14 @@ fn waiting(user: u32) -> Running {
     running
 }
 
-/// The init, and its child, which boots.
+/// The pids of the init and of its child, which boots.
 fn both(running: &Running) -> [u32; 2] {
     let init = running.pid();
     let children = fs::read_to_string(format!("/proc/{init}/task/{init}/children")).unwrap();
     [init, children.trim().parse().unwrap()]
 }
 
-/// As the other user sees it: `ps` with the environment, and all that is text in /proc.
+/// What this user can see of the process: `ps` with the environment, and the text files in /proc.
 fn seen_by(user: u32, pid: u32) -> String {
     let script = format!(
         "ps -wwo args= -p {pid}; ps -wweo args=; for file in cmdline environ stat status comm \
@@ -195,17 +195,17 @@ fn seen_by(user: u32, pid: u32) -> String {
 #[test]
 fn other_users_cannot_read_the_secrets_of_a_waiting_premain() {
     program("ps", "procps");
-    let running = waiting(SOMEBODY);
+    let running = waiting(APPLICATION_USER);
     for pid in both(&running) {
-        let others = seen_by(NOBODY, pid);
+        let others = seen_by(OTHER_USER, pid);
         assert!(others.contains("postgres://u:**************@127.0.0.1:1/d"), "{others}");
         assert!(!others.contains(PASSWORD), "{others}");
-        // Not even the same user: the application may be that, and be made to read files.
-        let own = seen_by(SOMEBODY, pid);
+        // Not even the same user: that may be the application's, which an attacker may make read files.
+        let own = seen_by(APPLICATION_USER, pid);
         assert!(own.contains("environ: Permission denied"), "{own}");
         assert!(!own.contains(PASSWORD), "{own}");
         assert_eq!(fs::metadata(format!("/proc/{pid}/environ")).unwrap().uid(), 0, "not dumpable");
-        // For root, who sees all, there is one less to find.
+        // Root may read it, and finds no password.
         let environ = fs::read(format!("/proc/{pid}/environ")).unwrap();
         assert!(!String::from_utf8_lossy(&environ).contains(PASSWORD));
     }
@@ -217,15 +217,16 @@ fn other_users_cannot_read_the_secrets_of_a_waiting_premain() {
 /// in /proc to root.
 #[test]
 fn the_boot_dumps_no_core_and_the_application_may() {
-    let running = waiting(SOMEBODY);
+    let running = waiting(APPLICATION_USER);
     let owner = |pid| fs::metadata(format!("/proc/{pid}/maps")).unwrap().uid();
     assert_eq!(both(&running).map(owner), [0, 0]);
     running.signal(Signal::SIGTERM);
     running.end().code(143);
 
     let script = "ulimit -c; stat -c %u /proc/self/maps";
-    let ended = premain(["--", "sh", "-c", script]).run_by(SOMEBODY).may_dump_core().run().code(0);
+    let ended =
+        premain(["--", "sh", "-c", script]).run_by(APPLICATION_USER).may_dump_core().run().code(0);
     let (_, hard) = getrlimit(Resource::RLIMIT_CORE).unwrap();
     let limit = if hard == u64::MAX { "unlimited".to_owned() } else { (hard / 512).to_string() };
-    assert_eq!(ended.output, format!("{limit}\n{SOMEBODY}\n"));
+    assert_eq!(ended.output, format!("{limit}\n{APPLICATION_USER}\n"));
 }

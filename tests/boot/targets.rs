@@ -12,7 +12,7 @@ use crate::support::postgres::{PASSWORD, Server};
 use crate::support::premain::premain;
 use crate::support::{directory, process, program};
 
-/// Answers every request with what `answer` says to its number, and remembers their first lines.
+/// An HTTP server that answers request `n` with the status `answer(n)`, and counts the requests.
 fn serve(answer: fn(usize) -> &'static str) -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -86,7 +86,7 @@ fn certificates_of_https_targets_are_verified() {
             .env("SSL_CERT_FILE", root.root())
             .env("SSL_CERT_DIR", "/no/such/directory")
     };
-    // Whoever hangs up in the middle of the handshake may only just be starting.
+    // A server that closes the connection during the handshake may be starting.
     let starting = TcpListener::bind(("127.0.0.1", port)).unwrap();
     let hangs_up = std::thread::spawn(move || drop(starting.accept()));
     let mut running = fetch(&authority, "60s").start();
@@ -140,7 +140,7 @@ fn db_host_alone_is_waited_for_without_migrations() {
     server.run();
     let ended = running.end().code(0).says("no database is configured");
     assert_eq!(ended.output, "started\n");
-    // Whoever asks: a server that wants a password, or has no such user, answers all the same.
+    // Any answer counts as ready, also a rejected login.
     server.hba("local all all trust\nhost all all all reject\n");
     server.reload();
     boot().run().code(0).says("(1 attempt)");
@@ -196,7 +196,7 @@ fn an_optional_database_that_is_not_ready_is_a_warning() {
     ] {
         assert_eq!(boot(&url, "2s").code(code).output, "", "the application ran");
     }
-    // Whoever only waits, or only migrates, has nothing to go on with.
+    // `wait` and `migrate` have no application to start instead.
     for command in ["wait", "migrate"] {
         premain(["--db-optional", "--wait-timeout", "100ms", command])
             .database("postgres://u@127.0.0.1:1/d")

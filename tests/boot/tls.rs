@@ -1,4 +1,4 @@
-//! Every `sslmode` against every kind of server.
+//! TLS: every `sslmode` against every kind of server and certificate.
 
 use std::io::Read as _;
 use std::net::TcpListener;
@@ -11,7 +11,7 @@ use crate::support::postgres::{PASSWORD, Server};
 use crate::support::premain::{Ended, Premain, migrate, premain};
 use crate::support::{directory, wait_for};
 
-/// A server with TLS that shows this certificate of the authority's.
+/// A server with TLS that presents this certificate of the authority.
 fn encrypted(authority: &Authority, name: &str) -> Server {
     let mut server = Server::create(&["ssl=on"]);
     server.certificate(authority, name);
@@ -35,12 +35,12 @@ fn check(server: &Server, root: &Path, expected: &[(&str, i32)]) {
     }
 }
 
-/// A login that stays refused, without the whole grace.
+/// The end of a login that stays rejected, without the whole grace period.
 fn refused(premain: Premain) -> Ended {
     premain.env("PREMAIN_WAIT_TIMEOUT", "2s").run().code(77)
 }
 
-/// What `verify-full` has to say, or `verify-ca`.
+/// The log of a wait that ends with an invalid certificate in this `sslmode`.
 fn complaint(server: &Server, root: &Path, mode: &str) -> String {
     let parameters = format!("sslmode={mode}&sslrootcert={}", root.display());
     let ended = wait(server, "localhost", &parameters).run().code(78);
@@ -271,7 +271,7 @@ fn pg_hba_may_require_or_reject_tls() {
     check(&server, &root, &modes.map(|mode| (mode, 0)));
     refused(wait(&server, "localhost", "sslmode=disable")).says("no encryption");
 
-    // What `prefer` hears in the clear afterwards is not what is wrong.
+    // The reason is that of TLS, not of the attempt without TLS that `prefer` makes afterwards.
     server.psql("postgres", "CREATE ROLE idle NOLOGIN PASSWORD 'canary-hunter2'");
     let idle = format!("postgres://idle:{PASSWORD}@localhost:{}/postgres", server.port());
     refused(premain(["wait"]).database(idle)).says("is not permitted to log in");
@@ -302,7 +302,7 @@ fn channel_binding_is_used_when_required() {
             ("channel_binding=require&sslmode=disable", 78),
         ],
     );
-    // Without TLS after all, or without a password: nothing could be bound.
+    // Without TLS, or without a password, there is nothing to bind.
     server.hba("local all all trust\nhostnossl all all all scram-sha-256\n");
     server.reload();
     wait(&server, "localhost", "channel_binding=require").run().code(78).says("channel binding");
@@ -316,7 +316,7 @@ fn a_client_certificate_authenticates_the_user() {
     let (authority, other) = (Authority::new(), Authority::new());
     authority.issue("server", "a server", LOCAL, NOW);
     authority.issue("client", "postgres", "basicConstraints=CA:FALSE", NOW);
-    authority.issue("somebody", "somebody", "basicConstraints=CA:FALSE", NOW);
+    authority.issue("another", "another", "basicConstraints=CA:FALSE", NOW);
     other.issue("client", "postgres", "basicConstraints=CA:FALSE", NOW);
     let server = encrypted(&authority, "server");
     std::fs::copy(authority.root(), server.data().join("root.crt")).unwrap();
@@ -331,7 +331,7 @@ fn a_client_certificate_authenticates_the_user() {
         server.hba(&format!("local all all trust\nhostssl all all all {hba}\n"));
         server.reload();
         shown(&authority, "client").run().code(0);
-        refused(shown(&authority, "somebody"));
+        refused(shown(&authority, "another"));
         shown(&other, "client").run().code(78).says("sslcert");
         refused(wait(&server, "localhost", "sslmode=require"))
             .says("connection requires a valid client certificate");
@@ -339,7 +339,7 @@ fn a_client_certificate_authenticates_the_user() {
     let wrong = format!(
         "sslmode=require&sslcert={}&sslkey={}",
         authority.path("client.crt").display(),
-        authority.path("somebody.key").display()
+        authority.path("another.key").display()
     );
     wait(&server, "localhost", &wrong).run().code(78);
 }
@@ -379,7 +379,7 @@ fn a_server_with_tls_is_not_taken_for_a_pooler() {
     premain.database(url).run().code(0).says("migrations 1 applied").says_nothing_of("pooler");
 }
 
-/// PostgreSQL 17 and later take the handshake without having been asked first.
+/// PostgreSQL 17 and later accept a handshake without an SSLRequest before it.
 #[test]
 fn direct_tls_negotiation_works_since_postgresql_17() {
     let authority = Authority::new();
@@ -407,7 +407,7 @@ fn direct_tls_negotiation_works_since_postgresql_17() {
     migrate(place.path()).database(&url).run().code(0).says("migration 1 t applied");
 }
 
-/// Those before take it for a client that speaks no protocol, and hang up.
+/// Older servers take it for an invalid message, and close the connection.
 #[test]
 fn direct_tls_negotiation_is_rejected_before_postgresql_17() {
     let authority = Authority::new();

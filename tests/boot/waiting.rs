@@ -1,4 +1,4 @@
-//! Waiting for a database: what is retried, what is final, what is said meanwhile.
+//! Waiting for a database: what is retried, what is final, what is logged meanwhile.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -10,12 +10,12 @@ use crate::support::postgres::{PASSWORD, Server};
 use crate::support::premain::{Premain, premain};
 use crate::support::{directory, wait_for};
 
-/// Waits for `url` and says so on standard output.
+/// Waits for `url`; the application then prints `started`.
 fn boot(url: &str) -> Premain {
     premain(["--migrations", "none", "echo", "started"]).database(url)
 }
 
-/// A password for everyone who comes by TCP.
+/// A pg_hba.conf that requires a password for TCP connections.
 const SCRAM: &str = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
 
 /// The URL of a login that `SCRAM` lets in once the role is there.
@@ -87,7 +87,7 @@ fn a_silent_server_costs_one_attempts_timeout() {
     running.signal(Signal::SIGTERM);
     running.end().code(143);
     drop(connections);
-    // Not one attempt is over when time runs out, and still it is told who did not answer.
+    // The timeout ends the first attempt, and the message names the server all the same.
     boot(&url)
         .env("PREMAIN_WAIT_TIMEOUT", "200ms")
         .run()
@@ -98,7 +98,7 @@ fn a_silent_server_costs_one_attempts_timeout() {
 
 #[test]
 fn a_starting_server_is_asked_less_often() {
-    // A standby without hot_standby says 57P03 to everybody until it is promoted.
+    // A standby without hot_standby answers every login with 57P03 until it is promoted.
     let mut server = Server::create(&["hot_standby=off"]);
     server.follow();
     server.launch();
@@ -155,7 +155,7 @@ fn alternating_reasons_are_logged_once_each() {
 
 #[test]
 fn both_starts_of_the_official_image_are_one_wait() {
-    // First on the unix socket alone, to create roles and databases; then for everybody.
+    // The image starts the server twice: first on its unix socket only, to create roles and databases.
     let mut server = Server::start(&["listen_addresses=''"]);
     server.hba(SCRAM);
     server.reload();

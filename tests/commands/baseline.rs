@@ -1,4 +1,4 @@
-//! Databases that were managed by something else until now: refused, then adopted.
+//! `premain baseline`: a database that another tool managed is rejected until its baseline is recorded.
 
 use std::path::Path;
 
@@ -116,7 +116,7 @@ fn an_alembic_database_can_be_continued_with_prisma() {
     baseline(&database, place.path(), &["0_init"]).code(0).says("1 of 2 recorded");
     migrate(place.path()).database(database.url()).run().code(0).says("migrations 1 applied");
     assert!(node::prisma("apply", &database, place.path(), "").unwrap().contains(":[]"));
-    // The old backend still reads its own.
+    // Alembic's own table is untouched.
     assert_eq!(database.psql("SELECT version_num FROM alembic_version"), "9f1c2d3e4b5a");
 }
 

@@ -1,4 +1,4 @@
-//! `premain completions SHELL`, asked in the shells themselves.
+//! `premain completions SHELL`, tested in the real shells.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! `premain health`, beside a start in a PID namespace of its own.
+//! `premain health`, in the PID namespace of a premain that boots or runs.
 
 use std::io::Read as _;
 use std::net::TcpListener;
@@ -16,7 +16,7 @@ const PREMAIN: &str = env!("CARGO_BIN_EXE_premain");
 struct Container {
     child: Child,
     output: Printed,
-    /// PID 1, as the tests' own namespace numbers it.
+    /// PID 1, by its number outside of the namespace.
     init: i32,
     variables: Vec<(String, String)>,
 }
@@ -48,7 +48,7 @@ impl Container {
         let output = Printed::by(child.stdout.take().unwrap());
         let init = wait_for("PID 1", || {
             let pid = *children_of(child.id().cast_signed()).first()?;
-            // unshare has become premain.
+            // Once unshare has executed premain.
             let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
             (name.trim() != "unshare").then_some(pid)
         });
@@ -69,7 +69,7 @@ impl Container {
         Answer { code: output.status.code().unwrap(), text }
     }
 
-    /// Waits until the application is there.
+    /// Waits until the application runs.
     fn runs(&mut self) {
         assert_eq!(self.output.line_within(PATIENCE).as_deref(), Some("started"));
     }
@@ -223,7 +223,7 @@ fn any_user_may_run_the_check() {
     let mut container = Container::start(&APPLICATION, &[]);
     container.runs();
     let place = tempfile::tempdir().unwrap();
-    // A user who may execute it, and read nothing of PID 1 but what everybody may.
+    // A user who may execute premain, and read of PID 1 only what every user may.
     let copy = place.path().join("premain");
     std::fs::copy(PREMAIN, &copy).unwrap();
     std::fs::set_permissions(place.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))
@@ -232,7 +232,7 @@ fn any_user_may_run_the_check() {
         let mut command = container.inside();
         let words = ["--reuid=65534", "--regid=65534", "--clear-groups"];
         command.arg(program("setpriv", "util-linux")).args(words).arg(&copy).arg("health");
-        // For an application of another user, which this one could not start.
+        // The container's setting, which this user may not apply.
         output(command.env("PREMAIN_USER", "1:1"))
     };
     assert_eq!(String::from_utf8_lossy(&ask().stdout), "running\n");

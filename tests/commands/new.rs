@@ -1,4 +1,4 @@
-//! `premain new NAME`: the next file, as the directory's own tool would write it.
+//! `premain new NAME`: the next file, as the tool of the directory writes it.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! `premain plan`: the SQL that would run, as a script that runs.
+//! `premain plan`: the SQL that would run, as an executable script.
 
 use std::process::Command;
 

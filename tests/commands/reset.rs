@@ -1,4 +1,4 @@
-//! `premain reset`: everything gone, everything migrated again, and never in production.
+//! `premain reset`: drops everything and migrates again, never in production.
 
 use crate::support::directory;
 use crate::support::postgres::{Database, Server};
@@ -51,7 +51,7 @@ fn reset_drops_everything_and_migrates_again() {
         .says("migrations 3 applied");
     drop(other);
     assert_eq!(database.psql("SELECT count(*) FROM a"), "0");
-    // What somebody else set up is still there.
+    // Objects of other owners are still there.
     assert_eq!(database.psql("SELECT count(*) FROM pg_extension WHERE extname = 'pgcrypto'"), "1");
     assert_eq!(database.psql("SELECT has_schema_privilege('pg_monitor', 'public', 'USAGE')"), "t");
     database.psql("DROP EXTENSION pgcrypto; REVOKE USAGE ON SCHEMA public FROM pg_monitor");

@@ -1,4 +1,4 @@
-//! `premain resolve`: each history table in its own way.
+//! `premain resolve`: how each tool's history table records it.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! `premain rollback`: the down migrations, newest first, and never by itself.
+//! `premain rollback`: runs down migrations, newest first, and only when confirmed.
 
 use std::path::Path;
 
@@ -99,7 +99,7 @@ fn a_missing_down_migration_stops_before_anything_runs() {
         .says("no way down for migration 2 b, 1 a");
     assert_eq!(versions(&database), "1 2 3");
 
-    // A newer image has migrated, whose down migration is not here.
+    // A newer image has migrated; its down migration is not on disk.
     let older = directory(&FILES[..4]);
     rollback(&database, older.path(), &["--yes"])
         .code(65)

@@ -1,4 +1,4 @@
-//! `premain validate`: every mistake with its place; and what can never run stops `migrate` first.
+//! `premain validate`: all errors with their places; errors also stop `migrate` before anything runs.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! The cells of docs/faults.md that no other group has: the server or premain dies, phase by phase.
+//! The server or premain dies, phase by phase; and the check that docs/faults.md names existing tests.
 
 use std::fs;
 use std::path::Path;
@@ -27,7 +27,7 @@ fn is_whole(database: &Database<'_>) {
     wait_for("no session is left", || (database.sessions() == 0).then_some(()));
 }
 
-/// The server dies at once, and comes back.
+/// The server crashes, and starts again.
 fn crash(server: &mut Server) {
     server.crash();
     server.run();
@@ -105,7 +105,7 @@ fn a_session_terminated_while_waiting_for_the_lock_reconnects() {
     is_whole(&database);
 }
 
-/// Killed at that moment; whatever it was doing, a rerun makes it whole.
+/// premain is killed at that moment; a rerun applies what is missing.
 fn killed(database: &Database<'_>, moment: impl FnOnce(&mut Running), meanwhile: impl FnOnce()) {
     let place = slow();
     let mut running = migrate(place.path()).database(database.url()).start();
@@ -136,7 +136,7 @@ fn a_rerun_succeeds_after_premain_was_killed() {
     killed(&database, |running| running.wait_for("migrations: "), || drop(gate));
 }
 
-/// Once the application runs, premain has no connection, and a database no say.
+/// Once the application runs, premain has no connection any more.
 #[test]
 fn a_server_crash_does_not_affect_the_running_application() {
     let mut server = Server::start(&[]);
@@ -173,7 +173,7 @@ fn a_session_terminated_during_a_hook_does_not_repeat_the_hook() {
     is_whole(&database);
 }
 
-/// What docs/faults.md claims, somebody does.
+/// Each test that docs/faults.md names exists.
 #[test]
 fn every_test_named_in_the_faults_page_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -191,7 +191,7 @@ fn every_test_named_in_the_faults_page_exists() {
     assert!(cells > 50, "{cells} cells");
 }
 
-/// A file system that is easily full.
+/// A small file system.
 struct Disk(tempfile::TempDir);
 
 impl Disk {

@@ -1,4 +1,4 @@
-//! Directories that were not made for migrations, or not by a friend: each ends in a clear error, soon,
+//! Directories that were not made for migrations, or made to do harm: each ends in a clear error, soon,
 //! and within little memory.
 
 use std::ffi::OsStr;
@@ -15,7 +15,7 @@ use nix::unistd::mkfifo;
 use crate::support::premain::{Ended, Premain, premain};
 use crate::support::{directory, program};
 
-/// A server that nobody asks: the directory is read first.
+/// No server listens there. The directory is read before the database is asked.
 const NOWHERE: &str = "postgres://x@127.0.0.1:1/x";
 
 /// So many megabytes of addresses at the most, and ten seconds on a processor. Linux counts memory
@@ -79,7 +79,7 @@ fn a_directory_named_like_a_migration_file_is_rejected() {
 
 #[test]
 fn circular_links_are_not_followed() {
-    // The directory is in order, and nobody is there to apply it to.
+    // The directory is valid; the wait for the database fails.
     for name in ["deep/V1__a.sql", "1_a.sql", "drizzle/20240101000000_a/migration.sql"] {
         let place = directory(&[(name, "SELECT 1")]);
         let migrations = place.path().join(name.split_once("/2").map_or("", |(parent, _)| parent));
@@ -195,7 +195,7 @@ fn unreadable_files_are_named() {
         };
         forbid("", 0o755);
         forbid(name, 0);
-        // Root may read everything.
+        // Not as root, which may read everything.
         let mut command = Command::new(program("setpriv", "util-linux"));
         if nix::unistd::geteuid().is_root() {
             command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);

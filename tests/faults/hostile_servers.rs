@@ -1,6 +1,6 @@
-//! Servers that mean harm, or have lost their mind: a clear end within bounded memory and time.
+//! Malicious or broken servers: premain ends with a clear error, within bounded memory and time.
 //!
-//! No real server does any of this, so the proxy does, in the place of one.
+//! No real server does any of this, so the proxy answers in its place.
 
 use std::io::{Result, Write};
 use std::time::Duration;
@@ -12,16 +12,16 @@ use crate::support::premain::{Ended, Premain, Running, migrate};
 use crate::support::proxy::Proxy;
 use crate::support::{directory, wait_for};
 
-/// What the client says first in the phase in which the server turns against it.
+/// Text in the first message of a phase; the hostile answer takes the place of the answer to it.
 const LOGIN: &str = "user\0";
 const READ: &str = "ORDER BY version";
 const LOCK: &str = "pg_try_advisory_lock";
 const MIGRATION: &str = "CREATE TABLE t ";
 
-/// More than enough for premain, and far less than a hostile server has to say.
+/// Kilobytes. More than premain needs, and far less than a hostile server sends.
 const MEMORY: usize = 80_000;
 
-/// premain on a database whose server says this when `trigger` has been said; and when it has ended.
+/// How premain ends if this answers a message that contains `trigger`.
 fn hostile(
     trigger: &'static str,
     answer: fn(&mut dyn Write) -> Result<()>,
@@ -96,7 +96,7 @@ fn rows(to: &mut dyn Write) -> Result<()> {
     }
 }
 
-/// Too short, too long, negative.
+/// Messages whose length is too short, too long or negative.
 fn lengths<const LENGTH: i32>(to: &mut dyn Write) -> Result<()> {
     to.write_all(b"R")?;
     to.write_all(&LENGTH.to_be_bytes())?;
@@ -118,7 +118,7 @@ fn requests_for_a_password(to: &mut dyn Write) -> Result<()> {
     }
 }
 
-/// A byte a second, until it is tired of that.
+/// A byte a second.
 fn slow_loris(to: &mut dyn Write) -> Result<()> {
     for byte in b"E\0\0\x01\0SERROR\0C22012\0Mxxxxxxxxxxxxxxxxxx" {
         to.write_all(&[*byte])?;
@@ -148,7 +148,7 @@ fn hostile_answers_to_premains_own_statements_end_with_75() {
     for trigger in [READ, LOCK] {
         let lost = |answer| {
             let ended = hostile(trigger, answer, as_it_is).code(75);
-            // The third time it is given up.
+            // premain gives up the third time.
             assert_eq!(ended.lines_with("connecting again"), 2, "{}", ended.log);
             ended
         };
@@ -174,7 +174,7 @@ fn hostile_answers_to_a_migration_end_with_75() {
     lost(garbage);
 }
 
-/// A migration may take as long as it takes, and say as much as it likes; until a signal comes.
+/// Neither the duration of a migration nor the length of its answer is limited.
 #[test]
 fn a_signal_ends_an_endless_answer_to_a_migration() {
     type Answer = fn(&mut dyn Write) -> Result<()>;

@@ -1,5 +1,5 @@
-//! The connection is lost, at every message of both sides: every migration is applied once all the
-//! same, and a plain rerun always succeeds.
+//! The connection is lost, at every message of both sides: every migration is still applied exactly
+//! once, and a rerun always succeeds.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -38,7 +38,7 @@ impl Place<'_> {
         migrate(self.directory.path()).words(words).database(url)
     }
 
-    /// How many messages either side sends where nothing goes wrong.
+    /// How many messages each side sends in a run without faults.
     fn messages(&mut self) -> [usize; 2] {
         self.proxy.take_messages();
         self.premain("10s").run().code(0);
@@ -47,7 +47,7 @@ impl Place<'_> {
         messages
     }
 
-    /// Whatever has happened, a plain rerun makes it whole; then the database is emptied.
+    /// A rerun applies what is missing, whatever happened before; then the database is emptied.
     fn check(&mut self, what: &str) {
         self.proxy.heal();
         let url = self.database.url();
@@ -66,7 +66,7 @@ impl Place<'_> {
     }
 }
 
-/// Every message of both sides, in several threads, each of which has a place of its own.
+/// Runs `test` for every message of both sides, in several threads, each with a `Place` of its own.
 fn sweep(format: &'static str, every: usize, test: impl Fn(&mut Place<'_>, Speaker, usize) + Sync) {
     const THREADS: usize = 4;
     let next = AtomicUsize::new(0);
@@ -88,7 +88,7 @@ fn sweep(format: &'static str, every: usize, test: impl Fn(&mut Place<'_>, Speak
     });
 }
 
-/// It goes wrong once, and premain finds out by itself what became of it.
+/// One fault; premain finds out by itself whether the migration was committed.
 fn goes_on(place: &mut Place<'_>, speaker: Speaker, message: usize, kind: Kind) -> Ended {
     let fault = Fault { speaker, message, kind, stays_away: false };
     place.proxy.set(fault);
@@ -144,7 +144,7 @@ fn a_silent_connection_ends_with_a_timeout_or_a_signal() {
     sweep("refinery", 7, |place, speaker, message| {
         let fault = Fault { speaker, message, kind: Kind::Stall, stays_away: true };
         place.proxy.set(fault);
-        // Statements of premain's own have an end; a migration may take as long as it takes.
+        // premain's own statements have a timeout; migrations have none.
         let premain = place.premain("300ms").words(["--lock-timeout", "300ms"]);
         let mut running = premain.start();
         let silent = wait_for("it ends, or a migration hears nothing", || {
@@ -167,7 +167,7 @@ fn a_silent_connection_ends_with_a_timeout_or_a_signal() {
 fn a_migration_that_outlives_its_connection_is_awaited() {
     let database = Server::shared().database();
     let proxy = Proxy::to(Server::shared());
-    // As on a server that cannot tell that its client is gone.
+    // As on a server that cannot notice that its client is gone.
     let slow = "SET client_connection_check_interval = 0; CREATE TABLE slow (); \
                 DO $$ BEGIN RAISE NOTICE 'halfway'; END $$";
     let slow = format!("{slow}; {}", gate::PASS);

@@ -23,7 +23,7 @@ fn through(pooler: &PgBouncer, database: &Database<'_>, place: &tempfile::TempDi
     migrate(place.path()).database(pooler.url(database))
 }
 
-fn nobody_holds_a_lock(server: &Server) {
+fn no_lock_is_held(server: &Server) {
     let held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'";
     assert_eq!(server.psql("postgres", held), "0", "a stranded lock");
 }
@@ -41,7 +41,7 @@ fn session_pooling_works_like_a_direct_connection() {
         let applied = ended.iter().filter(|ended| ended.log.contains("migrations 2 applied"));
         assert_eq!(applied.count(), 1);
         assert_eq!(database.psql("SELECT count(*), sum(a) FROM t"), "2|3");
-        nobody_holds_a_lock(&server);
+        no_lock_is_held(&server);
     }
 }
 
@@ -61,7 +61,7 @@ fn a_killed_replica_behind_a_pooler_releases_the_lock() {
     database.psql("DROP TABLE site.gate");
     first.signal(Signal::SIGKILL);
     second.end().code(0).says("migration 1 slow applied");
-    nobody_holds_a_lock(&server);
+    no_lock_is_held(&server);
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn transaction_and_statement_pooling_are_rejected_with_the_remedy() {
             .code(78)
             .says("DATABASE_URL leads to a connection pooler that keeps no session for us")
             .says("name a direct connection in MIGRATION_DATABASE_URL (or DIRECT_URL)");
-        nobody_holds_a_lock(&server);
+        no_lock_is_held(&server);
     }
     assert!(!database.has_table("t") && !database.has_table("refinery_schema_history"));
 }
@@ -93,11 +93,11 @@ fn the_mode_of_a_busy_pooler_is_detected() {
         for _ in 0..5 {
             through(&pooler, &database, &place).run().code(78).says("MIGRATION_DATABASE_URL");
         }
-        nobody_holds_a_lock(&server);
+        no_lock_is_held(&server);
     }
 }
 
-/// A client that is never at rest.
+/// A client that runs statements all the time.
 struct Busy(Child);
 
 impl Busy {
@@ -131,7 +131,7 @@ fn every_pool_mode_works_with_nothing_pending() {
     for mode in ["session", "transaction", "statement"] {
         let pooler = PgBouncer::before(&server, mode, &[]);
         through(&pooler, &database, &place).run().code(0).says("none pending (2 applied before)");
-        nobody_holds_a_lock(&server);
+        no_lock_is_held(&server);
     }
 }
 
@@ -190,6 +190,6 @@ fn a_command_that_fails_gives_its_session_back_without_the_lock() {
     for version in ["nosuch", "1"] {
         let resolve = premain(["resolve", "--applied", version, "--migrations"]).with(place.path());
         resolve.database(pooler.url(&database)).run().code(64);
-        nobody_holds_a_lock(&server);
+        no_lock_is_held(&server);
     }
 }

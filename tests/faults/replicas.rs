@@ -1,4 +1,4 @@
-//! Who migrates where many want to: exactly one, once; and whoever dies hands over.
+//! Many replicas at once: exactly one migrates, once; when it dies, the next one takes over.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -104,8 +104,8 @@ fn premain_waits_for_prisma_migrate_deploy() {
     }
 }
 
-/// A migration that takes as long as nobody opens the gate: the first replica is in the midst of it,
-/// the second one waits for the lock.
+/// A migration that sleeps as long as `site.gate` exists when it begins: the first replica runs it, the
+/// second one waits for the lock.
 struct Relay<'a> {
     database: Database<'a>,
     place: tempfile::TempDir,
@@ -135,7 +135,7 @@ impl<'a> Relay<'a> {
         )
     }
 
-    /// Whoever comes next does not sleep.
+    /// The next replica does not sleep.
     fn open_the_gate(&self) {
         self.database.psql("DROP TABLE site.gate");
     }
@@ -151,7 +151,7 @@ fn a_killed_replica_releases_the_lock() {
     relay.open_the_gate();
     first.signal(Signal::SIGKILL);
     first.end().code(137);
-    // The server looks for its client every second, in the midst of a statement as well.
+    // The server checks for a lost client every second, also during a statement.
     second.end().code(0).says("got the migration lock").says("migration 1 slow applied");
     assert_eq!(relay.database.psql(RECORDED), "1|1");
 }
@@ -168,7 +168,7 @@ fn a_terminated_session_releases_the_lock() {
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
          WHERE datname = current_database() AND wait_event = 'PgSleep'",
     );
-    // The first comes back, and whoever gets the lock applies it.
+    // The first replica reconnects, and the one that gets the lock applies the migration.
     second.end().code(0).says("got the migration lock");
     first.end().code(0).says("migration 1 slow was interrupted, the connection was lost");
     assert_eq!(relay.database.psql(RECORDED), "1|1");
@@ -191,7 +191,7 @@ fn a_frozen_replica_keeps_the_lock_and_is_named() {
         .run()
         .code(75)
         .says(&format!("held by pid {pid} (premain, postgres@"));
-    // What docs/production.md has for it.
+    // The remedy in docs/production.md.
     let second = relay.start(&relay.database.url());
     relay.database.psql(&format!("SELECT pg_terminate_backend({pid})"));
     second.end().code(0).says("migration 1 slow applied");
@@ -254,7 +254,7 @@ impl Cable {
 
     fn start_at_the_far_end(&self, premain: Premain) -> Running {
         let namespace = File::open(Cable::namespace(&self.ends[1])).unwrap();
-        // A namespace is a thread's.
+        // setns changes only the calling thread.
         let enter = move || {
             setns(&namespace, CloneFlags::CLONE_NEWNET).unwrap();
             premain.start()
@@ -262,7 +262,7 @@ impl Cable {
         std::thread::spawn(enter).join().unwrap()
     }
 
-    /// From now on no packet arrives, and nobody is told.
+    /// From now on packets are lost without a notice.
     fn cut(&self) {
         ip(&["-n", &self.ends[1], "address", "flush", "dev", "cable"]);
     }

@@ -1,4 +1,4 @@
-//! SIGTERM in every phase of the boot: leave at once with 143, and leave nothing behind.
+//! SIGTERM in every phase of the boot: premain ends at once with 143, and leaves nothing behind.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use crate::support::postgres::{Database, Open, Server};
 use crate::support::premain::{Premain, premain};
 use crate::support::{directory, wait_for};
 
-/// Ends when it gets a signal, and tells in a file that it ran.
+/// An application that creates this file, and runs until it gets a signal.
 fn application(place: &tempfile::TempDir) -> [String; 3] {
     let marker = place.path().join("started");
     ["sh".into(), "-c".into(), format!("touch {} && exec sleep 1000", marker.display())]
@@ -84,15 +84,14 @@ fn a_second_signal_ends_premain_at_once() {
         });
         running
     };
-    // The server no longer answers anything, so the rollback cannot be awaited.
+    // The server does not answer any more, so that premain waits for the rollback.
     server.freeze();
     running.signal(Signal::SIGTERM);
-    // Of two signals that wait side by side the kernel gives the lower number first.
     running.wait_for("waiting for its rollback");
     running.signal(Signal::SIGINT);
     let ended = running.end();
     server.thaw();
-    // Of two that are pending, the kernel hands out the lower number first.
+    // If both are pending, the kernel delivers the lower number first.
     assert!([130, 143].contains(&ended.code), "{}", ended.log);
 }
 
@@ -100,7 +99,7 @@ fn a_second_signal_ends_premain_at_once() {
 fn three_hundred_signals_at_random_moments_leave_nothing_behind() {
     const ROUNDS: usize = 300;
     let server = Server::shared();
-    // How long a whole boot takes here, so that the moments cover all of it.
+    // The duration of a whole boot on this machine: the random moments cover all of it.
     let whole = {
         let (database, place) = (server.database(), migrations());
         let began = Instant::now();
@@ -169,7 +168,7 @@ fn term_at(database: &Database<'_>, psql: &mut Open, moment: Duration) {
     assert_eq!(found, expected, "{}", ended.log);
 }
 
-/// A number below `limit` that no two calls share: good enough for moments.
+/// A pseudo-random number below `limit`.
 fn rand(limit: u32) -> u32 {
     use std::hash::{BuildHasher as _, RandomState};
     u32::try_from(RandomState::new().hash_one(0) % u64::from(limit)).unwrap()

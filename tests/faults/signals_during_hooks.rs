@@ -1,4 +1,4 @@
-//! SIGTERM while a hook runs: the hook hears of it, ends or is killed, and nothing is left behind.
+//! SIGTERM while a hook runs: the hook gets it, ends or is killed, and nothing is left behind.
 
 use std::fs;
 use std::time::Instant;
@@ -12,7 +12,7 @@ use crate::support::{directory, executables, wait_for};
 const FILES: [(&str, &str); 2] =
     [("V1__t.sql", "CREATE TABLE t ()"), ("V2__u.sql", "CREATE TABLE u ()")];
 
-/// A hook that says when it is there, and then does not end by itself.
+/// A hook that prints a line once it runs, and does not end by itself.
 fn stubborn(trap: &str) -> String {
     format!("sh -c 'trap \"{trap}\" TERM; echo there; while true; do sleep 1000 & wait; done'")
 }

@@ -1,10 +1,10 @@
-//! Standbys, primaries and several hosts: which server will do.
+//! Standbys, primaries and several hosts: which server is used.
 
 use crate::support::postgres::Server;
 use crate::support::premain::{Premain, premain};
 use crate::support::{directory, wait_for};
 
-/// A server that is a standby of nobody: it takes logins and no writes until it is promoted.
+/// A standby without a primary: it accepts logins, and no writes until it is promoted.
 fn standby() -> Server {
     let mut server = Server::create(&[]);
     server.follow();
@@ -32,7 +32,7 @@ fn pending_migrations_wait_until_a_standby_is_promoted() {
     server.promote();
     let ended = running.end().code(0).says("migration 1 t applied");
     assert_eq!(ended.output, "started\n");
-    // Waiting for the primary was waiting, too.
+    // The summary includes the wait for the primary.
     ended.says("starting echo").says_nothing_of("(1 attempt)");
 }
 
@@ -74,7 +74,7 @@ fn a_failover_is_followed_to_the_new_primary() {
     wait_for("the replica has it too", || {
         replica.try_psql("postgres", there).is_ok_and(|rows| rows == "1").then_some(())
     });
-    // With nothing pending the replica alone will do; with something it takes the promoted one.
+    // With nothing pending a standby is enough; pending migrations need the promoted server.
     primary.crash();
     migrate(&place, &either([&primary, &replica], "")).run().code(0).says("none pending");
     let more = directory(&[("V1__t.sql", "CREATE TABLE t ()"), ("V2__u.sql", "CREATE TABLE u ()")]);

@@ -1,5 +1,5 @@
-//! The Neuroagent's database: made by Alembic's 14 revisions, adopted by Prisma's `0_init`, and read by
-//! the Python backend all the while.
+//! From Alembic to Prisma, with the database of the Neuroagent example: made by Alembic's 14 revisions,
+//! baselined as Prisma's `0_init`, and read by the Python backend before and after.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ fn migrations() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docker/neuroagent/prisma/migrations")
 }
 
-/// What Alembic left; `tests/fixtures/neuroagent/make` says how.
+/// The database that Alembic made; `tests/fixtures/neuroagent/make` made the dump.
 fn alembic_s() -> Database<'static> {
     let dump = "tests/fixtures/neuroagent/alembic.dump.sql";
     let dump = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(dump)).unwrap();

@@ -1,4 +1,4 @@
-//! Drizzle before 1.0 and premain take turns on one database, and neither notices.
+//! Drizzle before 1.0 and premain take turns on one database, and neither notices the other.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Drizzle from 1.0 on and premain take turns on one database, and neither notices.
+//! Drizzle from 1.0 on and premain take turns on one database, and neither notices the other.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
-//! Flyway and premain take turns on one database, and neither notices.
+//! Flyway and premain take turns on one database, and neither notices the other.
 //!
-//! The tool is in no registry that the tests can do with; what stands for it here are the statements of its
+//! The tests have no package of the tool; in its place they run the statements of its
 //! source (`PostgreSQLDatabase`, `JdbcTableSchemaHistory`), and checksums that Java's own `CRC32` made.
 
 use std::path::Path;

@@ -1,6 +1,6 @@
-//! golang-migrate and premain take turns on one database, and neither notices.
+//! golang-migrate and premain take turns on one database, and neither notices the other.
 //!
-//! The tool is in no registry that the tests can do with; what stands for it here are the statements of its
+//! The tests have no package of the tool; in its place they run the statements of its
 //! source (`database/postgres/postgres.go` of version 4), which change the history table in two places.
 
 use std::path::Path;

@@ -1,6 +1,6 @@
-//! goose and premain take turns on one database, and neither notices.
+//! goose and premain take turns on one database, and neither notices the other.
 //!
-//! The tool is in no registry that the tests can do with; what stands for it here are the statements of its
+//! The tests have no package of the tool; in its place they run the statements of its
 //! source (`internal/dialects/postgres.go` of version 3).
 
 use std::path::Path;

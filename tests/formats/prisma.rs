@@ -1,4 +1,4 @@
-//! Prisma and premain take turns on one database, and neither notices.
+//! Prisma and premain take turns on one database, and neither notices the other.
 
 use std::fs;
 use std::path::{Path, PathBuf};

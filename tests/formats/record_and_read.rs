@@ -1,4 +1,4 @@
-//! What premain records, it finds again: random names, texts, line ends and history tables, on a real
+//! premain reads back what it recorded: random names, scripts, line ends and history tables, on a real
 //! server, in every format.
 
 use proptest::prelude::*;
@@ -9,7 +9,7 @@ use crate::support::layout::marked;
 use crate::support::postgres::Server;
 use crate::support::premain::premain;
 
-/// Signs that may stand in a file's name, the ones that SQL, JSON and shells quote among them.
+/// Characters of file names, among them those that SQL, JSON and shells quote.
 const TITLE: &str = "[A-Za-z0-9_ .'\"\\\\$;%äß日🦀-]{0,15}[a-z]";
 
 /// A comment and a query, either of which may hold anything.

@@ -1,4 +1,4 @@
-//! refinery_cli and premain take turns on one database, and neither notices.
+//! refinery_cli and premain take turns on one database, and neither notices the other.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! sqlx and premain take turns on one database, and neither notices.
+//! sqlx and premain take turns on one database, and neither notices the other.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Directories as people keep them, odd as they are, in every format that has a tool: what the tool takes
-//! premain takes, and leaves what the tool leaves.
+//! Unusual scripts, in every format whose tool the tests can run: premain accepts what the tool accepts, and
+//! leaves the same database.
 
 use std::path::Path;
 

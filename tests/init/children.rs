@@ -1,4 +1,4 @@
-//! Orphans are reaped, and the application is started as if nobody stood between.
+//! Orphans are reaped, and the application is started as if the caller had started it directly.
 
 use std::os::fd::AsRawFd;
 

@@ -1,4 +1,4 @@
-//! The command line: what is the application's is not looked into, and what is wrong is said.
+//! The command line: the application's arguments are left alone, and errors are explained.
 
 use crate::harness::{Place, Setup, premain, probe};
 

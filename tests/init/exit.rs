@@ -1,5 +1,5 @@
-//! How it ends: with the application's status, within the grace, and not before everybody was
-//! asked.
+//! How the init ends: with the application's status, within the grace period, and not before every
+//! remaining process was terminated.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -77,7 +77,7 @@ fn the_grace_period_ends_with_kill_and_a_second_term_does_not_extend_it() {
         let began = Instant::now();
         run.signal(signal);
         run.expect(&format!("got {signal}"));
-        // If each began the grace anew, this would never end.
+        // If each TERM restarted the grace period, this would never end.
         while lives(run.pid()) {
             run.signal(libc::SIGTERM);
             std::thread::sleep(Duration::from_millis(5));

@@ -1,4 +1,4 @@
-//! Starting an init where a test wants it, and waiting for facts.
+//! Starts an init as PID 1 or beside other processes, and waits for facts.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -22,7 +22,7 @@ pub use process::{PATIENCE, children_of, wait_for};
 pub enum Place {
     /// PID 1 of a PID namespace of its own, with a /proc of it.
     Pid1,
-    /// In the namespace of the tests, beside everybody else.
+    /// In the namespace of the tests, beside other processes.
     Subreaper,
 }
 
@@ -160,7 +160,7 @@ impl Setup {
     }
 }
 
-/// From here on what this process mounts is nobody else's concern.
+/// From here on no other process sees what this process mounts.
 pub fn own_mounts() -> std::io::Result<()> {
     unshare(CloneFlags::CLONE_NEWNS)?;
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
@@ -187,14 +187,14 @@ pub struct End {
     pub code: Option<i32>,
     /// What killed the init itself.
     pub killed: Option<i32>,
-    /// The lines that nobody has asked for before.
+    /// The lines that were not read before.
     pub lines: Vec<String>,
     /// The whole log.
     pub stderr: String,
 }
 
 impl Run {
-    /// The init, as the tests' own namespace numbers it.
+    /// The init's pid in the namespace of the tests.
     pub fn pid(&self) -> i32 {
         self.child.id() as i32
     }
@@ -264,7 +264,7 @@ impl Run {
     }
 }
 
-/// A test that fails leaves nothing behind.
+/// A test that fails leaves no process behind.
 impl Drop for Run {
     fn drop(&mut self) {
         process::kill_family(&mut self.child);

@@ -93,20 +93,20 @@ fn processes_left_by_hooks_are_reaped() {
 
 #[test]
 fn docker_entrypoint_d_is_optional_and_any_content_is_handled() {
-    const FOLDER: &str = "/docker-entrypoint.d";
+    const DIRECTORY: &str = "/docker-entrypoint.d";
     struct Mountpoint(bool);
     impl Drop for Mountpoint {
         fn drop(&mut self) {
-            let _ = self.0.then(|| fs::remove_dir(FOLDER));
+            let _ = self.0.then(|| fs::remove_dir(DIRECTORY));
         }
     }
-    // Empty, it means nothing to anybody.
-    let _own = Mountpoint(fs::create_dir(FOLDER).is_ok());
+    // An empty directory changes nothing.
+    let _own = Mountpoint(fs::create_dir(DIRECTORY).is_ok());
     let directory = scripts(&[("20-b.sh", "echo b"), ("10-a.sh", "echo a")]);
     let source = directory.path().to_owned();
     let end = Setup::probe(Place::Pid1, &[], &["report"])
         .before_exec(move || {
-            Ok(mount(Some(&source), FOLDER, None::<&str>, MsFlags::MS_BIND, None::<&str>)?)
+            Ok(mount(Some(&source), DIRECTORY, None::<&str>, MsFlags::MS_BIND, None::<&str>)?)
         })
         .end();
     assert_eq!(end.code, Some(0), "{end:?}");

@@ -1,5 +1,5 @@
-//! The init's promises, a test or more each, on the real binary: as PID 1 of a fresh namespace, as
-//! a child subreaper beside other people's processes, in empty roots, on real terminals.
+//! What the init promises, tested on the real binary: as PID 1 of a fresh namespace, as a child
+//! subreaper beside unrelated processes, in empty roots, at real terminals.
 //!
 //! The tests need root and Linux, and the packages that they name when they miss one.
 

@@ -1,4 +1,4 @@
-//! Where there is next to nothing: empty roots, no /proc, old filters, closed descriptors.
+//! Minimal containers: empty roots, no /proc, old seccomp filters, closed descriptors.
 
 use std::fs;
 use std::io::Write;

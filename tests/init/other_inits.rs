@@ -1,5 +1,4 @@
-//! The same cases against the inits that people use today, so that `docs/init.md` can say who does
-//! what, and stays true: the table there is this test's.
+//! The same cases against other inits. The comparison table in `docs/init.md` is the result.
 //!
 //! `UPDATE_DOCS=1 cargo test --test init other_inits` writes it.
 
@@ -61,10 +60,10 @@ const CASES: &[Case] = &[
         settles(&run, || children_of(run.pid()).len() == 1)
     }),
     ("a stop signal of SIGRTMIN+3 reaches the application", |init| forwards(init, 37)),
-    ("SIGHUP, SIGUSR1, SIGWINCH and SIGPIPE do", |init| {
+    ("so do SIGHUP, SIGUSR1, SIGWINCH and SIGPIPE", |init| {
         [1, 10, 28, 13].into_iter().all(|signal| forwards(init, signal))
     }),
-    ("so does a SIGSEGV that somebody sent", |init| forwards(init, libc::SIGSEGV)),
+    ("so does a SIGSEGV sent by another process", |init| forwards(init, libc::SIGSEGV)),
     ("the application's signal mask is the caller's", |init| {
         let setup = init.probe(&["report"]).before_exec(|| {
             // SAFETY: the set is initialised before it is used.

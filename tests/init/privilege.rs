@@ -1,4 +1,4 @@
-//! Who the application runs as, and what it cannot find out.
+//! The user that the application runs as, and the secrets that it cannot read.
 
 use nix::mount::{MsFlags, mount};
 use serde_json::json;
@@ -135,7 +135,7 @@ fn the_migration_url_is_hidden_from_the_application() {
     // As root, which may read everything there is.
     let script = "cat /proc/1/environ /proc/1/cmdline /proc/self/environ | tr '\\0' '\n' | \
                   grep -ac hunte[r]2; grep -ac OTHER=visible /proc/1/environ";
-    // Nobody is there; the application is started all the same.
+    // No server listens; the application is started all the same.
     let (url, absent) =
         ("postgres://owner:hunter2@127.0.0.1:1/app", ["--wait-timeout", "50ms", "--db-optional"]);
     let target = "postgres://me:hunter2@127.0.0.1:1/app?password=hunter2";

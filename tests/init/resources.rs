@@ -1,5 +1,5 @@
-//! What an init costs while it has nothing to do, and that its log can stop nobody. The figures
-//! that need a release build and peers to compare with are measured in `benches/init`.
+//! What an idle init costs, and that its log never blocks. Figures that need a release build and other
+//! inits to compare with are measured in `benches/init`.
 
 use std::process::Stdio;
 
@@ -34,7 +34,7 @@ fn a_full_log_blocks_no_process() {
     for place in Place::BOTH {
         let (reader, writer) = std::io::pipe().unwrap();
         let full = writer.try_clone().unwrap();
-        // Full to the last byte, and nobody reads.
+        // Full to the last byte, without a reader.
         set_nonblocking(&full, true);
         let chunk = [b'x'; 4096];
         for size in [chunk.len(), 1] {

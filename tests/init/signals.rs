@@ -1,13 +1,12 @@
-//! No signal is lost, each reaches whom it is for, and the application finds its own as the caller
-//! left them.
+//! No signal is lost, each reaches the right processes, and the application inherits the caller's mask and
+//! dispositions.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::harness::{BOOTS, Place, Setup, status, wait_for};
 
-/// What a process may do something about: not KILL and STOP, nor CHLD, which is the init's own,
-/// nor the two that the C library keeps for itself.
+/// All but KILL and STOP, CHLD, which the init uses itself, and two that the C library reserves.
 fn catchable() -> impl Iterator<Item = i32> {
     (1..=64).filter(|signal| ![9, 17, 19, 32, 33].contains(signal))
 }
@@ -118,7 +117,7 @@ fn an_ignored_sigchld_does_not_lose_the_exit_status() {
 #[test]
 fn a_log_line_to_a_closed_pipe_does_not_kill_the_application() {
     for place in Place::BOTH {
-        // Its reader is gone: every line is an EPIPE, and a SIGPIPE for whoever writes it.
+        // Without a reader every line ends in EPIPE, and in SIGPIPE for the process that writes it.
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let mut run =

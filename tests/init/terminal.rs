@@ -1,4 +1,4 @@
-//! Real terminals: one ^C is one SIGINT, ^Z and `fg` work, and nobody is stopped who should not be.
+//! Real terminals: one ^C is one SIGINT, ^Z and `fg` work, and only the right processes stop.
 
 use std::fs::File;
 use std::io::Write;
@@ -25,7 +25,7 @@ struct Terminal {
 fn at_a_terminal(setup: Setup) -> (Run, File) {
     let size = Winsize { ws_row: 33, ws_col: 77, ws_xpixel: 0, ws_ypixel: 0 };
     let pty = openpty(Some(&size), None).unwrap();
-    // What is typed is not shown, so that every line is somebody's answer.
+    // Without echo, so that every line that appears is output.
     let mut modes = tcgetattr(&pty.slave).unwrap();
     modes.local_flags.remove(LocalFlags::ECHO);
     tcsetattr(&pty.slave, SetArg::TCSANOW, &modes).unwrap();

@@ -252,7 +252,7 @@ fn invalid_directories_are_errors_before_the_database_is_asked() {
     ];
     for (files, code, text) in cases {
         let place = directory(files);
-        // Nobody listens there: it must not matter.
+        // No server listens there: the directory is read first.
         migrate(place.path()).database("postgres://x@127.0.0.1:1/x").run().code(code).says(text);
     }
     let decimal = directory(&[("V1.5__a.sql", "")]);

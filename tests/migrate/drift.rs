@@ -1,4 +1,4 @@
-//! `--on-edited`, `--on-missing`, `--on-ahead`, `--on-out-of-order`: over what the native tool does.
+//! `--on-edited`, `--on-missing`, `--on-ahead`, `--on-out-of-order`: they override the rules of the tool.
 
 use std::path::Path;
 

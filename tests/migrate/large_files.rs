@@ -1,4 +1,4 @@
-//! A large file goes through without being held as a whole, here or on the server.
+//! A large file is applied without being in memory as a whole, in premain or on the server.
 
 use std::fmt::Write as _;
 use std::fs;

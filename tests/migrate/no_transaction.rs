@@ -1,4 +1,4 @@
-//! Migrations that no transaction allows: statement by statement, and what becomes of them when they
+//! Migrations that cannot run in a transaction: applied statement by statement, and recorded when they
 //! stop halfway.
 
 use nix::sys::signal::Signal;

@@ -1,4 +1,4 @@
-//! What is said of a migration while it runs.
+//! What is logged about a migration while it runs.
 
 use crate::support::postgres::{PASSWORD, Server};
 use crate::support::premain::migrate;

@@ -1,4 +1,4 @@
-//! How many round trips migrating costs, counted on the wire.
+//! How many network round trips migrating costs.
 
 use crate::support::layout::{FORMATS, migrations};
 use crate::support::postgres::Server;

@@ -1,4 +1,4 @@
-//! A mistake in a migration is shown as a compiler would show it.
+//! An SQL error in a migration is shown as a compiler shows errors.
 
 use std::fs;
 

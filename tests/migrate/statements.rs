@@ -1,5 +1,5 @@
-//! Where a statement ends is what psql says: both run the same file, and the server's log tells what
-//! each of them sent.
+//! Statements end where psql ends them: both run the same file, and the server's log shows what each of
+//! them sent.
 
 use std::fs;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! The application of the tests: it says what it got, and does what a test needs somebody to do.
+//! The application of the init's tests: it reports what it inherits, and behaves as its arguments say.
 //!
 //! Without Rust's runtime, which would change some of what there is to report before `main`.
 

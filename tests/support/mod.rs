@@ -1,4 +1,4 @@
-//! What every test needs: real PostgreSQL servers of its own, premain as a process, a database each.
+//! What tests need: real PostgreSQL servers, a database for each test, premain as a process.
 //!
 //! Nothing is skipped: a missing prerequisite fails the test and says what to install.
 

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::postgres::Database;
 
-/// How they get there.
+/// The hint for a missing package.
 const INSTALL: &str = "see install_node_packages in tests/run, which does it";
 
 /// Runs `script`, a module, beside the installed packages. `Err` is what it printed.

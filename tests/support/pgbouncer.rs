@@ -1,4 +1,4 @@
-//! PgBouncer before a server of the tests.
+//! PgBouncer in front of a server of the tests.
 
 use std::fs;
 use std::net::TcpListener;

@@ -56,7 +56,7 @@ impl Server {
         Server::of(programs(), copy_template, settings)
     }
 
-    /// The same, of the newest version of PostgreSQL that there is for tests.
+    /// The same, with the newest version of PostgreSQL that tests/run installs.
     pub fn newest(settings: &[&str]) -> Server {
         let programs = from_npm(NEWEST);
         Server::of(&programs, |data| initdb(&programs, data), settings)
@@ -155,7 +155,7 @@ impl Server {
         output(&mut command);
     }
 
-    /// Makes it a standby of nobody, from its next start on.
+    /// Makes it a standby without a primary, from its next start on.
     pub fn follow(&self) {
         fs::write(self.data().join("standby.signal"), "").unwrap();
         own(&self.data());
@@ -342,7 +342,7 @@ impl Database<'_> {
     }
 }
 
-/// A psql session of the tests' own, to be in the way with.
+/// A psql session of the tests' own, which can hold locks.
 pub struct Open {
     child: Child,
     output: Printed,
@@ -401,8 +401,8 @@ pub(super) fn spawn(command: &mut Command) -> Child {
     child.recv_timeout(PATIENCE).unwrap()
 }
 
-/// A directory for a server of this process. What is static is never dropped, and a run that is killed
-/// drops nothing: the directories of processes that are no more are removed here.
+/// A directory for a server. Statics are never dropped, and neither is anything of a run that was killed, so
+/// the directories of processes that have ended are removed here.
 pub(super) fn place() -> TempDir {
     const PREFIX: &str = "premain-pg-";
     static SWEPT: Once = Once::new();
@@ -447,7 +447,7 @@ fn initdb(programs: &Path, data: &Path) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Whether somebody listens there.
+/// Whether the port takes connections.
 pub fn listens(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).is_ok()
 }

@@ -81,13 +81,13 @@ impl Premain {
         self.env("DATABASE_URL", url.replace("postgres://postgres@", &login))
     }
 
-    /// Run by that user, who may be nobody in particular.
+    /// Runs it as that user.
     pub fn run_by(mut self, uid: u32) -> Self {
         self.0.uid(uid).gid(uid);
         self
     }
 
-    /// Its dumps, if it has any, may be as large as they like.
+    /// Without a limit for core dumps.
     pub fn may_dump_core(mut self) -> Self {
         let limit = || {
             let (_, hard) = getrlimit(Resource::RLIMIT_CORE)?;
@@ -141,13 +141,13 @@ impl Premain {
         self.start().end()
     }
 
-    /// Starts it with somebody to ask.
+    /// Starts it at a terminal, where it may ask questions.
     pub fn at_a_terminal(self) -> Terminal {
         Terminal::start(self.0)
     }
 }
 
-/// premain waits for this lock of another tool's, and migrates once it is free.
+/// Holds this advisory lock of another tool until premain waits for it. How premain ends then.
 pub fn waits_for_lock(
     database: &Database<'_>,
     key: impl std::fmt::Display,
@@ -200,7 +200,7 @@ impl Running {
         let log = text(self.log.to_end());
         let code = status.code().or(status.signal().map(|signal| 128 + signal)).unwrap();
         assert!(!log.contains(PASSWORD), "a secret in the log:\n{log}");
-        // What an application prints is its own business, and it does get the password.
+        // The application gets the password and may print it.
         assert!(self.launches || !output.contains(PASSWORD), "a secret in the output:\n{output}");
         Ended { code, output, log }
     }

@@ -166,7 +166,7 @@ impl Printed {
         })
     }
 
-    /// All that nobody has taken yet, once the last process that could print more has closed it.
+    /// All that was not taken as lines, once every process that could print more has closed the output.
     #[track_caller]
     pub fn to_end(&self) -> Vec<u8> {
         self.wait(PATIENCE, |text| text.is_complete.then_some(()));

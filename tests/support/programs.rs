@@ -1,4 +1,4 @@
-//! PostgreSQL's programs: of which version, and as whom they run.
+//! PostgreSQL's programs: which version is used, and which user runs them.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -31,13 +31,13 @@ fn from_debian() -> PathBuf {
     versions.pop().expect("PostgreSQL is missing: apt-get install -y postgresql")
 }
 
-/// A copy: the role that runs it may not look into the directories of whoever runs the tests.
+/// A copy, because the user who runs the server may not read the directories of the user who runs the tests.
 pub(super) fn from_npm(version: &str) -> PathBuf {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("target/tools/node/node_modules")
         .join(format!("postgres-{version}/native"));
     assert!(package.exists(), "PostgreSQL {version} is missing: tests/run installs it");
-    // What is static is not dropped; the next run sweeps it.
+    // It is never dropped; the next run removes it.
     let directory = place().keep();
     copy(&package, &directory);
     fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
@@ -54,8 +54,8 @@ fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-/// PostgreSQL refuses root: there the role that Debian's package makes takes over. Whoever runs it,
-/// it dies with the thread that started it, which [`super::postgres::spawn`] keeps alive.
+/// Runs a program as the user of Debian's package if the tests run as root, which PostgreSQL rejects. It
+/// is killed when the thread that started it ends, which [`super::postgres::spawn`] prevents.
 pub(super) fn as_postgres(program: &Path) -> Command {
     let mut command = Command::new(super::program("setpriv", "util-linux"));
     if is_root() {

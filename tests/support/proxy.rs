@@ -32,7 +32,7 @@ struct State {
     away: AtomicBool,
 }
 
-/// Who speaks.
+/// The side that sends a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Speaker {
     Client,
@@ -45,11 +45,11 @@ pub struct Fault {
     pub speaker: Speaker,
     pub message: usize,
     pub kind: Kind,
-    /// Whether nobody is let through from then on.
+    /// Whether no connection gets through from then on.
     pub stays_away: bool,
 }
 
-/// Whose turn it is instead of the server's, whenever the client has said this.
+/// Text in a message of the client, and the answer that takes the place of the server's.
 type Hostility = (&'static str, fn(&mut dyn Write) -> std::io::Result<()>);
 
 /// What happens instead of the message.
@@ -210,7 +210,7 @@ impl Link {
                 break;
             }
             if kind.is_none() && message[4..] == SSL_REQUEST {
-                // There is no TLS here, through which nobody could look.
+                // No TLS: the proxy must read the messages.
                 let _ = from.write_all(b"N");
                 continue;
             }
@@ -265,7 +265,7 @@ impl Link {
         let sides = &self.pair.sides;
         match kind {
             Kind::Close | Kind::Truncate => self.pair.close(),
-            // The last of the two directions to let go resets; a reader wakes up without a word.
+            // The reset is sent when both directions have dropped the sockets; shutdown wakes up the readers.
             Kind::Reset => {
                 self.pair.reset.store(true, Ordering::SeqCst);
                 for side in sides {
@@ -273,8 +273,9 @@ impl Link {
                     let _ = side.shutdown(Shutdown::Read);
                 }
             }
-            // The other direction still notices an end; of this one somebody has to.
+            // The client's direction goes on, and notices when the client closes the connection.
             Kind::Stall if self.speaker == Speaker::Server => {}
+            // Drops what the client sends until it closes the connection.
             Kind::Stall => {
                 let _ = std::io::copy(&mut &sides[0], &mut std::io::sink());
                 self.pair.close();

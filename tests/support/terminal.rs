@@ -1,4 +1,4 @@
-//! premain at a terminal of its own, and somebody who types.
+//! premain at a terminal of its own, with a keyboard and a screen.
 
 use std::fs::File;
 use std::io::Write as _;
