@@ -8,14 +8,17 @@ use nix::unistd::{AccessFlags, access};
 use super::command::Hook;
 
 /// The directory where container images keep their start-up scripts.
-pub const ENTRYPOINT: &str = "/docker-entrypoint.d";
+pub(crate) const ENTRYPOINT: &str = "/docker-entrypoint.d";
 
 /// The executables in `directory`, in version order. Other entries are ignored, with a warning unless
 /// they are hidden.
 ///
 /// # Errors
 /// That of reading the directory.
-pub fn executables(directory: &Path, warnings: &mut Vec<String>) -> std::io::Result<Vec<Hook>> {
+pub(crate) fn executables(
+    directory: &Path,
+    warnings: &mut Vec<String>,
+) -> std::io::Result<Vec<Hook>> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(directory)? {
         paths.push(entry?.path());

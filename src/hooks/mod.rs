@@ -7,10 +7,10 @@
 #![forbid(unsafe_code)]
 
 mod command;
-pub mod entrypoint;
+pub(crate) mod entrypoint;
 mod process;
 mod settings;
-pub mod variables;
+pub(crate) mod variables;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -21,9 +21,9 @@ use crate::retry::{Pauses, Policy};
 use crate::shutdown::{Shutdown, Stopped};
 use crate::sys::{End, Inherited};
 use crate::{launch, text};
-pub use command::Hook;
+pub(crate) use command::Hook;
 use process::Process;
-pub use settings::Settings;
+pub(crate) use settings::Settings;
 
 /// How long to wait between two log lines that say that a hook still runs.
 const SILENCE: Policy = Policy::doubling(Duration::from_secs(2), Duration::from_mins(1));
@@ -78,7 +78,7 @@ impl fmt::Display for Error {
 }
 
 /// The circumstances in which a hook runs.
-pub struct Occasion {
+pub(crate) struct Occasion {
     /// The whole environment of the hook.
     pub environment: Vec<(OsString, OsString)>,
     /// The beginning of the log lines about it.
@@ -91,7 +91,7 @@ pub struct Occasion {
 ///
 /// # Errors
 /// Why it failed, or the signal that stopped it.
-pub async fn run<E: From<Error> + From<Stopped>>(
+pub(crate) async fn run<E: From<Error> + From<Stopped>>(
     hook: &Hook,
     occasion: Occasion,
     inherited: &Inherited,

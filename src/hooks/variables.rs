@@ -4,7 +4,7 @@ use crate::database::{ChannelBinding, Database, Host, RootCertificates, SessionT
 
 /// Every variable that libpq connects by; `None` for one that must be unset, because it would change
 /// the connection.
-pub fn of(database: &Database) -> Vec<(&'static str, Option<String>)> {
+pub(crate) fn of(database: &Database) -> Vec<(&'static str, Option<String>)> {
     let hosts = database.hosts.iter();
     let (names, ports): (Vec<_>, Vec<_>) = hosts
         .map(|host| match host {

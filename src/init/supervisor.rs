@@ -7,7 +7,7 @@ use crate::signal::Signal;
 
 /// Something that happened to the init.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
+pub(super) enum Event {
     /// A signal was sent to the init.
     Arrived(Signal),
     /// The application was stopped, by ^Z for example.
@@ -25,7 +25,7 @@ pub enum Event {
 
 /// What the init must do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+pub(super) enum Action {
     /// Send a signal to the application.
     Forward {
         /// The signal, as rewritten.
@@ -53,7 +53,7 @@ const LEFTOVERS_GRACE: Duration = Duration::from_secs(4);
 
 /// What the init knows about the application, and what follows from it.
 #[derive(Debug)]
-pub struct Supervisor<'a> {
+pub(super) struct Supervisor<'a> {
     rules: &'a Rules,
     stage: Stage,
     /// Whether the application is stopped.
@@ -85,7 +85,7 @@ enum Stage {
 
 impl<'a> Supervisor<'a> {
     /// For a child that has just been started.
-    pub fn new(rules: &'a Rules) -> Self {
+    pub(super) fn new(rules: &'a Rules) -> Self {
         let stage = Stage::Booting;
         Supervisor {
             rules,
@@ -99,24 +99,24 @@ impl<'a> Supervisor<'a> {
     }
 
     /// The child has become the application.
-    pub fn launched(&mut self) {
+    pub(super) fn launched(&mut self) {
         if self.stage == Stage::Booting {
             self.stage = Stage::Running;
         }
     }
 
     /// Whether the child is still premain, as far as is known.
-    pub fn is_booting(&self) -> bool {
+    pub(super) fn is_booting(&self) -> bool {
         self.stage == Stage::Booting
     }
 
     /// When [`Event::Elapsed`] is due; `None` for never.
-    pub fn deadline(&self) -> Option<Instant> {
+    pub(super) fn deadline(&self) -> Option<Instant> {
         self.delayed.into_iter().chain(self.kill_at).min()
     }
 
     /// The one place that decides what an event means.
-    pub fn on(&mut self, event: Event, now: Instant) -> Option<Action> {
+    pub(super) fn on(&mut self, event: Event, now: Instant) -> Option<Action> {
         match (&self.stage, event) {
             (Stage::Booting | Stage::Running, Event::Arrived(signal)) => self.arrived(signal, now),
             (Stage::Booting | Stage::Running, Event::Stopped) => Some(self.stopped()),

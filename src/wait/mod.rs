@@ -4,7 +4,7 @@
 //! decides what is transient and what is final, [`target`] makes the attempts.
 
 mod pace;
-pub mod settings;
+pub(crate) mod settings;
 mod target;
 mod verdict;
 
@@ -17,10 +17,10 @@ use crate::database::{Database, Demand, Login, connect};
 use crate::exit::Exit;
 use crate::retry::{Pauses, Policy, Silence};
 use crate::text;
-pub use pace::Pace;
-pub use settings::{Settings, Target};
-pub use target::{check_once, name};
-pub use verdict::{Failure, Verdict};
+use pace::Pace;
+pub(crate) use settings::{Settings, Target};
+pub(crate) use target::{check_once, name};
+use verdict::{Failure, Verdict};
 
 /// How long a rejected login is retried: a new database container may still be creating its roles and
 /// databases.
@@ -34,19 +34,19 @@ const REASONS: usize = 10;
 
 /// When waiting began, and how long it may take; one for all targets together.
 #[derive(Debug, Clone, Copy)]
-pub struct Deadline {
+pub(crate) struct Deadline {
     started: Instant,
     timeout: Option<Duration>,
 }
 
 impl Deadline {
     /// Starts now; with `None` there is no limit.
-    pub fn start(timeout: Option<Duration>) -> Self {
+    pub(crate) fn start(timeout: Option<Duration>) -> Self {
         Deadline { started: Instant::now(), timeout }
     }
 
     /// The time since waiting began.
-    pub fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
 
@@ -57,7 +57,7 @@ impl Deadline {
 
 /// The result of waiting.
 #[derive(Debug)]
-pub struct Ready<T> {
+pub(crate) struct Ready<T> {
     /// What the successful attempt returned.
     pub value: T,
     /// The number of attempts, including the successful one.
@@ -106,16 +106,17 @@ impl fmt::Display for Error {
 ///
 /// # Errors
 /// When the deadline has passed, or as soon as a retry cannot help.
-pub async fn for_database(
+pub(crate) async fn for_database(
     database: &Database,
     demand: Demand,
     deadline: Deadline,
 ) -> Result<Ready<Login>, Error> {
     let what = format!("PostgreSQL ({})", database.origin);
     let no_answer = Failure::no_answer(format!("{database}: no answer"));
-    until(&what, no_answer, deadline, async || {
+    // Boxed, because a login with TLS is larger than everything that awaits this.
+    Box::pin(until(&what, no_answer, deadline, async || {
         connect(database, demand).await.map_err(|errors| verdict::of_attempt(&errors))
-    })
+    }))
     .await
 }
 
@@ -123,7 +124,7 @@ pub async fn for_database(
 ///
 /// # Errors
 /// That of the first target which is not ready in time, or for which a retry cannot help.
-pub async fn for_targets(targets: &[Target], deadline: Deadline) -> Result<u32, Error> {
+pub(crate) async fn for_targets(targets: &[Target], deadline: Deadline) -> Result<u32, Error> {
     let all = try_join_all(targets.iter().map(async |target| {
         let no_answer = Failure::no_answer("no answer");
         until(&name(target), no_answer, deadline, async || check_once(target).await).await

@@ -6,7 +6,7 @@ use crate::retry::Policy;
 
 /// How eagerly to ask again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pace {
+pub(crate) enum Pace {
     /// The attempt costs nobody anything, as with a closed port.
     Brisk,
     /// The server answers, and is about to be ready.

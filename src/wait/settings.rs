@@ -74,7 +74,11 @@ const UNPRINTABLE: &AsciiSet = &CONTROLS.add(b' ');
 ///
 /// # Errors
 /// The allowed forms, or what is wrong with this target; without secrets.
-pub fn target(text: &str, origin: &str, warnings: &mut Vec<String>) -> Result<Target, Allowed> {
+pub(crate) fn target(
+    text: &str,
+    origin: &str,
+    warnings: &mut Vec<String>,
+) -> Result<Target, Allowed> {
     let forms = || FORMS.to_owned();
     let (scheme, rest) = text.split_once("://").ok_or_else(forms)?;
     match scheme.to_ascii_lowercase().as_str() {

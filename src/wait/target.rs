@@ -15,7 +15,7 @@ use crate::exit::Exit;
 const ATTEMPT: Duration = Duration::from_secs(5);
 
 /// What the target is called in messages.
-pub fn name(target: &Target) -> String {
+pub(crate) fn name(target: &Target) -> String {
     match target {
         Target::Tcp { host, port } => {
             format!("tcp://{}", Host::Tcp { host: host.clone(), port: *port })
@@ -34,7 +34,7 @@ pub fn name(target: &Target) -> String {
 ///
 /// # Errors
 /// Why the target is not ready.
-pub async fn check_once(target: &Target) -> Result<(), Failure> {
+pub(crate) async fn check_once(target: &Target) -> Result<(), Failure> {
     let check = async {
         match target {
             Target::Tcp { host, port } => tcp(host, *port).await.map(drop),

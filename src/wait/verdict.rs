@@ -10,7 +10,7 @@ use crate::exit::Exit;
 
 /// Why an attempt failed.
 #[derive(Debug, Clone)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// What happened, including the host.
     pub reason: String,
     /// Whether a retry can help.
@@ -21,7 +21,7 @@ pub struct Failure {
 
 /// Whether a retry can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// It can, at this pace.
     Retry(Pace),
     /// It can for a few seconds, while a new server may still be creating roles and databases; then it
