@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::database::{self, Database, Demand, Login, Session};
 use crate::error::Error;
-use crate::migrate::{self, Source};
+use crate::migrate::{self, Migrator, Source};
 use crate::shutdown::Shutdown;
 use crate::sys::Inherited;
 use crate::wait::{self, Deadline};
@@ -38,20 +38,21 @@ impl Context<'_> {
         Ok(wait::for_database(database, Demand::Login, deadline).await?.value)
     }
 
-    /// Finds the migrations and does `work` with them in a session, as [`Context::with_session`].
-    /// Returns `None` if there are no migrations.
+    /// Finds the migrations and does `work` on them in a session, as [`Context::with_session`]. Returns `None` if there
+    /// are no migrations.
     ///
     /// # Errors
     /// What is wrong with the migrations, or as [`Context::with_session`].
-    pub async fn with_migrations<T>(
+    pub async fn with_migrator<T>(
         &self,
         command: &'static str,
         during: &'static str,
-        work: impl AsyncFnOnce(&Session, &Source) -> Result<T, Error>,
+        work: impl AsyncFnOnce(&Migrator<'_>) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
-        let source = Source::find(&self.config.migrate).map_err(migrate::Error::from)?;
+        let settings = &self.config.migrate;
+        let source = Source::find(settings).map_err(migrate::Error::from)?;
         self.with_session(command, during, async |session| match &source {
-            Some(source) => work(session, source).await.map(Some),
+            Some(source) => work(&Migrator::new(session, source, settings)).await.map(Some),
             None => Ok(None),
         })
         .await

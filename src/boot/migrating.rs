@@ -5,7 +5,7 @@ use super::hooks::Moment;
 use super::waiting::Waiting;
 use crate::database::{self, Database, Demand, Session};
 use crate::error::Error;
-use crate::migrate::{self, Outcome, Progress, Report, Source};
+use crate::migrate::{self, Migrator, Outcome, Progress, Report, Source};
 use crate::phase::Phase;
 use crate::text;
 
@@ -50,7 +50,7 @@ pub(super) async fn all(
         let login = waiting.log_in(database, demand);
         let session = async |session: &Session| migrating.in_session(session).await;
         match database::hold(context.shutdown, login, "migrating", session).await {
-            Ok(Outcome::Done(report)) => return Ok(report),
+            Ok(Outcome::UpToDate(report)) => return Ok(report),
             Ok(Outcome::NeedsWrites(pending)) => {
                 let pending = text::count(pending, "migration");
                 tracing::info!(
@@ -105,9 +105,9 @@ impl Migrating<'_> {
             }
             Ok::<_, Error>(())
         };
-        let outcome =
-            migrate::run(session, source, &context.config.migrate, progress, before).await?;
-        if let Outcome::Done(report) = &outcome {
+        let migrator = Migrator::new(session, source, &context.config.migrate);
+        let outcome = migrator.run(progress, before).await?;
+        if let Outcome::UpToDate(report) = &outcome {
             with_lock(context, session, Moment::AfterMigrate(report.applied)).await?;
         }
         Ok(outcome)
@@ -131,6 +131,6 @@ async fn with_hooks(context: &Context<'_>, session: &Session, moment: Moment) ->
     // free the lock.
     let keep = "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings \
                 WHERE name = 'idle_session_timeout'";
-    session.query(keep).await.map_err(migrate::Error::refused("keep the session"))?;
+    session.query(keep).await.map_err(migrate::Error::statement("keep the session"))?;
     context.run_hooks(moment).await
 }

@@ -4,15 +4,12 @@
 use crate::boot::Context;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::migrate::adoption;
 
 pub(super) async fn run(context: &Context<'_>, until: Option<&str>) -> Result<Exit, Error> {
-    let settings = &context.config.migrate;
-    let done =
-        context.with_migrations("baseline", "recording migrations", async |session, source| {
-            let recorded = adoption::baseline(session, source, settings, until).await?;
-            Ok((recorded, source.migrations.len()))
-        });
+    let done = context.with_migrator("baseline", "recording migrations", async |migrator| {
+        let recorded = migrator.baseline(until).await?;
+        Ok((recorded, migrator.source().migrations.len()))
+    });
     let Some((recorded, total)) = done.await? else { return Ok(super::no_migrations()) };
     for migration in &recorded {
         tracing::info!("migration {migration} recorded as applied, without running it");

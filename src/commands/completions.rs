@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use crate::config::Shell;
 use crate::config::command::COMMANDS;
 use crate::config::option::OPTIONS;
-use crate::migrate::settings::Format;
+use crate::migrate::formats::Format;
 
 /// An option as a shell sees it.
 struct Completed {
@@ -55,7 +55,7 @@ fn own(command: &str) -> Vec<Completed> {
 fn value(called: &'static str) -> Value {
     match called {
         "WHERE" => Value::Folder(vec!["auto", "embedded", "none"]),
-        "FORMAT" => Value::Words(Format::ALL.iter().map(|(name, _)| *name).collect()),
+        "FORMAT" => Value::Words(Format::all().map(Format::name).collect()),
         "LEVEL" => Value::Words(vec!["error", "warn", "info", "debug", "trace"]),
         words if words.contains('|') && !words.contains(|c: char| c.is_ascii_uppercase()) => {
             Value::Words(words.split('|').collect())

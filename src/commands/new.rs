@@ -1,4 +1,4 @@
-//! `premain new NAME`: the next migration's file, in the folder's own layout.
+//! `premain new NAME`: the next migration's files, as the directory's own tool names and fills them.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,69 +8,73 @@ use time::UtcDateTime;
 use crate::config::Config;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::migrate;
-use crate::migrate::settings::{Format, SourceChoice};
-use crate::migrate::source::next::{Next, sanitised};
-use crate::migrate::source::{Source, SourceError, USUAL_FOLDERS};
+use crate::migrate::formats::Format;
+use crate::migrate::formats::scaffold::{Existing, sanitised};
+use crate::migrate::settings::SourceChoice;
+use crate::migrate::source::{SourceError, USUAL_DIRECTORIES};
+use crate::migrate::{self, Migration, Source};
 
 pub(super) fn run(config: &Config, title: &str) -> Result<Exit, Error> {
     let name = sanitised(title);
     if name.is_empty() {
         return Err(Error::Usage(format!(
-            "'{title}' names no migration; give a name with letters, as in 'premain new add_orders'"
+            "'{title}' cannot name a migration; give a name with letters, as in 'premain new add_orders'"
         )));
     }
-    let source = source(config)?;
-    let next = Next::after(&source, &name, UtcDateTime::now()).map_err(migrate::Error::from)?;
-    next.write().map_err(|(path, source)| match source.kind() {
+    let (directory, format, migrations) = directory(config)?;
+    let existing = Existing {
+        directory: &directory,
+        migrations: &migrations,
+        title: &name,
+        now: UtcDateTime::now(),
+    };
+    let new = format.tool().scaffold(&existing).map_err(migrate::Error::from)?;
+    new.write().map_err(|(path, source)| match source.kind() {
         io::ErrorKind::AlreadyExists => migrate::Error::from(SourceError::Malformed {
             path,
-            why: "it is there already, and was not touched; choose another name".to_owned(),
+            why: "it already exists, and was not changed; choose another name".to_owned(),
         }),
         _ => SourceError::Unreadable { path, source }.into(),
     })?;
-    for (path, _) in &next.files {
+    for (path, _) in &new.files {
         super::print(&format!("{}\n", path.display()));
     }
-    if let Some((path, _)) = &next.journal {
-        tracing::info!("migration {name}: named in {}", path.display());
+    if let Some((path, _)) = &new.journal {
+        tracing::info!("migration {name}: added to {}", path.display());
     }
     Ok(Exit::Success)
 }
 
-/// The folder to add to, with what is in it: the one that migrations would come from, else an empty
-/// one of the usual, else `./migrations`.
-fn source(config: &Config) -> Result<Source, Error> {
-    let folder = match &config.migrate.source {
-        SourceChoice::Folder(folder) => folder.clone(),
+/// The directory to add to, its format and its migrations: the directory that migrations come from, else one of the usual
+/// directories, else `./migrations`.
+fn directory(config: &Config) -> Result<(PathBuf, Format, Vec<Migration>), Error> {
+    let settings = &config.migrate;
+    let path = match &settings.source {
+        SourceChoice::Directory(path) => path.clone(),
         SourceChoice::Auto => {
-            let found = Source::find(&config.migrate).map_err(migrate::Error::from)?;
-            let usual = || USUAL_FOLDERS.map(Path::new).into_iter().find(|folder| folder.is_dir());
-            match found.and_then(|source| source.folder) {
-                Some(folder) => folder,
+            let found = Source::find(settings).map_err(migrate::Error::from)?;
+            let usual = || USUAL_DIRECTORIES.map(Path::new).into_iter().find(|path| path.is_dir());
+            match found.and_then(|source| source.directory) {
+                Some(path) => path,
                 None => usual().unwrap_or(Path::new("./migrations")).to_owned(),
             }
         }
         SourceChoice::Embedded | SourceChoice::None => {
             return Err(Error::Usage(
-                "'premain new' needs a folder to write into; name it with --migrations".to_owned(),
+                "'premain new' needs a directory to write into; name it with --migrations"
+                    .to_owned(),
             ));
         }
     };
-    if !folder.is_dir() {
-        return Ok(empty(folder, config.migrate.format.unwrap_or(Format::Sql)));
+    if !path.is_dir() {
+        return Ok((path, settings.format.unwrap_or(Format::PLAIN), Vec::new()));
     }
-    let source = Source::folder(&folder, config.migrate.format).map_err(migrate::Error::from)?;
-    // Nothing tells, and refinery would be as good as any.
-    if source.migrations.is_empty()
-        && source.format == Format::Refinery
-        && config.migrate.format.is_none()
-    {
-        return Ok(empty(folder, Format::Sql));
-    }
-    Ok(source)
-}
-
-fn empty(folder: PathBuf, format: Format) -> Source {
-    Source { folder: Some(folder), format, migrations: Vec::new() }
+    let Source { format, migrations, .. } =
+        Source::read(&path, settings.format).map_err(migrate::Error::from)?;
+    // An empty directory is nobody's yet.
+    let format = match migrations.is_empty() && format == Format::REFINERY {
+        true => settings.format.unwrap_or(Format::PLAIN),
+        false => format,
+    };
+    Ok((path, format, migrations))
 }

@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::boot::Context;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::migrate::preview::{Preview, preview};
-use crate::migrate::{self, Source};
+use crate::migrate::ops::dry_run::DryRun;
+use crate::migrate::{self, Migration, Source};
 
 /// The answer in JSON.
 #[derive(Serialize)]
@@ -30,20 +30,19 @@ struct Step {
 
 pub(super) async fn run(context: &Context<'_>) -> Result<Exit, Error> {
     let config = context.config;
-    let done = context.with_migrations("plan", "planning", async |session, source| {
-        let preview = preview(session, source, &config.migrate).await;
-        let preview = preview.inspect_err(|error| refused(error, config.status.json))?;
-        Ok(if config.status.json {
-            super::json(&Answer::new(source, preview))
-        } else {
-            script(source, &preview)
+    let done = context.with_migrator("plan", "planning", async |migrator| {
+        let dry_run = migrator.dry_run().await;
+        let dry_run = dry_run.inspect_err(|error| rejected(error, config.status.json))?;
+        Ok(match config.status.json {
+            true => super::json(&Answer::new(migrator.source(), dry_run)),
+            false => script(migrator.source(), &dry_run),
         })
     });
     Ok(done.await?.map_or_else(super::no_migrations, |text| super::print(&text)))
 }
 
-/// Why a start would not get to apply anything.
-fn refused(error: &migrate::Error, json: bool) {
+/// What would stop a start before it applies anything.
+fn rejected(error: &migrate::Error, json: bool) {
     let text = if json {
         super::json(&serde_json::json!({ "refused": error.to_string() }))
     } else {
@@ -53,40 +52,40 @@ fn refused(error: &migrate::Error, json: bool) {
 }
 
 impl Answer {
-    fn new(source: &Source, preview: Preview<'_>) -> Answer {
-        let step = |(migrations, sql): (Vec<&migrate::Migration>, String)| Step {
+    fn new(source: &Source, dry_run: DryRun<'_>) -> Answer {
+        let step = |(migrations, sql): (Vec<&Migration>, String)| Step {
             migrations: migrations.iter().map(ToString::to_string).collect(),
             files: migrations.iter().map(|file| file.up.file.display().to_string()).collect(),
             sql,
         };
         Answer {
             source: source.to_string(),
-            ledger: preview.ledger,
-            before: preview.before,
-            steps: preview.steps.into_iter().map(step).collect(),
+            ledger: dry_run.history_table,
+            before: dry_run.before,
+            steps: dry_run.groups.into_iter().map(step).collect(),
         }
     }
 }
 
 /// A script for psql that does the same, but without lock, retries and checks.
-fn script(source: &Source, preview: &Preview<'_>) -> String {
-    let pending: usize = preview.steps.iter().map(|(migrations, _)| migrations.len()).sum();
+fn script(source: &Source, dry_run: &DryRun<'_>) -> String {
+    let pending: usize = dry_run.groups.iter().map(|(migrations, _)| migrations.len()).sum();
     let mut text = commented(&format!(
         "{source}, history table {}\n{pending} of {} migrations pending",
-        preview.ledger,
-        pending + preview.applied
+        dry_run.history_table,
+        pending + dry_run.applied
     ));
     if pending > 0 {
         text += &commented("to run it by hand: psql -X -v ON_ERROR_STOP=1 -f THIS");
     }
     // Writing to a string cannot fail.
-    if !preview.before.is_empty() {
+    if !dry_run.before.is_empty() {
         text.push_str("\n-- the history table\n");
     }
-    for statement in &preview.before {
+    for statement in &dry_run.before {
         let _ = writeln!(text, "{statement};");
     }
-    for (migrations, sql) in &preview.steps {
+    for (migrations, sql) in &dry_run.groups {
         text.push('\n');
         for migration in migrations {
             text += &commented(&format!("migration {migration}: {}", migration.up.file.display()));

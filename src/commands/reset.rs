@@ -8,7 +8,8 @@ use crate::boot::Context;
 use crate::database::{Database, Host, Session};
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::migrate::{self, Source, empty};
+use crate::migrate::ops::reset;
+use crate::migrate::{self, Source};
 use crate::text;
 
 /// Environment variables that commonly name the environment.
@@ -35,7 +36,7 @@ pub(super) async fn run(context: &Context<'_>, yes: bool) -> Result<Exit, Error>
         if !yes && !is_confirmed(context, name, session).await? {
             return Ok(None);
         }
-        Ok(Some(empty::empty(session, source.as_ref(), settings).await?))
+        Ok(Some(reset::drop_everything(session, source.as_ref(), settings).await?))
     });
     let Some(report) = emptied.await? else {
         tracing::info!("migrations: nothing was dropped");

@@ -3,15 +3,12 @@
 use crate::boot::Context;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::migrate::adoption;
 use crate::migrate::settings::Resolution;
 
 pub(super) async fn run(context: &Context<'_>, resolution: &Resolution) -> Result<Exit, Error> {
-    let settings = &context.config.migrate;
-    let done =
-        context.with_migrations("resolve", "recording a migration", async |session, source| {
-            Ok(adoption::resolve(session, source, settings, resolution).await?)
-        });
+    let done = context.with_migrator("resolve", "recording a migration", async |migrator| {
+        Ok(migrator.resolve(resolution).await?)
+    });
     let Some(migration) = done.await? else { return Ok(super::no_migrations()) };
     match resolution {
         Resolution::Applied(_) => {

@@ -4,10 +4,9 @@ use std::fmt::Write as _;
 
 use super::question;
 use crate::boot::Context;
-use crate::database::Session;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::migrate::{Migration, Source, rollback};
+use crate::migrate::{Migration, Migrator};
 use crate::text;
 
 pub(super) async fn run(context: &Context<'_>, to: Option<&str>, yes: bool) -> Result<Exit, Error> {
@@ -18,8 +17,8 @@ pub(super) async fn run(context: &Context<'_>, to: Option<&str>, yes: bool) -> R
                 .to_owned(),
         ));
     }
-    let done = context.with_migrations("rollback", "rolling back", async |session, source| {
-        roll_back(context, session, source, to, yes).await
+    let done = context.with_migrator("rollback", "rolling back", async |migrator| {
+        roll_back(context, migrator, to, yes).await
     });
     match done.await? {
         Some(outcome) => tracing::info!("migrations: {outcome}"),
@@ -31,13 +30,11 @@ pub(super) async fn run(context: &Context<'_>, to: Option<&str>, yes: bool) -> R
 /// Returns what was done, in words.
 async fn roll_back(
     context: &Context<'_>,
-    session: &Session,
-    source: &Source,
+    migrator: &Migrator<'_>,
     to: Option<&str>,
     yes: bool,
 ) -> Result<String, Error> {
-    let settings = &context.config.migrate;
-    let migrations = rollback::find(session, source, settings, to).await?;
+    let migrations = migrator.find_rollback(to).await?;
     if migrations.is_empty() {
         return Ok("nothing to roll back".to_owned());
     }
@@ -49,7 +46,7 @@ async fn roll_back(
             return Ok("nothing was rolled back".to_owned());
         }
     }
-    let elapsed = rollback::run(session, source, settings, to, &migrations).await?;
+    let elapsed = migrator.rollback(to, &migrations).await?;
     Ok(format!("{count} rolled back in {}", text::duration(elapsed)))
 }
 
@@ -60,7 +57,7 @@ fn preview(migrations: &[&Migration]) -> String {
         let Some(down) = &migration.down else { continue };
         // Writing to a string cannot fail.
         let _ = writeln!(text, "-- migration {migration}: {}", down.file.display());
-        let sql = down.sql.here().unwrap_or("-- (too large to be shown)");
+        let sql = down.sql.in_memory().unwrap_or("-- (too large to be shown)");
         for part in &down.parts {
             let _ = writeln!(text, "{}", sql.get(part.clone()).unwrap_or(sql).trim());
         }

@@ -6,12 +6,11 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::boot::Context;
-use crate::database::Session;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::migrate::plan::{Drift, OutOfOrder, Plan, Rules, plan};
-use crate::migrate::settings::Policy;
-use crate::migrate::{self, Applied, Key, Migration, Source, adoption, engine, ledger};
+use crate::migrate::drift::{Drift, OutOfOrder, Policy, Rules};
+use crate::migrate::plan::Plan;
+use crate::migrate::{self, Migration, Migrator, Recorded, Source, Version};
 
 /// The whole answer; JSON is exactly this.
 #[derive(Debug, Serialize)]
@@ -20,31 +19,34 @@ struct Status {
     state: Verdict,
     /// `./migrations (sql, 3 files)`, for people.
     source: String,
-    /// The folder; none where they are embedded.
+    /// The directory; `null` for embedded migrations.
     folder: Option<String>,
-    format: String,
+    format: &'static str,
     /// The history table.
     ledger: String,
     migrations: Vec<Row>,
     /// How many migrations are in each state that occurs.
     totals: BTreeMap<State, usize>,
-    drift: Vec<Said>,
+    drift: Vec<DriftRow>,
 }
 
 /// One migration, on disk or recorded or both.
 #[derive(Debug, Serialize)]
 struct Row {
     #[serde(skip)]
-    key: Key,
-    /// Only where it is a number.
+    order: Version,
+    /// Only if it is a number.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<i64>,
+    /// What its file is called, without the ending.
     name: String,
+    /// What its tool calls it.
+    description: String,
     state: State,
-    /// Where it stands; none where there is no file.
+    /// Only if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<String>,
-    /// Whether there is a way down.
+    /// Whether there is a down migration.
     down: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     applied_on: Option<String>,
@@ -52,14 +54,14 @@ struct Row {
 
 /// One disagreement, in the words of the log.
 #[derive(Debug, Serialize)]
-struct Said {
+struct DriftRow {
     state: State,
-    /// What a start would make of it.
+    /// What a start would do about it.
     policy: &'static str,
     says: String,
 }
 
-/// How a migration stands.
+/// The state of a migration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum State {
@@ -73,7 +75,7 @@ enum State {
     Failed,
 }
 
-/// How the database stands, the best first.
+/// The state of the database, the best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum Verdict {
@@ -112,7 +114,7 @@ impl State {
         match drift {
             Drift::Edited { .. } => State::Edited,
             Drift::Missing { .. } => State::Missing,
-            Drift::OutOfOrder { then: OutOfOrder::Skip, .. } => State::Skipped,
+            Drift::OutOfOrder { rule: OutOfOrder::Skip, .. } => State::Skipped,
             Drift::OutOfOrder { .. } => State::OutOfOrder,
             Drift::Ahead { .. } => State::Ahead,
             Drift::Failed { .. } => State::Failed,
@@ -132,10 +134,7 @@ pub(super) async fn run(context: &Context<'_>) -> Result<Exit, Error> {
 
 async fn report(context: &Context<'_>) -> Result<Exit, Error> {
     let config = context.config;
-    let read =
-        context.with_migrations("status", "reading the history table", async |session, source| {
-            read(session, source, &config.migrate).await
-        });
+    let read = context.with_migrator("status", "reading the history table", read);
     let Some((status, unmanaged)) = read.await? else {
         if config.status.json {
             let none = serde_json::json!({ "state": "up-to-date", "migrations": [] });
@@ -160,28 +159,23 @@ async fn report(context: &Context<'_>) -> Result<Exit, Error> {
 }
 
 /// The answer, and the error if the database holds tables but no history table.
-async fn read(
-    session: &Session,
-    source: &Source,
-    settings: &migrate::Settings,
-) -> Result<(Status, Option<migrate::Error>), Error> {
-    let mut ledger = ledger::of(source.format, settings);
-    let recorded = engine::read(session, source, ledger.as_mut()).await?;
-    let unmanaged = match recorded {
+async fn read(migrator: &Migrator<'_>) -> Result<(Status, Option<migrate::Error>), Error> {
+    let history = migrator.read_history().await?;
+    let unmanaged = match history {
         Some(_) => None,
-        None => adoption::check(session, ledger.as_ref()).await.err(),
+        None => migrator.history_table_exists().await.err(),
     };
-    let recorded = recorded.unwrap_or_default();
-    let rules = ledger.rules().but(&settings.on_drift);
-    let plan = plan(&source.migrations, &recorded, &rules, |file, row| ledger.unchanged(file, row));
-    Ok((Status::new(source, ledger.table(), &recorded, &plan, rules), unmanaged))
+    let plan = migrator.compare(history.as_ref());
+    let recorded = history.as_ref().map(|history| history.recorded.as_slice()).unwrap_or_default();
+    let table = migrator.table_name(history.as_ref());
+    Ok((Status::new(migrator.source(), table, recorded, &plan, migrator.rules()), unmanaged))
 }
 
 impl Status {
     fn new(
         source: &Source,
-        ledger: &str,
-        recorded: &[Applied],
+        history_table: &str,
+        recorded: &[Recorded],
         plan: &Plan<'_>,
         rules: Rules,
     ) -> Status {
@@ -190,7 +184,7 @@ impl Status {
         for row in &migrations {
             *totals.entry(row.state).or_default() += 1;
         }
-        let said = |drift: &Drift| Said {
+        let drift_row = |drift: &Drift| DriftRow {
             state: State::of(drift),
             policy: rules.policy(drift).name(),
             says: drift.to_string(),
@@ -198,59 +192,62 @@ impl Status {
         Status {
             state: verdict(plan, rules),
             source: source.to_string(),
-            folder: source.folder.as_ref().map(|folder| folder.display().to_string()),
-            format: source.format.to_string(),
-            ledger: ledger.to_owned(),
+            folder: source.directory.as_ref().map(|directory| directory.display().to_string()),
+            format: source.format.name(),
+            ledger: history_table.to_owned(),
             migrations,
             totals,
-            drift: plan.drift.iter().map(said).collect(),
+            drift: plan.drift.iter().map(drift_row).collect(),
         }
     }
 }
 
-fn rows(source: &Source, recorded: &[Applied], plan: &Plan<'_>) -> Vec<Row> {
-    let newest = source.migrations.iter().map(|file| &file.key).max();
+fn rows(source: &Source, recorded: &[Recorded], plan: &Plan<'_>) -> Vec<Row> {
+    let newest = source.migrations.iter().map(|file| &file.version).max();
     let mut rows: Vec<Row> = source
         .migrations
         .iter()
         .map(|file| Row {
-            key: file.key.clone(),
-            version: file.key.number(),
-            name: file.name.clone(),
-            state: state(&file.to_string(), plan, file),
+            order: file.version.clone(),
+            version: file.version.number(),
+            name: file.title.clone(),
+            description: file.name.clone(),
+            state: state(plan, file),
             file: Some(file.up.file.display().to_string()),
             down: file.down.is_some(),
             applied_on: recorded
                 .iter()
-                .find(|row| row.key == file.key)
+                .find(|row| row.version == file.version)
                 .and_then(|row| row.applied_on.clone()),
         })
         .collect();
-    let without_file =
-        recorded.iter().filter(|row| source.migrations.iter().all(|file| file.key != row.key));
+    let without_file = recorded
+        .iter()
+        .filter(|row| source.migrations.iter().all(|file| file.version != row.version));
     rows.extend(without_file.map(|row| Row {
-        key: row.key.clone(),
-        version: row.key.number(),
-        name: row.name.clone(),
+        order: row.version.clone(),
+        version: row.version.number(),
+        name: row.title.clone(),
+        description: row.name.clone(),
         state: match row.failure {
             Some(_) => State::Failed,
-            None if Some(&row.key) > newest => State::Ahead,
+            None if Some(&row.version) > newest => State::Ahead,
             None => State::Missing,
         },
         file: None,
         down: false,
         applied_on: row.applied_on.clone(),
     }));
-    rows.sort_by(|one, other| one.key.cmp(&other.key));
+    rows.sort_by(|one, other| one.order.cmp(&other.order));
     rows
 }
 
-fn state(title: &str, plan: &Plan<'_>, file: &Migration) -> State {
+fn state(plan: &Plan<'_>, file: &Migration) -> State {
     let drifted = plan.drift.iter().find_map(|drift| match drift {
         Drift::Edited { migration, .. }
         | Drift::OutOfOrder { migration, .. }
         | Drift::Failed { migration, .. }
-            if migration == title =>
+            if *migration == file.title =>
         {
             Some(State::of(drift))
         }
@@ -260,7 +257,7 @@ fn state(title: &str, plan: &Plan<'_>, file: &Migration) -> State {
     drifted.unwrap_or(if pending { State::Pending } else { State::Applied })
 }
 
-/// What a start would come to.
+/// The state of the database, as a start would see it.
 fn verdict(plan: &Plan<'_>, rules: Rules) -> Verdict {
     let stops = |drift: &Drift| rules.policy(drift) == Policy::Fail;
     if plan.drift.iter().any(|drift| matches!(drift, Drift::Failed { .. })) {
@@ -275,12 +272,11 @@ fn verdict(plan: &Plan<'_>, rules: Rules) -> Verdict {
 }
 
 fn table(status: &Status) -> String {
-    let name = |row: &Row| row.key.title(&row.name);
-    let width = status.migrations.iter().map(|row| name(row).chars().count()).max().unwrap_or(0);
+    let width = status.migrations.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);
     let mut text = format!("{}, history table {}\n", status.source, status.ledger);
     for row in &status.migrations {
         let applied_on = row.applied_on.as_deref().unwrap_or_default();
-        let line = format!("{:width$}  {:12}  {applied_on}", name(row), row.state.text());
+        let line = format!("{:width$}  {:12}  {applied_on}", row.name, row.state.text());
         let _ = writeln!(text, "{}", line.trim_end());
     }
     let totals: Vec<_> =

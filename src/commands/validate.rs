@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use crate::config::Config;
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::migrate::finding::{Finding, Severity};
+use crate::migrate::lint::{all, encoding};
 use crate::migrate::settings::SourceChoice;
-use crate::migrate::source::{SourceError, USUAL_FOLDERS};
-use crate::migrate::validate::{Finding, Severity, all, encoding};
+use crate::migrate::source::{SourceError, USUAL_DIRECTORIES};
 use crate::migrate::{self, Source};
 use crate::text;
 
@@ -16,8 +17,9 @@ pub(super) fn run(config: &Config) -> Result<Exit, Error> {
         Ok(None) => return Ok(super::no_migrations()),
         Ok(Some(source)) => (source.to_string(), all(&source).map_err(migrate::Error::from)?),
         Err(error) => {
-            let folders = folders(&config.migrate.source);
-            let mut findings: Vec<_> = folders.iter().flat_map(|folder| encoding(folder)).collect();
+            let directories = directories(&config.migrate.source);
+            let mut findings: Vec<_> =
+                directories.iter().flat_map(|directory| encoding(directory)).collect();
             let stopped_at = finding(&error);
             // The reader stops at the first of them.
             match stopped_at {
@@ -25,11 +27,12 @@ pub(super) fn run(config: &Config) -> Result<Exit, Error> {
                 Some(finding) => findings.push(finding),
                 None => return Err(migrate::Error::from(error).into()),
             }
-            let folders: Vec<_> = folders.iter().map(|path| path.display().to_string()).collect();
-            (folders.join(", "), findings)
+            let directories: Vec<_> =
+                directories.iter().map(|path| path.display().to_string()).collect();
+            (directories.join(", "), findings)
         }
     };
-    findings.sort_by(|one, other| (&one.file, one.place).cmp(&(&other.file, other.place)));
+    findings.sort_by(|one, other| (&one.file, one.location).cmp(&(&other.file, other.location)));
     for finding in &findings {
         super::print(&format!("{finding}\n"));
     }
@@ -46,11 +49,12 @@ pub(super) fn run(config: &Config) -> Result<Exit, Error> {
 }
 
 /// Where the files are, readable or not.
-fn folders(choice: &SourceChoice) -> Vec<PathBuf> {
+fn directories(choice: &SourceChoice) -> Vec<PathBuf> {
     match choice {
-        SourceChoice::Folder(folder) => vec![folder.clone()],
+        SourceChoice::Directory(directory) => vec![directory.clone()],
         SourceChoice::Auto => {
-            let usual = USUAL_FOLDERS.map(Path::new).into_iter().filter(|folder| folder.is_dir());
+            let usual =
+                USUAL_DIRECTORIES.map(Path::new).into_iter().filter(|directory| directory.is_dir());
             usual.map(Path::to_owned).collect()
         }
         SourceChoice::Embedded | SourceChoice::None => Vec::new(),
@@ -60,9 +64,11 @@ fn folders(choice: &SourceChoice) -> Vec<PathBuf> {
 /// The error of a file, as a finding.
 fn finding(error: &SourceError) -> Option<Finding> {
     match error {
-        SourceError::Malformed { path, why } => Some(Finding::file(Severity::Error, path, why)),
+        SourceError::Malformed { path, why } => {
+            Some(Finding::about_file(Severity::Error, path, why))
+        }
         SourceError::Duplicate { files, .. } => {
-            Some(Finding::file(Severity::Error, &files[1], error.to_string()))
+            Some(Finding::about_file(Severity::Error, &files[1], error.to_string()))
         }
         _ => None,
     }

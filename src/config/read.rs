@@ -13,7 +13,8 @@ use crate::init::{Rules, SignalTarget, rules};
 use crate::launch::{self, User};
 use crate::log;
 use crate::migrate;
-use crate::migrate::settings::{Format, HistoryTableName, OnDrift, Policy, SourceChoice};
+use crate::migrate::formats::Format;
+use crate::migrate::settings::{HistoryTableName, OnDrift, Policy, SourceChoice};
 use crate::signal::Signal;
 use crate::value::Problem;
 use crate::wait::{self, Target, settings};
@@ -122,7 +123,7 @@ impl Reader<'_> {
 
     fn migrate(&mut self, raw: &Raw) -> migrate::Settings {
         let source = self.read("migrations", raw.migrations.as_deref(), |text| Ok(source(text)));
-        let format = self.choice("format", raw.format.as_deref(), Format::ALL);
+        let format = self.read("format", raw.format.as_deref(), Format::parse);
         let history_table =
             self.read("history-table", raw.history_table.as_deref(), HistoryTableName::parse);
         let lock_timeout = self.read("lock-timeout", raw.lock_timeout.as_deref(), value::limit);
@@ -255,7 +256,7 @@ fn source(text: &str) -> SourceChoice {
         "auto" => SourceChoice::Auto,
         "embedded" => SourceChoice::Embedded,
         "none" => SourceChoice::None,
-        folder => SourceChoice::Folder(folder.into()),
+        folder => SourceChoice::Directory(folder.into()),
     }
 }
 
@@ -302,7 +303,7 @@ mod tests {
         assert_eq!(config.init.rewrite.len(), 2);
         assert!(config.log.json && config.wait.db_optional);
         let config = read("true", &variables).unwrap();
-        assert_eq!(config.migrate.source, SourceChoice::Folder(PathBuf::from("db/migrations")));
+        assert_eq!(config.migrate.source, SourceChoice::Directory(PathBuf::from("db/migrations")));
     }
 
     #[test]

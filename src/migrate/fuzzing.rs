@@ -4,20 +4,20 @@
 
 use std::ops::Range;
 
-use super::source::parse_journal;
-use super::statements::{self, Splitter, Statement};
+use super::formats::Journal;
+use super::sql::splitter::{self, Splitter, Statement};
 
 /// The entries of a Drizzle journal: `when` and `tag`, in its order.
 ///
 /// # Errors
 /// Why it is none for PostgreSQL.
 pub fn journal(text: &str) -> Result<Vec<(i64, String)>, String> {
-    Ok(parse_journal(text)?.into_iter().map(|entry| (entry.when, entry.tag)).collect())
+    Ok(Journal::parse(text)?.entries.into_iter().map(|entry| (entry.when, entry.tag)).collect())
 }
 
 /// Where each statement of `sql` stands, and what it means for transactions.
 pub fn statements(sql: &str) -> Vec<(Range<usize>, String)> {
-    statements::statements(sql).map(shown).collect()
+    splitter::statements(sql).map(shown).collect()
 }
 
 /// The same, where `sql` comes in two pieces.

@@ -1,40 +1,37 @@
 //! Applying what is pending, exactly once, in order.
 //!
-//! `Source` (embedded, or a folder) → [`Migration`]s on disk; a [`ledger`] (one history table's
-//! dialect, pure) ↔ [`Applied`] rows; [`plan`] compares the two without any I/O; [`engine`] is the
-//! one loop that applies, one replica at a time (`lock`, `pooler`), and says what takes its time
-//! (`watch`). Signals are none of this module's business: its caller races it.
+//! [`Source`] reads [`Migration`]s from a directory; a history table is read as [`Recorded`] rows; [`plan`] compares the two
+//! without any I/O; [`run`] is the one loop that applies, in one replica at a time; [`ops`] are the other operations. What
+//! differs between tools is in [`formats`], one directory per tool. A [`Migrator`] holds what every operation needs. Signals
+//! are not handled here: the caller races them.
 
-pub mod adoption;
-mod apart;
-mod apply;
-mod diagnose;
-pub mod empty;
-pub mod engine;
+pub mod drift;
 mod error;
+pub mod finding;
+pub mod formats;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
-mod index;
-mod key;
-pub mod ledger;
-mod lock;
+pub mod history;
+pub mod lint;
+pub mod migration;
+mod migrator;
+pub mod ops;
 pub mod plan;
-mod pooler;
-pub mod preview;
-pub mod rollback;
+pub mod run;
+mod selector;
 pub mod settings;
-mod sight;
 pub mod source;
-mod sqlstate;
-mod statements;
-mod transaction;
-pub mod validate;
-mod watch;
+pub mod sql;
+pub mod unmanaged;
+pub mod version;
 
-pub use engine::{Outcome, Progress, Report, hold_lock, run};
 pub use error::Error;
-pub use key::{Digits, Dotted, Key, Name};
-pub use ledger::Applied;
+pub use history::Recorded;
+pub use migration::Migration;
+pub use migrator::Migrator;
+pub use run::lock::hold_lock;
+pub use run::{Outcome, Progress, Report};
 pub use settings::Settings;
-pub use source::{Migration, Source};
+pub use source::Source;
+pub use version::Version;

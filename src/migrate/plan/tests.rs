@@ -3,8 +3,11 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::migrate::source::Script;
-use crate::migrate::{Digits, Name};
+use std::path::PathBuf;
+
+use crate::migrate::drift::Policy;
+use crate::migrate::sql::Script;
+use crate::migrate::version::{Digits, LocaleName};
 
 const RULES: Rules = Rules {
     edited: Policy::Fail,
@@ -13,28 +16,30 @@ const RULES: Rules = Rules {
     ahead: Policy::Warn,
 };
 
-fn file(key: Key) -> Migration {
+fn file(version: Version) -> Migration {
     Migration {
-        name: format!("m{key}"),
+        name: format!("m{version}"),
+        title: format!("{version} m{version}"),
         order: Order::Strict,
-        up: Script::whole(PathBuf::from(format!("V{key}__m{key}.sql")), String::new()),
+        up: Script::whole(PathBuf::from(format!("V{version}__m{version}.sql")), String::new()),
         down: None,
-        key,
+        version,
     }
 }
 
-fn row(key: Key) -> Applied {
-    Applied {
-        name: format!("m{key}"),
+fn row(version: Version) -> Recorded {
+    Recorded {
+        name: format!("m{version}"),
+        title: format!("{version} m{version}"),
         checksum: String::new(),
         applied_on: Some("2026-01-01".to_owned()),
         failure: None,
-        key,
+        version,
     }
 }
 
-fn numbers<T>(make: fn(Key) -> T, numbers: &[i64]) -> Vec<T> {
-    numbers.iter().map(|number| make(Key::Number(*number))).collect()
+fn numbers<T>(make: fn(Version) -> T, numbers: &[i64]) -> Vec<T> {
+    numbers.iter().map(|number| make(Version::Number(*number))).collect()
 }
 
 fn kinds(plan: &Plan<'_>) -> Vec<String> {
@@ -48,15 +53,15 @@ fn kinds(plan: &Plan<'_>) -> Vec<String> {
     kinds.collect()
 }
 
-fn pending(plan: &Plan<'_>) -> Vec<Key> {
-    plan.pending.iter().map(|migration| migration.key.clone()).collect()
+fn pending(plan: &Plan<'_>) -> Vec<Version> {
+    plan.pending.iter().map(|migration| migration.version.clone()).collect()
 }
 
 fn compare(files: &[i64], rows: &[i64], rules: &Rules) -> (Vec<i64>, Vec<String>) {
     let (files, rows) = (numbers(file, files), numbers(row, rows));
     let plan = plan(&files, &rows, rules, |_, _| true);
     let pending = pending(&plan).into_iter().map(|key| match key {
-        Key::Number(number) | Key::When(number) => number,
+        Version::Number(number) | Version::When(number) => number,
         key => panic!("{key:?}"),
     });
     (pending.collect(), kinds(&plan))
@@ -131,12 +136,12 @@ fn an_edited_file_is_not_pending() {
 }
 
 /// Keys of one kind, in their order.
-fn keys() -> impl Strategy<Value = fn(u8) -> Key> {
+fn keys() -> impl Strategy<Value = fn(u8) -> Version> {
     prop::sample::select(vec![
-        (|n| Key::Number(n.into())) as fn(u8) -> Key,
-        |n| Key::When(n.into()),
-        |n| Key::Name(Name(format!("{n:03}_x"))),
-        |n| Key::Digits(Digits(format!("{n:03}"))),
+        (|n| Version::Number(n.into())) as fn(u8) -> Version,
+        |n| Version::When(n.into()),
+        |n| Version::Name(LocaleName(format!("{n:03}_x"))),
+        |n| Version::Digits(Digits(format!("{n:03}"))),
     ])
 }
 
@@ -182,16 +187,16 @@ proptest! {
 
     #[test]
     fn a_run_that_stops_between_two_steps_goes_on_where_it_stopped(times in prop::collection::vec(0..12_u8, 0..12), before in 0..5_usize, stop: usize, rules in rules()) {
-        let on_disk: Vec<_> = times.iter().map(|when| file(Key::When((*when).into()))).collect();
+        let on_disk: Vec<_> = times.iter().map(|when| file(Version::When((*when).into()))).collect();
         let before = before.min(on_disk.len());
-        let mut recorded: Vec<_> = on_disk[..before].iter().map(|file| row(file.key.clone())).collect();
+        let mut recorded: Vec<_> = on_disk[..before].iter().map(|file| row(file.version.clone())).collect();
         let whole = plan(&on_disk, &recorded, &rules, |_, _| true);
-        let steps = whole.steps(rules);
+        let steps = whole.groups(rules);
         prop_assert_eq!(steps.concat(), whole.pending.clone());
         let (done, left) = steps.split_at(stop % (steps.len() + 1));
-        recorded.extend(done.concat().iter().map(|file| row(file.key.clone())));
+        recorded.extend(done.concat().iter().map(|file| row(file.version.clone())));
         let again = plan(&on_disk, &recorded, &rules, |_, _| true);
-        prop_assert_eq!(pending(&again), left.concat().iter().map(|file| file.key.clone()).collect::<Vec<_>>());
+        prop_assert_eq!(pending(&again), left.concat().iter().map(|file| file.version.clone()).collect::<Vec<_>>());
     }
 
     #[test]
@@ -200,7 +205,7 @@ proptest! {
         let mut recorded: Vec<_> = files.iter().take(applied).copied().map(key).map(row).collect();
         let first = plan(&on_disk, &recorded, &rules, |_, _| true);
         prop_assert_eq!(first.drift, vec![]);
-        recorded.extend(first.pending.iter().map(|migration| row(migration.key.clone())));
+        recorded.extend(first.pending.iter().map(|migration| row(migration.version.clone())));
         let second = plan(&on_disk, &recorded, &rules, |_, _| true);
         prop_assert!(second.pending.is_empty() && second.drift.is_empty());
     }

@@ -1,27 +1,28 @@
-//! The migrations that were embedded at build time; see build.rs.
+//! The migrations that were embedded when the binary was built; see build.rs.
 
 use std::path::PathBuf;
 
-use super::{Key, Migration, Order, Script, Source};
-use crate::migrate::settings::Format;
+use crate::migrate::migration::{Migration, Order, title_of_file};
+use crate::migrate::sql::Script;
+use crate::migrate::version::Version;
 
-/// Order, version, name and SQL of each, oldest first.
+/// Order, version, name and SQL of each migration, oldest first.
 const EMBEDDED: &[(Order, i64, &str, &str)] = &include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 
-/// What this binary carries; `None` where it was built without.
-pub(super) fn load() -> Option<Source> {
-    let migrations: Vec<Migration> = EMBEDDED
-        .iter()
-        .map(|&(order, version, name, sql)| Migration {
-            key: Key::Number(version),
+/// The migrations that this binary carries; empty if it was built without.
+pub(super) fn migrations() -> Vec<Migration> {
+    let migration = |&(order, version, name, sql): &(Order, i64, &str, &str)| {
+        let file = file_name(order, version, name);
+        Migration {
+            version: Version::Number(version),
             name: name.to_owned(),
+            title: title_of_file(&file).to_owned(),
             order,
-            up: Script::whole(PathBuf::from(file_name(order, version, name)), sql.to_owned()),
+            up: Script::whole(PathBuf::from(file), sql.to_owned()),
             down: None,
-        })
-        .collect();
-    let source = Source { folder: None, format: Format::Refinery, migrations };
-    (!source.migrations.is_empty()).then_some(source)
+        }
+    };
+    EMBEDDED.iter().map(migration).collect()
 }
 
 fn file_name(order: Order, version: i64, name: &str) -> String {

@@ -1,0 +1,203 @@
+//! Drift: how the migrations on disk and the history table disagree, and what to do about it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// What to do about one kind of drift, as the user says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// Stop the start.
+    Fail,
+    /// Log a warning and go on.
+    Warn,
+    /// Go on without a word.
+    Ignore,
+}
+
+impl Policy {
+    /// Every policy with the name that the options take.
+    pub const ALL: &[(&str, Policy)] =
+        &[("fail", Policy::Fail), ("warn", Policy::Warn), ("ignore", Policy::Ignore)];
+
+    /// The name that the options take: `warn`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Policy::Fail => "fail",
+            Policy::Warn => "warn",
+            Policy::Ignore => "ignore",
+        }
+    }
+}
+
+/// What the user wants for each kind of drift; `None` means what the native tool does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OnDrift {
+    /// `--on-edited`
+    pub edited: Option<Policy>,
+    /// `--on-missing`
+    pub missing: Option<Policy>,
+    /// `--on-ahead`
+    pub ahead: Option<Policy>,
+    /// `--on-out-of-order`
+    pub out_of_order: Option<Policy>,
+}
+
+/// What to do about a pending migration that is older than an applied one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutOfOrder {
+    /// Stop the start.
+    Fail,
+    /// Apply it and log a warning.
+    Apply,
+    /// Apply it without a word.
+    ApplySilently,
+    /// Never apply it, and log a warning: Drizzle before 1.0.
+    Skip,
+}
+
+/// What to do about each kind of drift.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// A file is not the one that was applied.
+    pub edited: Policy,
+    /// An applied migration has no file, although newer migrations have one.
+    pub missing: Policy,
+    /// A pending migration is older than an applied one.
+    pub out_of_order: OutOfOrder,
+    /// The database knows migrations newer than every file: an older image was started.
+    pub ahead: Policy,
+}
+
+impl Rules {
+    /// These rules with what the user wants instead. [`OutOfOrder::Skip`] cannot be chosen: it is Drizzle's
+    /// own rule, and the only alternatives are to apply or to stop.
+    #[must_use]
+    pub fn with_overrides(self, wanted: &OnDrift) -> Rules {
+        Rules {
+            edited: wanted.edited.unwrap_or(self.edited),
+            missing: wanted.missing.unwrap_or(self.missing),
+            ahead: wanted.ahead.unwrap_or(self.ahead),
+            out_of_order: match wanted.out_of_order {
+                None => self.out_of_order,
+                Some(Policy::Fail) => OutOfOrder::Fail,
+                Some(Policy::Warn) => OutOfOrder::Apply,
+                Some(Policy::Ignore) => OutOfOrder::ApplySilently,
+            },
+        }
+    }
+
+    /// What these rules say about `drift`.
+    pub fn policy(&self, drift: &Drift) -> Policy {
+        match drift {
+            Drift::Edited { .. } => self.edited,
+            Drift::Missing { .. } => self.missing,
+            Drift::OutOfOrder { rule, .. } => match rule {
+                OutOfOrder::Fail => Policy::Fail,
+                OutOfOrder::Apply | OutOfOrder::Skip => Policy::Warn,
+                OutOfOrder::ApplySilently => Policy::Ignore,
+            },
+            Drift::Ahead { .. } => self.ahead,
+            Drift::Failed { .. } => Policy::Fail,
+        }
+    }
+}
+
+/// One disagreement between the migrations on disk and the history table. Migrations are named by their
+/// titles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Drift {
+    /// A file is not the one that was applied.
+    Edited {
+        /// The migration.
+        migration: String,
+        /// Its file.
+        file: PathBuf,
+        /// When it was applied, if the history table tells.
+        applied_on: Option<String>,
+    },
+    /// An applied migration has no file, although newer migrations have one.
+    Missing {
+        /// The migration.
+        migration: String,
+    },
+    /// A pending migration is older than an applied one.
+    OutOfOrder {
+        /// The migration.
+        migration: String,
+        /// Its file.
+        file: PathBuf,
+        /// The newest applied migration.
+        newest: String,
+        /// What happens to the pending one.
+        rule: OutOfOrder,
+    },
+    /// The database knows migrations newer than every file.
+    Ahead {
+        /// The migrations without a file.
+        migrations: Vec<String>,
+    },
+    /// A migration stopped halfway, and parts of it may be in the database.
+    Failed {
+        /// The migration.
+        migration: String,
+        /// What the history table tells, and what to do.
+        why: String,
+    },
+}
+
+impl Drift {
+    /// Whether a migration that its own tool is running right now looks like this, too.
+    pub fn may_be_running(&self) -> bool {
+        matches!(self, Drift::Failed { .. })
+    }
+}
+
+impl fmt::Display for Drift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Drift::Edited { migration, file, applied_on } => {
+                write!(f, "migration {migration} was edited after it was applied")?;
+                if let Some(applied_on) = applied_on {
+                    write!(f, " on {applied_on}")?;
+                }
+                write!(
+                    f,
+                    "; restore {} as it was, and put the change into a new migration",
+                    file.display()
+                )
+            }
+            Drift::Missing { migration } => write!(
+                f,
+                "migration {migration} is applied but has no file; restore it, or deploy the image that holds it"
+            ),
+            Drift::OutOfOrder { migration, newest, file, rule: OutOfOrder::Fail } => write!(
+                f,
+                "migration {migration} is out of order: {newest} is already applied; give {} a higher number",
+                file.display()
+            ),
+            Drift::OutOfOrder {
+                migration,
+                newest,
+                rule: OutOfOrder::Apply | OutOfOrder::ApplySilently,
+                ..
+            } => write!(
+                f,
+                "migration {migration} is out of order: {newest} is already applied; it is applied nevertheless"
+            ),
+            Drift::OutOfOrder { migration, newest, rule: OutOfOrder::Skip, .. } => write!(
+                f,
+                "migration {migration} is skipped, as Drizzle skips it: its 'when' is not above that of {newest}, which \
+                 is already applied; to have it applied, raise its 'when' in meta/_journal.json"
+            ),
+            Drift::Ahead { migrations } => write!(
+                f,
+                "the database is ahead of this image: migration {} has no file here; \
+                 that is what an application rollback looks like",
+                migrations.join(", ")
+            ),
+            Drift::Failed { migration, why } => {
+                write!(f, "migration {migration} failed halfway: {why}")
+            }
+        }
+    }
+}

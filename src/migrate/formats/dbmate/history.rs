@@ -1,0 +1,82 @@
+//! dbmate's `schema_migrations`, byte for byte.
+
+use crate::database::Rows;
+use crate::migrate::formats::table::{HistoryTableName, Table};
+use crate::migrate::history::{History, HistoryTable, Malformed, Recorded};
+use crate::migrate::migration::Migration;
+use crate::migrate::sql::quoting::literal;
+use crate::migrate::version::{Digits, Version};
+
+/// `(version varchar PRIMARY KEY)`, one row per migration: the digits that its file name begins with.
+#[derive(Debug)]
+pub(super) struct SchemaMigrations {
+    table: Table,
+}
+
+impl SchemaMigrations {
+    /// The table of that name, or dbmate's own, wherever the session creates tables.
+    pub(super) fn new(name: Option<&HistoryTableName>) -> Self {
+        SchemaMigrations { table: Table::new(name, None, "schema_migrations") }
+    }
+}
+
+impl HistoryTable for SchemaMigrations {
+    fn name(&self) -> &str {
+        &self.table.shown
+    }
+
+    /// Also asks for the column `dirty`: golang-migrate's table has the same name.
+    fn read(&self) -> String {
+        format!(
+            "{}; SELECT attname FROM pg_catalog.pg_attribute \
+             WHERE attrelid = {}::pg_catalog.regclass AND attname = 'dirty' AND NOT attisdropped; \
+             SELECT version FROM {} ORDER BY version",
+            self.table.locate(),
+            literal(&self.table.qualified),
+            self.table.qualified
+        )
+    }
+
+    fn parse(&self, results: &[Rows], on_disk: &[Migration]) -> Result<History, Malformed> {
+        let [table, dirty, rows] = results else { return Err(self.table.unexpected()) };
+        let table = self.table.located(table);
+        if !dirty.is_empty() {
+            return Err(table.malformed(
+                "it is golang-migrate's: give --format golang-migrate, or name dbmate's with --history-table",
+            ));
+        }
+        let recorded = rows.iter().flatten().flatten().map(|version| {
+            let version = Version::Digits(Digits(version.clone()));
+            let file = on_disk.iter().find(|file| file.version == version);
+            Recorded {
+                name: file.map(|file| file.name.clone()).unwrap_or_default(),
+                title: version.to_string(),
+                version,
+                checksum: String::new(),
+                applied_on: None,
+                failure: None,
+            }
+        });
+        let recorded = recorded.collect();
+        Ok(History { recorded, table: Box::new(SchemaMigrations { table }) })
+    }
+
+    fn create(&self) -> Vec<String> {
+        self.table.create("(version varchar PRIMARY KEY)")
+    }
+
+    fn record(&self, migration: &Migration) -> Result<String, Malformed> {
+        let version = literal(&migration.version.to_string());
+        Ok(format!("INSERT INTO {} (version) VALUES ({version})", self.table.qualified))
+    }
+
+    fn unrecord(&self, migration: &Migration) -> Result<String, Malformed> {
+        let version = literal(&migration.version.to_string());
+        Ok(format!("DELETE FROM {} WHERE version = {version}", self.table.qualified))
+    }
+
+    /// The table has no checksum.
+    fn is_unchanged(&self, _: &Migration, _: &Recorded) -> bool {
+        true
+    }
+}

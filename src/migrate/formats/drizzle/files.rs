@@ -1,0 +1,208 @@
+//! Directories of Drizzle before 1.0: `0000_init.sql`, in the order of `meta/_journal.json`.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use super::journal::{Entry, Journal};
+use super::snapshot;
+use crate::migrate::finding::{Finding, Severity, line_and_column};
+use crate::migrate::formats::directory::{
+    is_file, is_plain, read_metadata, read_sql_as_javascript, sql_files,
+};
+use crate::migrate::formats::scaffold::{Existing, NewFiles, number_after};
+use crate::migrate::migration::{Migration, Order};
+use crate::migrate::source::SourceError;
+use crate::migrate::sql::Script;
+use crate::migrate::version::Version;
+
+/// Drizzle splits statements at this marker, wherever it is.
+pub(in crate::migrate::formats) const BREAKPOINT: &str = "--> statement-breakpoint";
+
+/// What drizzle-kit writes into a migration that people fill in.
+pub(in crate::migrate::formats) const CUSTOM: &str =
+    "-- Custom SQL migration file, put your code below! --";
+
+/// Every migration that the journal names, in its order; none without a journal.
+pub(super) fn read(directory: &Path) -> Result<Vec<Migration>, SourceError> {
+    let path = Journal::path(directory);
+    if !is_file(&path)? {
+        return Ok(Vec::new());
+    }
+    let text = read_metadata(&path)?;
+    let malformed = |why: String| SourceError::Malformed { path: path.clone(), why };
+    let mut migrations = Vec::new();
+    for Entry { tag, when, .. } in Journal::parse(&text).map_err(malformed)?.entries {
+        if !is_plain(&tag) {
+            return Err(malformed(format!("it names {tag:?}, which holds a control character")));
+        }
+        let file = directory.join(format!("{tag}.sql"));
+        if !is_file(&file)? {
+            return Err(malformed(format!(
+                "it names {tag}, and there is no {tag}.sql beside it; restore the file, or remove the entry"
+            )));
+        }
+        migrations.push(Migration {
+            version: Version::When(when),
+            name: tag.clone(),
+            title: tag,
+            order: Order::Strict,
+            up: Script::split(file.clone(), read_sql_as_javascript(&file)?, BREAKPOINT)?,
+            down: None,
+        });
+    }
+    warn_of_unnamed_files(directory, &migrations)?;
+    Ok(migrations)
+}
+
+/// Drizzle ignores files that its journal does not name, without a word.
+fn warn_of_unnamed_files(directory: &Path, migrations: &[Migration]) -> Result<(), SourceError> {
+    let named: HashSet<&Path> =
+        migrations.iter().map(|migration| migration.up.file.as_path()).collect();
+    for (_, path) in sql_files(directory, 1)? {
+        if !named.contains(path.as_path()) {
+            tracing::warn!(
+                "{} is not a migration: meta/_journal.json does not name it, so neither Drizzle nor premain applies it",
+                path.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Drizzle applies an entry only if its `when` is above that of the last applied one.
+pub(super) fn lint(directory: &Path, migrations: &[Migration]) -> Vec<Finding> {
+    let path = Journal::path(directory);
+    let text = read_metadata(&path).unwrap_or_default();
+    let mut findings = Vec::new();
+    let mut warn = |tag: &str, message: String| {
+        let location =
+            text.find(&format!("\"{tag}\"")).map(|offset| line_and_column(&text, offset));
+        let file = path.clone();
+        findings.push(Finding { severity: Severity::Warning, file, location, message });
+    };
+    let mut latest: Option<&Migration> = None;
+    for migration in migrations {
+        let name = &migration.name;
+        match latest {
+            Some(before) if migration.version == before.version => warn(
+                name,
+                format!(
+                    "{name} has the 'when' of {}: once one of them is applied, Drizzle never applies the other; give it a higher one",
+                    before.name
+                ),
+            ),
+            Some(before) if migration.version < before.version => warn(
+                name,
+                format!(
+                    "{name} has a 'when' before that of {}, which comes before it in the journal: if {} is applied, Drizzle never \
+                     applies {name}; give it a higher one",
+                    before.name, before.name
+                ),
+            ),
+            _ => latest = Some(migration),
+        }
+    }
+    let entries = Journal::parse(&text).map(|journal| journal.entries).unwrap_or_default();
+    for (at, Entry { tag, idx, .. }) in entries.iter().enumerate() {
+        let before = &entries[..at];
+        if before.iter().any(|other| other.tag == *tag) {
+            warn(tag, format!("{tag} is named twice, so it is applied twice; remove one entry"));
+        } else if let Some(other) = before.iter().find(|other| idx.is_some() && other.idx == *idx) {
+            let other = &other.tag;
+            warn(
+                tag,
+                format!(
+                    "{tag} has the idx of {other}, which drizzle-kit takes for a conflict; number the entries in their order"
+                ),
+            );
+        }
+    }
+    findings
+}
+
+/// As `drizzle-kit generate --custom`: an entry, a file, and a copy of the last snapshot.
+pub(super) fn scaffold(existing: &Existing<'_>) -> Result<NewFiles, SourceError> {
+    let Existing { directory, title, now, .. } = *existing;
+    let path = Journal::path(directory);
+    let mut journal = match path.exists() {
+        false => Journal::empty(),
+        true => Journal::parse(&read_metadata(&path)?)
+            .map_err(|why| SourceError::Malformed { path: path.clone(), why })?,
+    };
+    let last = journal.entries.last();
+    let idx = last.map_or(0, |entry| entry.idx.unwrap_or_default() + 1);
+    // drizzle-kit is told in its configuration what names begin with; the last name shows it.
+    let prefix = last.map_or("0000", |entry| entry.tag.as_str());
+    let width = prefix.find(|c: char| !c.is_ascii_digit()).unwrap_or(prefix.len());
+    let prefix = match width {
+        14 => number_after(prefix, now, ""),
+        10 => now.unix_timestamp().to_string(),
+        0 => String::new(),
+        _ => format!("{idx:04}"),
+    };
+    let tag = if prefix.is_empty() { title.to_owned() } else { format!("{prefix}_{title}") };
+    // Drizzle skips an entry that is not later than all others.
+    let latest = journal.entries.iter().map(|entry| entry.when).max();
+    let milliseconds = i64::try_from(now.unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
+    let entry = Entry {
+        idx: Some(idx),
+        version: last.map_or_else(|| Some("7".to_owned()), |entry| entry.version.clone()),
+        when: latest.map_or(milliseconds, |latest| milliseconds.max(latest + 1)),
+        tag: tag.clone(),
+        breakpoints: last.map_or(Some(true), |entry| entry.breakpoints),
+    };
+    let mut files = vec![(directory.join(format!("{tag}.sql")), CUSTOM.to_owned())];
+    let snapshot = |tag: &str| {
+        let end = tag.find('_').filter(|_| width > 0).unwrap_or(tag.len());
+        directory.join(format!("meta/{}_snapshot.json", &tag[..end]))
+    };
+    let before: Vec<_> = last.iter().map(|entry| snapshot(&entry.tag)).collect();
+    if let Some(text) = snapshot::continued(&before)? {
+        files.push((snapshot(&tag), text));
+    }
+    journal.entries.push(entry);
+    let text = serde_json::to_string_pretty(&journal).unwrap_or_default();
+    if !path.exists() {
+        files.push((path, text));
+        return Ok(NewFiles { files, journal: None });
+    }
+    Ok(NewFiles { files, journal: Some((path, text)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use time::UtcDateTime;
+
+    use super::*;
+
+    #[test]
+    fn drizzle_s_times_only_grow() {
+        let folder = tempfile::tempdir().unwrap();
+        let meta = folder.path().join("meta");
+        fs::create_dir(&meta).unwrap();
+        let journal = |when: i64| {
+            format!(
+                "{{\n  \"version\": \"7\",\n  \"dialect\": \"postgresql\",\n  \"entries\": [\n    {{\n      \"idx\": 4,\n      \
+                 \"version\": \"6\",\n      \"when\": {when},\n      \"tag\": \"0004_x\",\n      \"breakpoints\": true\n    }}"
+            )
+        };
+        let before = journal(9_000_000_000_000);
+        fs::write(meta.join("_journal.json"), format!("{before}\n  ]\n}}")).unwrap();
+        let snapshot =
+            "{\n  \"id\": \"aaaa\",\n  \"prevId\": \"bbbb\",\n  \"z\": 1,\n  \"a\": 2\n}";
+        fs::write(meta.join("0004_snapshot.json"), snapshot).unwrap();
+        let now = UtcDateTime::from_unix_timestamp(1_795_230_000).unwrap();
+        let existing = Existing { directory: folder.path(), migrations: &[], title: "more", now };
+        let next = scaffold(&existing).unwrap();
+        let (_, text) = next.journal.unwrap();
+        assert!(text.starts_with(&before), "{text}");
+        assert!(text.contains("\"idx\": 5") && text.contains("\"when\": 9000000000001"), "{text}");
+        assert_eq!(next.files[0].0, folder.path().join("0005_more.sql"));
+        let (path, text) = &next.files[1];
+        assert_eq!(path, &meta.join("0005_snapshot.json"));
+        assert!(text.ends_with("\"prevId\": \"aaaa\",\n  \"z\": 1,\n  \"a\": 2\n}"), "{text}");
+        assert!(!text.contains("\"id\": \"aaaa\"") && !text.contains("bbbb"), "{text}");
+    }
+}

@@ -1,0 +1,228 @@
+//! Directories of Flyway: `V1_2__create_users.sql`, `R__views.sql`, at any depth, and the down migrations of its paid
+//! edition, `U1_2__create_users.sql`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use time::UtcDateTime;
+
+use crate::migrate::formats::directory::{
+    entries, is_file, read_metadata, read_sql, sorted, sql_files, warn_of_name,
+};
+use crate::migrate::formats::down_files;
+use crate::migrate::formats::scaffold::{Existing, NewFiles, number_after};
+use crate::migrate::migration::{Migration, Order, title_of_file};
+use crate::migrate::source::SourceError;
+use crate::migrate::sql::{Script, Text};
+use crate::migrate::version::{Dotted, Version};
+
+/// Every migration below `directory`.
+pub(super) fn read(directory: &Path) -> Result<Vec<Migration>, SourceError> {
+    reject_java(directory)?;
+    let (mut migrations, mut downs) = (Vec::new(), Vec::new());
+    for (file_name, file) in sql_files(directory, usize::MAX)? {
+        let Some(FileName { down, version, description }) = FileName::parse(&file_name) else {
+            warn_of_name(&file, "V1_2__create_users.sql or R__views.sql");
+            continue;
+        };
+        let settings = ScriptSettings::read(&file)?;
+        let sql = read_sql(&file)?;
+        let unreadable = |source| SourceError::Unreadable { path: file.clone(), source };
+        let placeholder =
+            if settings.replaces { placeholder(&sql).map_err(unreadable)? } else { None };
+        let mut script = Script { placeholder, ..Script::whole(file, sql) };
+        script.transactional &= settings.transactional;
+        if down {
+            downs.push((version, script));
+            continue;
+        }
+        let order = if version.is_repeatable() { Order::Free } else { Order::Strict };
+        let title = title_of_file(&file_name).to_owned();
+        migrations.push(Migration {
+            version,
+            name: description,
+            title,
+            order,
+            up: script,
+            down: None,
+        });
+    }
+    sorted(down_files::join(migrations, downs)?)
+}
+
+/// Whether a file below `directory` means something to Flyway alone: a plain `V1__create_users.sql` is refinery's as
+/// well.
+pub(super) fn claims(directory: &Path) -> Result<bool, SourceError> {
+    for (name, file) in sql_files(directory, usize::MAX)? {
+        let Some(FileName { version, .. }) = FileName::parse(&name) else { continue };
+        let head = name.split("__").next().unwrap_or_default();
+        let dotted = name.contains("__") && head.contains(['.', '_']);
+        if version.is_repeatable() || dotted || is_file(&settings_file(&file))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+pub(super) fn scaffold(existing: &Existing<'_>) -> Result<NewFiles, SourceError> {
+    let version = next_version(existing.newest(), existing.now);
+    let name = format!("V{version}__{}.sql", existing.title);
+    Ok(NewFiles::one(existing.newest_directory().join(&name), &format!("-- {name}\n")))
+}
+
+/// The version after the newest one: its last number counts up, so `1.2` is followed by `1.3`.
+fn next_version(newest: Option<&Migration>, now: UtcDateTime) -> String {
+    let Some(newest) = newest else { return "1".to_owned() };
+    let version = newest.version.to_string();
+    match version.rsplit_once('.') {
+        Some((parts, last)) => format!("{parts}.{}", number_after(last, now, "1")),
+        None => number_after(&version, now, "1"),
+    }
+}
+
+/// The first placeholder that Flyway replaces before the file runs: its position in characters, and why the file
+/// cannot run here.
+fn placeholder(sql: &Text) -> io::Result<Option<(usize, String)>> {
+    let found = sql.lines(|at, line| {
+        let begin = line.find("${")?;
+        let end = line[begin..].find('}')?;
+        Some((at + begin, line[begin..=begin + end].to_owned()))
+    })?;
+    let Some((offset, name)) = found else { return Ok(None) };
+    let why = format!(
+        "Flyway replaces {name} before it runs this, and premain does not: write the value out; \
+         if Flyway leaves it as it is, too, say so in a file beside this one that ends in .sql.conf: \
+         placeholderReplacement=false"
+    );
+    Ok(Some((sql.slice(0..offset)?.chars().count(), why)))
+}
+
+/// A file name taken no_transaction.
+#[derive(Debug, PartialEq, Eq)]
+struct FileName {
+    down: bool,
+    version: Version,
+    description: String,
+}
+
+impl FileName {
+    /// `None` for a name that Flyway ignores.
+    fn parse(file_name: &str) -> Option<FileName> {
+        let stem = file_name.strip_suffix(".sql")?;
+        let (head, description) = stem.split_once("__").unwrap_or((stem, ""));
+        let description = description.replace('_', " ");
+        if head == "R" {
+            let version = Version::Repeatable(description.clone());
+            let named = !description.is_empty();
+            return named.then_some(FileName { down: false, version, description });
+        }
+        let version = Version::Dotted(Dotted::parse(head.strip_prefix(['V', 'U'])?)?);
+        Some(FileName { down: head.starts_with('U'), version, description })
+    }
+}
+
+/// The settings in `V1__x.sql.conf`.
+struct ScriptSettings {
+    transactional: bool,
+    replaces: bool,
+}
+
+impl ScriptSettings {
+    fn read(file: &Path) -> Result<ScriptSettings, SourceError> {
+        let mut settings = ScriptSettings { transactional: true, replaces: true };
+        let path = settings_file(file);
+        if !is_file(&path)? {
+            return Ok(settings);
+        }
+        for line in read_metadata(&path)?.lines() {
+            let line = line.trim();
+            let (key, value) = line.split_once('=').unwrap_or((line, ""));
+            match (key.trim(), value.trim()) {
+                _ if line.is_empty() || line.starts_with('#') => {}
+                ("executeInTransaction", value) => settings.transactional = value != "false",
+                ("placeholderReplacement", value) => settings.replaces = value != "false",
+                ("encoding", value) if value.eq_ignore_ascii_case("UTF-8") => {}
+                (key, _) => {
+                    let why = format!(
+                        "premain does not know the setting '{key}'; it knows executeInTransaction and placeholderReplacement"
+                    );
+                    return Err(SourceError::Malformed { path, why });
+                }
+            }
+        }
+        Ok(settings)
+    }
+}
+
+fn settings_file(file: &Path) -> PathBuf {
+    file.with_extension("sql.conf")
+}
+
+/// A migration in Java is a part of the program that it was built into.
+fn reject_java(directory: &Path) -> Result<(), SourceError> {
+    for path in entries(directory, usize::MAX)? {
+        let path = path?;
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let is_java = [".java", ".class", ".kt"].iter().find_map(|end| name.strip_suffix(end));
+        if is_java.is_some_and(|stem| FileName::parse(&format!("{stem}.sql")).is_some()) {
+            let why = "it is a migration in Java, which only Flyway in its own program can run; \
+                       let that program migrate, or write the migration in SQL";
+            return Err(SourceError::Malformed { path, why: why.to_owned() });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn names_as_flyway_reads_them() {
+        for (file_name, down, key, title) in [
+            ("V1__create_users.sql", false, "1", "create users"),
+            ("V1_2__x.sql", false, "1.2", "x"),
+            ("V01.10__a__b.sql", false, "01.10", "a  b"),
+            ("V2.sql", false, "2", ""),
+            ("U1.2__x.sql", true, "1.2", "x"),
+            ("R__the_views.sql", false, "R__the_views", "the views"),
+        ] {
+            let name = FileName::parse(file_name).unwrap();
+            let found = (name.down, name.version.to_string(), name.description);
+            assert_eq!(found, (down, key.to_owned(), title.to_owned()), "{file_name}");
+        }
+        for other in ["v1__x.sql", "V__x.sql", "R1__x.sql", "R__.sql", "x.sql", "V1a__x.sql"] {
+            assert_eq!(FileName::parse(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn placeholders_are_found() {
+        let found = |sql: &str| placeholder(&Text::InMemory(sql.to_owned())).unwrap();
+        assert_eq!(found("SELECT '$', '{}';\nSELECT '${';\n-- }"), None);
+        let (at, why) = found("\u{feff}-- ä\nSELECT ${flyway:user};").unwrap();
+        assert!(at == 13 && why.contains("replaces ${flyway:user} before"), "{at} {why}");
+    }
+
+    #[test]
+    fn settings_beside_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        write("V1__a.sql", "SELECT '${x}'");
+        write("V2__b.sql", "SELECT '${x}'");
+        write(
+            "V2__b.sql.conf",
+            "# why\nexecuteInTransaction=false\nplaceholderReplacement = false\n",
+        );
+        let found = read(folder.path()).unwrap();
+        let facts: Vec<_> = found
+            .iter()
+            .map(|migration| (migration.up.transactional, migration.up.placeholder.is_some()))
+            .collect();
+        assert_eq!(facts, [(true, true), (false, false)]);
+        write("V1__a.sql.conf", "shouldExecute=false");
+        assert!(read(folder.path()).unwrap_err().to_string().contains("'shouldExecute'"));
+    }
+}

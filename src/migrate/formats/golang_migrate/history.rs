@@ -1,0 +1,140 @@
+//! golang-migrate's `schema_migrations`, byte for byte.
+
+use std::fmt;
+
+use crate::database::Rows;
+use crate::migrate::formats::lock_keys;
+use crate::migrate::formats::table::{HistoryTableName, Table};
+use crate::migrate::history::{History, HistoryTable, Malformed, Marks, Recorded};
+use crate::migrate::migration::Migration;
+use crate::migrate::sql::quoting::literal;
+use crate::migrate::version::Version;
+
+/// `(version bigint PRIMARY KEY, dirty boolean)`, one row: the newest applied version. Every file up to it
+/// counts as applied.
+#[derive(Debug)]
+pub(super) struct SchemaMigrations {
+    table: Table,
+    /// The versions on disk, and the recorded one: to find the version before another.
+    versions: Vec<i64>,
+}
+
+impl SchemaMigrations {
+    /// The table of that name, or golang-migrate's own, wherever the session creates tables.
+    pub(super) fn new(name: Option<&HistoryTableName>) -> Self {
+        SchemaMigrations {
+            table: Table::new(name, None, "schema_migrations"),
+            versions: Vec::new(),
+        }
+    }
+
+    /// The statement that makes `version` the only row. golang-migrate truncates instead, which would make every
+    /// reader of the table wait.
+    fn set(&self, version: impl fmt::Display, dirty: bool) -> String {
+        format!(
+            "WITH older AS (DELETE FROM {0} WHERE version <> {version}) \
+             INSERT INTO {0} (version, dirty) VALUES ({version}, {dirty}) \
+             ON CONFLICT (version) DO UPDATE SET dirty = {dirty}",
+            self.table.qualified
+        )
+    }
+
+    /// The statement that makes the version before `migration` the only row, or removes the row if there is no
+    /// version before it.
+    fn set_before(&self, migration: &Migration) -> String {
+        let version = migration.version.number();
+        match self.versions.iter().filter(|known| Some(**known) < version).max() {
+            Some(before) => self.set(before, false),
+            None => format!("DELETE FROM {}", self.table.qualified),
+        }
+    }
+}
+
+impl HistoryTable for SchemaMigrations {
+    fn name(&self) -> &str {
+        &self.table.shown
+    }
+
+    fn read(&self) -> String {
+        self.table.read("version, dirty", "LIMIT 1")
+    }
+
+    fn parse(&self, results: &[Rows], on_disk: &[Migration]) -> Result<History, Malformed> {
+        let (table, rows) = self.table.rows(results)?;
+        let row: Option<(i64, bool)> = match rows.first().map(Vec::as_slice) {
+            None => None,
+            Some([Some(version), Some(dirty)]) => {
+                Some((version.parse().map_err(|_| table.unexpected())?, dirty == "t"))
+            }
+            Some(_) => return Err(table.unexpected()),
+        };
+        let files = || on_disk.iter().filter_map(|file| Some((file.version.number()?, file)));
+        let mut recorded = Vec::new();
+        if let Some((newest, dirty)) = row {
+            let applied = |version: i64, name: &str| {
+                Recorded {
+                version: Version::Number(version),
+                name: name.to_owned(),
+                title: version.to_string(),
+                checksum: String::new(),
+                applied_on: None,
+                failure: (dirty && version == newest).then(|| {
+                    format!(
+                        "it is dirty: its up migration, or the down migration of the next one, stopped halfway; \
+                         see what of it is in the database, then run 'premain resolve --applied {version}' if \
+                         all of it is, or '--rolled-back {version}' if nothing is, which lets it be applied again"
+                    )
+                }),
+            }
+            };
+            let up_to_newest = files().filter(|(version, _)| *version <= newest);
+            recorded.extend(up_to_newest.map(|(version, file)| applied(version, &file.name)));
+            if files().all(|(version, _)| version != newest) {
+                recorded.push(applied(newest, ""));
+            }
+        }
+        let versions = files().map(|(version, _)| version).chain(row.map(|(newest, _)| newest));
+        let table = SchemaMigrations { table, versions: versions.collect() };
+        Ok(History { recorded, table: Box::new(table) })
+    }
+
+    fn create(&self) -> Vec<String> {
+        self.table.create("(version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL)")
+    }
+
+    fn record(&self, migration: &Migration) -> Result<String, Malformed> {
+        Ok(self.set(&migration.version, false))
+    }
+
+    fn unrecord(&self, migration: &Migration) -> Result<String, Malformed> {
+        Ok(self.set_before(migration))
+    }
+
+    /// golang-migrate's own two steps, and a third if nothing was kept.
+    fn marks(&self, migration: &Migration) -> Result<Option<Marks>, Malformed> {
+        let dirty = self.set(&migration.version, true);
+        Ok(Some(Marks {
+            start: dirty.clone(),
+            finish: self.set(&migration.version, false),
+            withdraw: self.set_before(migration),
+            fail: dirty,
+        }))
+    }
+
+    /// The table has no checksum.
+    fn is_unchanged(&self, _: &Migration, _: &Recorded) -> bool {
+        true
+    }
+
+    /// golang-migrate takes the database name from a URL with the slash before it.
+    fn native_locks(&self) -> Vec<String> {
+        let lock = |slash: &str| {
+            let database = format!("'{slash}' || pg_catalog.current_database()::text");
+            let parts = [database, self.table.schema(), literal(&self.table.local)];
+            let bytes = parts.map(|text| format!("pg_catalog.convert_to({text}, 'UTF8')"));
+            let crc = lock_keys::crc32(&bytes.join(" || '\\x00'::bytea || "));
+            format!("{crc} * 1486364155 & 4294967295")
+        };
+        vec![lock("/"), lock("")]
+    }
+}

@@ -1,0 +1,244 @@
+//! Every migration tool that premain continues: one directory per tool, and which of them a directory of
+//! migrations belongs to.
+
+mod checksum;
+mod dbmate;
+pub(super) mod directory;
+mod down_files;
+mod drizzle;
+mod drizzle1;
+mod flyway;
+mod golang_migrate;
+mod goose;
+mod lock_keys;
+mod migration_sql;
+mod plain;
+mod prisma;
+mod refinery;
+pub mod scaffold;
+mod sqlx;
+mod table;
+mod timestamp;
+pub mod tool;
+
+use std::fmt;
+use std::path::Path;
+
+pub use table::HistoryTableName;
+pub use tool::{Facts, KnownBy, Tool};
+
+#[cfg(fuzzing)]
+pub(super) use drizzle::journal::Journal;
+
+use super::source::SourceError;
+use super::sql::Text;
+use directory::{read_sql, sql_files};
+
+/// Every tool, in the order in which help and documentation list them. A directory is looked at in this order,
+/// too.
+const TOOLS: [&dyn Tool; 10] = [
+    &refinery::Refinery,
+    &drizzle::Drizzle,
+    &drizzle1::Drizzle1,
+    &prisma::Prisma,
+    &plain::Plain,
+    &sqlx::Sqlx,
+    &dbmate::Dbmate,
+    &golang_migrate::GolangMigrate,
+    &goose::Goose,
+    &flyway::Flyway,
+];
+
+/// A tool's name for `--format`: the layout of its directory, and the dialect of its history table.
+#[derive(Clone, Copy)]
+pub struct Format(&'static dyn Tool);
+
+impl Format {
+    /// refinery, which embedded migrations belong to.
+    pub const REFINERY: Format = Format(&refinery::Refinery);
+    /// Plain SQL, which a new directory gets.
+    pub const PLAIN: Format = Format(&plain::Plain);
+
+    /// Every format, in the order of help and documentation.
+    pub fn all() -> impl Iterator<Item = Format> {
+        TOOLS.into_iter().map(Format)
+    }
+
+    /// The format of that name.
+    ///
+    /// # Errors
+    /// The names that there are.
+    pub fn parse(name: &str) -> Result<Format, String> {
+        Format::all().find(|format| format.name() == name).ok_or_else(|| {
+            let names: Vec<_> = Format::all().map(Format::name).collect();
+            format!("one of {}", names.join(", "))
+        })
+    }
+
+    /// `golang-migrate`
+    pub fn name(self) -> &'static str {
+        self.0.facts().name
+    }
+
+    /// The tool itself.
+    pub fn tool(self) -> &'static dyn Tool {
+        self.0
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Debug for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl PartialEq for Format {
+    fn eq(&self, other: &Format) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for Format {}
+
+/// The format of `directory`, judged by its files; refinery's if nothing tells, because refinery rejects the
+/// names that only look like its own.
+///
+/// # Errors
+/// [`SourceError`]: a file cannot be read, or the files are of two formats.
+pub(super) fn detect(directory: &Path) -> Result<Format, SourceError> {
+    let mut found = claimed(directory, KnownBy::Layout)?;
+    // Any of these may also hold numbered files.
+    if found.is_empty() {
+        found = claimed(directory, KnownBy::FileNames)?;
+        // A plain V1__a.sql is both tools'; the names that only Flyway has decide.
+        if found.len() > 1 {
+            found.retain(|format| *format != Format::REFINERY);
+        }
+        found.extend(numbered(directory)?);
+    }
+    match found.as_slice() {
+        [] => Ok(Format::REFINERY),
+        [format] => Ok(*format),
+        [one, other, ..] => Err(SourceError::Mixed {
+            directory: directory.to_owned(),
+            formats: [one.name(), other.name()],
+        }),
+    }
+}
+
+fn claimed(directory: &Path, known_by: KnownBy) -> Result<Vec<Format>, SourceError> {
+    let mut found = Vec::new();
+    for format in Format::all().filter(|format| format.0.facts().known_by == known_by) {
+        if format.0.claims(directory)? {
+            found.push(format);
+        }
+    }
+    Ok(found)
+}
+
+/// The formats of the files whose names begin with a number: a tool's own lines tell it; without such a line a
+/// file is plain SQL. sqlx's and golang-migrate's files cannot be told from plain SQL.
+fn numbered(directory: &Path) -> Result<Vec<Format>, SourceError> {
+    let mut found = Vec::new();
+    for (name, path) in sql_files(directory, 1)? {
+        if !name.starts_with(|first: char| first.is_ascii_digit()) {
+            continue;
+        }
+        // If the file cannot be read, its format will report that.
+        let text = read_sql(&path).unwrap_or_else(|_| Text::from(String::new()));
+        let claims = |format: &Format| format.0.claims_file(&text).unwrap_or(false);
+        let format = match Format::all().find(claims) {
+            None if plain::is_migration(&name) => Format::PLAIN,
+            None => continue,
+            Some(format) => format,
+        };
+        if !found.contains(&format) {
+            found.push(format);
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn each_tool_by_its_files() {
+        let both = "of two formats";
+        for (files, expected) in [
+            (&["meta/_journal.json", "0000_init.sql"][..], "drizzle"),
+            (&["20240101000000_a/migration.sql", "20240101000000_a/snapshot.json"], "drizzle1"),
+            (&["20240101000000_a/migration.sql"], "prisma"),
+            (&["migration_lock.toml"], "prisma"),
+            (&["V1__a.sql", "deep/V2__b.sql"], "refinery"),
+            (&["deep/V2__b.sql"], "refinery"),
+            (&["V1__a.sql", "V1_2__b.sql"], "flyway"),
+            (&["deep/V1.2__b.sql"], "flyway"),
+            (&["V1__a.sql", "R__views.sql"], "flyway"),
+            (&["V1__a.sql", "V1__a.sql.conf"], "flyway"),
+            (&["001_a.sql", "seeds/data.sql"], "sql"),
+            (&["20240101000000_a.up.sql", "20240101000000_a.down.sql"], "sql"),
+            (&["readme.txt"], "refinery"),
+            (&["V1__a.sql", "002_b.sql"], both),
+            (&["meta/_journal.json", "a/migration.sql"], both),
+            (&["a/migration.sql", "a/snapshot.json", "migration_lock.toml"], both),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            for file in files {
+                let path = folder.path().join(file);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, "").unwrap();
+            }
+            let found = match detect(folder.path()) {
+                Ok(format) => format.to_string(),
+                Err(error) => error.to_string(),
+            };
+            assert!(found.contains(expected), "{files:?} {found}");
+        }
+    }
+
+    #[test]
+    fn numbered_files_by_what_they_hold() {
+        for (files, expected) in [
+            (&[("1_a.sql", "-- migrate:up"), ("readme.sql", "")][..], "dbmate"),
+            (&[("1_a.sql", "-- why\r\n-- +goose Up\r\n")], "goose"),
+            (&[("1.sql", "--migrate:up transaction:false")], "dbmate"),
+            (&[("1_a.sql", "SELECT '-- migrate:up'")], "sql"),
+            (&[("1_a.up.sql", ""), ("1_a.down.sql", "")], "sql"),
+            (&[("1_a.sql", "-- migrate:up"), ("2_b.sql", "")], "formats, dbmate and sql"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            for (name, sql) in files {
+                fs::write(folder.path().join(name), sql).unwrap();
+            }
+            let found = match detect(folder.path()) {
+                Ok(format) => format.to_string(),
+                Err(error) => error.to_string(),
+            };
+            assert!(found.contains(expected), "{files:?} {found}");
+        }
+    }
+
+    #[test]
+    fn drizzle_s_folders_without_their_snapshots() {
+        let place = tempfile::tempdir().unwrap();
+        let told = |path: &str, sql: &str| {
+            let migration = place.path().join(path).join("20240101000000_a");
+            fs::create_dir_all(&migration).unwrap();
+            fs::write(migration.join("migration.sql"), sql).unwrap();
+            detect(&place.path().join(path)).unwrap().name()
+        };
+        assert_eq!(told("drizzle", "SELECT 1"), "drizzle1");
+        assert_eq!(told("one", "SELECT 1;--> statement-breakpoint\nSELECT 2"), "drizzle1");
+        assert_eq!(told("other", "SELECT 1"), "prisma");
+    }
+}

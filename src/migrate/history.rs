@@ -1,0 +1,143 @@
+//! The history table: what a tool recorded in it, and the interface of one tool's dialect of it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::migration::Migration;
+use super::version::Version;
+use crate::database::Rows;
+
+/// A migration as its history table records it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// What the table knows it by.
+    pub version: Version,
+    /// Its name in the table; empty if the table has none.
+    pub name: String,
+    /// What people call it: its file's title if it has a file, otherwise what the file would be called.
+    pub title: String,
+    /// The native tool's checksum, as it is in the table.
+    pub checksum: String,
+    /// When it was applied, as the table has it, if it does.
+    pub applied_on: Option<String>,
+    /// If it failed halfway: what the table tells, and what to do.
+    pub failure: Option<String>,
+}
+
+impl fmt::Display for Recorded {
+    /// `V3__add_orders`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.title)
+    }
+}
+
+/// A history table as it was read, or as it is going to be created.
+#[derive(Debug)]
+pub struct History {
+    /// The table, which renders new records.
+    pub table: Box<dyn HistoryTable>,
+    /// Its rows, in any order.
+    pub recorded: Vec<Recorded>,
+}
+
+impl History {
+    /// Names each recorded migration after its file, if it has one.
+    pub(super) fn name_after_files(&mut self, on_disk: &[Migration]) {
+        let titles: BTreeMap<&Version, &str> =
+            on_disk.iter().map(|file| (&file.version, file.title.as_str())).collect();
+        for row in &mut self.recorded {
+            if let Some(title) = titles.get(&row.version) {
+                row.title = (*title).to_owned();
+            }
+        }
+    }
+}
+
+/// A row, or the whole table, is not what the native tool would have written.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("history table {table}: {why}")]
+pub struct Malformed {
+    /// The history table.
+    pub table: String,
+    /// What is wrong, and what to do.
+    pub why: String,
+}
+
+/// The statements that record a migration that does not run in one transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marks {
+    /// It was started.
+    pub start: String,
+    /// All of it was applied.
+    pub finish: String,
+    /// Nothing of it was kept: removes the mark.
+    pub withdraw: String,
+    /// It stopped halfway, for the reason in the setting `premain.failure`.
+    pub fail: String,
+}
+
+/// One tool's dialect of a history table: which SQL reads, creates and writes it. Pure: it never talks to a
+/// server.
+pub trait HistoryTable: fmt::Debug {
+    /// Its name, for messages.
+    fn name(&self) -> &str;
+
+    /// The statements whose results [`HistoryTable::parse`] takes. They fail with 42P01 or 3F000 if the table
+    /// does not exist.
+    fn read(&self) -> String;
+
+    /// The history in these results. The table that it holds knows what reading told about the table itself:
+    /// where it is, and what its columns can hold. A table without names takes them from `on_disk`.
+    ///
+    /// # Errors
+    /// [`Malformed`], with the row.
+    fn parse(&self, results: &[Rows], on_disk: &[Migration]) -> Result<History, Malformed>;
+
+    /// The statements that create the table, and its schema, unless they exist.
+    fn create(&self) -> Vec<String>;
+
+    /// The statements that upgrade the table of an older version of the tool, as the tool does. They run once,
+    /// before the first migration that is recorded in it.
+    fn upgrade(&self) -> &[String] {
+        &[]
+    }
+
+    /// The statement that records `migration` as applied; it runs in the migration's own transaction.
+    ///
+    /// # Errors
+    /// [`Malformed`] if the table cannot hold it.
+    fn record(&self, migration: &Migration) -> Result<String, Malformed>;
+
+    /// The statement that records `migration` as applied although it was not run.
+    ///
+    /// # Errors
+    /// As [`HistoryTable::record`].
+    fn baseline(&self, migration: &Migration) -> Result<String, Malformed> {
+        self.record(migration)
+    }
+
+    /// The statement that removes the record of `migration`, as the native tool does after its down migration:
+    /// afterwards it is pending again.
+    ///
+    /// # Errors
+    /// [`Malformed`] if the table cannot express that.
+    fn unrecord(&self, migration: &Migration) -> Result<String, Malformed>;
+
+    /// The marks of `migration` while it runs without a transaction; `None` if the table can only say what is
+    /// applied.
+    ///
+    /// # Errors
+    /// As [`HistoryTable::record`].
+    fn marks(&self, _migration: &Migration) -> Result<Option<Marks>, Malformed> {
+        Ok(None)
+    }
+
+    /// Whether the migration on disk is still the one that was applied.
+    fn is_unchanged(&self, migration: &Migration, recorded: &Recorded) -> bool;
+
+    /// The advisory locks that the native tool takes itself: SQL expressions of type `bigint`, to be taken in
+    /// this order.
+    fn native_locks(&self) -> Vec<String> {
+        Vec::new()
+    }
+}

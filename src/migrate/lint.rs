@@ -1,0 +1,249 @@
+//! What is wrong with a migration, as far as that can be seen without a database: what can never run, which also stops a
+//! start before anything runs, and what will not do what its author thinks.
+
+use std::io;
+use std::path::Path;
+
+use walkdir::WalkDir;
+
+use super::finding::{Finding, Severity, line_and_column};
+use super::source::{Source, SourceError};
+use super::sql::{Kind, Reader, Script, Survey, Text, location};
+
+/// Collects the findings in one script, at positions in characters.
+struct Lint<'a> {
+    script: &'a Script,
+    findings: Vec<Finding>,
+}
+
+impl<'a> Lint<'a> {
+    fn new(script: &'a Script) -> Lint<'a> {
+        Lint { script, findings: Vec::new() }
+    }
+
+    fn add(
+        &mut self,
+        severity: Severity,
+        position: usize,
+        message: impl Into<String>,
+    ) -> io::Result<()> {
+        let found = location::find(&self.script.sql, position)?;
+        let location = Some(found.map_or((1, 1), |location| (location.line, location.column)));
+        let file = self.script.file.clone();
+        self.findings.push(Finding { severity, file, location, message: message.into() });
+        Ok(())
+    }
+
+    /// What no server can run, whatever is in the database.
+    fn cannot_run(&mut self, survey: &Survey) -> io::Result<()> {
+        // People do not merge files of many megabytes.
+        if let Some(position) = self.script.sql.in_memory().and_then(conflict) {
+            let message =
+                "a merge conflict is not resolved here; choose what stays, and remove the markers";
+            return self.add(Severity::Error, position, message);
+        }
+        if let Some((position, mut message)) = survey.unrunnable.clone() {
+            if message.starts_with('\\') {
+                message += "; remove it, or write in SQL what it does";
+            }
+            self.add(Severity::Error, position, message)?;
+        }
+        Ok(())
+    }
+
+    /// What runs, but most likely not as it was meant.
+    fn surprises(&mut self) -> io::Result<()> {
+        let script = self.script;
+        let mut statements = Vec::new();
+        let mut reader = Reader::new(script)?;
+        while let Some((kind, _, position)) = reader.next()? {
+            statements.push((position, kind));
+        }
+        let Some((first, _)) = statements.first().copied() else {
+            return self.add(Severity::Warning, 0, "it holds no statement; was it saved?");
+        };
+        if script.sql.beginning().starts_with('\u{feff}') {
+            let message = "it begins with a byte order mark, which premain leaves out, but psql and other tools reject; \
+                           save the file as UTF-8 without one";
+            self.add(Severity::Warning, 0, message)?;
+        }
+        let find = |wanted: fn(Kind) -> bool| {
+            statements.iter().find(|(_, kind)| wanted(*kind)).map(|(position, _)| *position)
+        };
+        let no_transaction = !script.transactional || find(Kind::forbids_transaction).is_some();
+        let (begins, ends) = (find(|kind| kind == Kind::Begin), find(|kind| kind == Kind::End));
+        if let (Some(position), false) = (ends, no_transaction) {
+            let message = "it ends the transaction that premain runs it in: what comes before this is kept even if the rest fails; \
+                           leave BEGIN and COMMIT out, or split the migration";
+            self.add(Severity::Warning, position, message)?;
+        } else if let (Some(position), false) = (begins, no_transaction) {
+            let message = "premain begins a transaction itself; leave this out";
+            self.add(Severity::Warning, position, message)?;
+        }
+        let alone = find(Kind::forbids_transaction).filter(|_| statements.len() > 1);
+        if let (Some(position), true) = (alone, script.transactional) {
+            let position = if position == first { statements[1].0 } else { position };
+            let message = "one statement here cannot run in a transaction, so all of them run one by one, \
+                           and those before a failure are kept; give it a migration of its own, or say that it is meant so in the first line: \
+                           -- premain: no-transaction";
+            self.add(Severity::Warning, position, message)?;
+        }
+        Ok(())
+    }
+}
+
+/// What the statements of a script need.
+///
+/// # Errors
+/// The large file can no longer be read.
+pub fn survey(script: &Script) -> Result<Survey, SourceError> {
+    script.survey().map_err(|source| unreadable(script, source))
+}
+
+/// What can never run in this script.
+///
+/// # Errors
+/// The large file can no longer be read.
+pub fn cannot_run(script: &Script, survey: &Survey) -> Result<Vec<Finding>, SourceError> {
+    let mut lint = Lint::new(script);
+    lint.cannot_run(survey).map_err(|source| unreadable(script, source))?;
+    Ok(lint.findings)
+}
+
+/// Every finding in these migrations.
+///
+/// # Errors
+/// A large file can no longer be read.
+pub fn all(source: &Source) -> Result<Vec<Finding>, SourceError> {
+    let mut findings = Vec::new();
+    for migration in &source.migrations {
+        for script in [Some(&migration.up), migration.down.as_ref()].into_iter().flatten() {
+            let mut lint = Lint::new(script);
+            let survey = survey(script)?;
+            let linted = lint.cannot_run(&survey).and_then(|()| match lint.findings.is_empty() {
+                true => lint.surprises(),
+                false => Ok(()),
+            });
+            linted.map_err(|source| unreadable(script, source))?;
+            findings.append(&mut lint.findings);
+        }
+    }
+    if let Some(directory) = &source.directory {
+        findings.extend(source.format.tool().lint(directory, &source.migrations));
+    }
+    Ok(findings)
+}
+
+fn unreadable(script: &Script, source: io::Error) -> SourceError {
+    SourceError::Unreadable { path: script.file.clone(), source }
+}
+
+/// Every file of a directory that is not UTF-8 or holds a NUL byte; reading the directory stops at the first.
+pub fn encoding(directory: &Path) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for entry in WalkDir::new(directory).sort_by_file_name().into_iter().flatten() {
+        let path = entry.path();
+        if path.extension().is_none_or(|extension| extension != "sql") || !path.is_file() {
+            continue;
+        }
+        match Text::large(path) {
+            Ok(None) => {}
+            Err(SourceError::Malformed { why, .. }) => {
+                findings.push(Finding::about_file(Severity::Error, path, &why));
+                continue;
+            }
+            Ok(Some(_)) | Err(_) => continue,
+        }
+        let Ok(bytes) = std::fs::read(path) else { continue };
+        let (offset, message) = if let Some(offset) = bytes.iter().position(|byte| *byte == 0) {
+            (offset, "a NUL byte, which SQL cannot hold; was the file saved as UTF-16?")
+        } else if let Err(error) = std::str::from_utf8(&bytes) {
+            (error.valid_up_to(), "this is not UTF-8; save the file as UTF-8")
+        } else {
+            continue;
+        };
+        let before = String::from_utf8_lossy(&bytes[..offset]);
+        findings.push(Finding {
+            severity: Severity::Error,
+            file: path.to_owned(),
+            location: Some(line_and_column(&before, before.len())),
+            message: message.to_owned(),
+        });
+    }
+    findings
+}
+
+/// The position of the conflict markers that git leaves in a file, all three of them and in order, in characters.
+fn conflict(sql: &str) -> Option<usize> {
+    let line = |from: usize, marker: &str| {
+        let begins = |at: usize| at == 0 || sql[..at].ends_with('\n');
+        sql[from..].match_indices(marker).map(|(at, _)| from + at).find(|at| begins(*at))
+    };
+    let ours = line(0, "<<<<<<< ")?;
+    let middle = line(ours, "=======")?;
+    line(middle, ">>>>>>> ").map(|_| sql[..ours].chars().count())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn script(sql: &str) -> Script {
+        Script::whole(PathBuf::from("1_a.sql"), sql.to_owned())
+    }
+
+    fn findings(sql: &str) -> Vec<String> {
+        let script = script(sql);
+        let mut lint = Lint::new(&script);
+        lint.cannot_run(&survey(&script).unwrap()).unwrap();
+        if lint.findings.is_empty() {
+            lint.surprises().unwrap();
+        }
+        lint.findings.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn each_finding_has_its_location() {
+        for (sql, says) in [
+            (
+                "SELECT 1;\n\\connect other\n",
+                "1_a.sql:2:1: error: \\connect is a command of psql's",
+            ),
+            ("COPY t FROM stdin;\n1\n\\.\n", "1_a.sql:1:1: error: COPY from stdin"),
+            (
+                "SELECT 1;\n<<<<<<< HEAD\nSELECT 2;\n=======\nSELECT 3;\n>>>>>>> other\n",
+                "1_a.sql:2:1: error: a merge conflict",
+            ),
+            ("-- nothing\n", "1_a.sql:1:1: warning: it holds no statement"),
+            ("\u{feff}SELECT 1", "1_a.sql:1:1: warning: it begins with a byte order mark"),
+            ("BEGIN;\nSELECT 1;\n  COMMIT;", "1_a.sql:3:3: warning: it ends the transaction"),
+            (
+                "CREATE TABLE t ();\nVACUUM t;",
+                "1_a.sql:2:1: warning: one statement here cannot run in a transaction",
+            ),
+        ] {
+            let found = findings(sql);
+            assert!(found.iter().any(|found| found.starts_with(says)), "{sql}: {found:?}");
+        }
+        for sql in [
+            "SELECT '\\d', $$\\d$$ -- \\d\n",
+            "COPY t FROM '/tmp/x'",
+            "CREATE INDEX CONCURRENTLY i ON t (a)",
+            "SELECT 1; -- a line\n-- ======= \n",
+            "DO $$ BEGIN PERFORM 1; END $$",
+        ] {
+            assert_eq!(findings(sql), [""; 0], "{sql}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(sql in "(\u{feff})?([\\\\;'$ä\n ]|COPY|FROM|stdin|BEGIN|VACUUM|<<<<<<< |=======|>>>>>>> ){0,30}") {
+            findings(&sql);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What every operation on migrations needs: the session, the migrations, their history table and the settings.
+
+use super::drift::{Drift, Policy, Rules};
+use super::error::Error;
+use super::history::{History, HistoryTable, Malformed};
+use super::migration::Migration;
+use super::plan::{Plan, plan};
+use super::run::lock;
+use super::settings::Settings;
+use super::source::Source;
+use super::sql::quoting::create_schema;
+use super::unmanaged::{Found, query};
+use crate::database::{QueryError, Session};
+
+/// Operates on the migrations of one source in one session. The operations are in [`super::run`] and [`super::ops`].
+pub struct Migrator<'a> {
+    pub(super) session: &'a Session,
+    pub(super) source: &'a Source,
+    pub(super) settings: &'a Settings,
+    /// The history table as it is named, before it was read.
+    pub(super) table: Box<dyn HistoryTable>,
+    /// What to do about drift: the tool's rules with the user's overrides.
+    pub(super) rules: Rules,
+}
+
+/// Which drift to log: the second look at the same database need not repeat the warnings.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Log {
+    Warnings,
+    Nothing,
+}
+
+impl<'a> Migrator<'a> {
+    /// A migrator for `source` in `session`.
+    pub fn new(session: &'a Session, source: &'a Source, settings: &'a Settings) -> Migrator<'a> {
+        let tool = source.format.tool();
+        Migrator {
+            session,
+            source,
+            settings,
+            table: tool.history_table(settings.history_table.as_ref()),
+            rules: tool.facts().rules.with_overrides(&settings.on_drift),
+        }
+    }
+
+    /// The migrations and where they come from.
+    pub fn source(&self) -> &'a Source {
+        self.source
+    }
+
+    /// What to do about drift.
+    pub fn rules(&self) -> Rules {
+        self.rules
+    }
+
+    /// The name of the history table, for messages: where it was found, if it was read.
+    pub fn table_name<'h>(&'h self, history: Option<&'h History>) -> &'h str {
+        self.table(history).name()
+    }
+
+    /// The table that renders new records.
+    pub(super) fn table<'h>(&'h self, history: Option<&'h History>) -> &'h dyn HistoryTable {
+        history.map_or(self.table.as_ref(), |history| history.table.as_ref())
+    }
+
+    /// Takes the migration lock, and the native tool's own locks, until the session ends.
+    pub(super) async fn lock(&self) -> Result<(), Error> {
+        lock::acquire(self.session, self.table.native_locks(), self.settings.lock_timeout).await
+    }
+
+    /// Reads the history table; `None` if it does not exist.
+    ///
+    /// # Errors
+    /// [`Error`]: it cannot be read, or is not as its tool writes it.
+    pub async fn read_history(&self) -> Result<Option<History>, Error> {
+        match self.session.query(&self.table.read()).await {
+            Ok(results) => Ok(Some(self.parse(&results)?)),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(self.unreadable(error)),
+        }
+    }
+
+    /// Creates the history table, and reads what another replica may have recorded in it since.
+    pub(super) async fn create_and_read_history(&self) -> Result<History, Error> {
+        // That another replica has created it is no news.
+        let mut create = vec!["SET LOCAL client_min_messages = warning".to_owned()];
+        create.extend(self.create_statements());
+        let sql = format!("{}; {}", create.join("; "), self.table.read());
+        let what = format!("create the history table {}", self.table.name());
+        let results = self.session.query(&sql).await.map_err(Error::statement(what))?;
+        Ok(self.parse(results.get(create.len()..).unwrap_or_default())?)
+    }
+
+    /// The statements that create the URL's schema and the history table, unless they exist.
+    pub(super) fn create_statements(&self) -> Vec<String> {
+        let schema = self.session.schema().map(create_schema);
+        schema.into_iter().chain(self.table.create()).collect()
+    }
+
+    fn parse(&self, results: &[crate::database::Rows]) -> Result<History, Malformed> {
+        let mut history = self.table.parse(results, &self.source.migrations)?;
+        history.name_after_files(&self.source.migrations);
+        Ok(history)
+    }
+
+    fn unreadable(&self, error: QueryError) -> Error {
+        let table = self.table.name();
+        match error.code() {
+            // undefined_column
+            Some("42703") => Error::HistoryTable(Malformed {
+                table: table.to_owned(),
+                why: format!(
+                    "{error}: this is another tool's table; name the right one with --history-table"
+                ),
+            }),
+            _ => Error::statement(format!("read the history table {table}"))(error),
+        }
+    }
+
+    /// Whether the history table exists by now; an error if it does not, and other tables do. To be asked under the lock
+    /// only: before, another replica may be creating it.
+    ///
+    /// # Errors
+    /// [`Error::Unmanaged`]
+    pub async fn history_table_exists(&self) -> Result<bool, Error> {
+        let results = self.session.query(&query(self.table.name())).await;
+        let results = results.map_err(Error::statement("ask which tables there are"))?;
+        match Found::parse(&results, self.table.name()) {
+            Found::HistoryTable => Ok(true),
+            Found::Nothing => Ok(false),
+            Found::Unmanaged(mut unmanaged) => {
+                if let Some(tool) = &mut unmanaged.tool
+                    && let Some(sql) = tool.revision_query()
+                {
+                    let rows = self.session.query(&sql).await.unwrap_or_default();
+                    tool.revision =
+                        rows.first().and_then(|rows| rows.first()?.first().cloned().flatten());
+                }
+                Err(Error::Unmanaged(unmanaged))
+            }
+        }
+    }
+
+    /// Compares disk and history table, whatever the rules say about drift.
+    pub fn compare(&self, history: Option<&History>) -> Plan<'a> {
+        let table = self.table(history);
+        let recorded = history.map(|history| history.recorded.as_slice()).unwrap_or_default();
+        let unchanged = |file: &Migration, row: &_| table.is_unchanged(file, row);
+        plan(&self.source.migrations, recorded, &self.rules, unchanged)
+    }
+
+    /// Plans: logs the drift that the rules tolerate, and fails for the rest.
+    pub(super) fn plan(&self, history: Option<&History>, log: Log) -> Result<Plan<'a>, Error> {
+        let plan = self.compare(history);
+        let with =
+            |policy| plan.drift.iter().filter(move |drift| self.rules.policy(drift) == policy);
+        let fatal: Vec<Drift> = with(Policy::Fail).cloned().collect();
+        if !fatal.is_empty() {
+            return Err(Error::Drift(fatal));
+        }
+        if log == Log::Warnings {
+            with(Policy::Warn).for_each(|drift| tracing::warn!("{drift}"));
+        }
+        Ok(plan)
+    }
+}
+
+/// `undefined_table` or `invalid_schema_name`
+fn is_absent(error: &QueryError) -> bool {
+    matches!(error.code(), Some("42P01" | "3F000"))
+}

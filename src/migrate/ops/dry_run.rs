@@ -1,0 +1,94 @@
+//! What applying would send to the server, in order, without sending it.
+
+use std::io;
+use std::time::Duration;
+
+use crate::migrate::error::Error;
+use crate::migrate::migration::Migration;
+use crate::migrate::migrator::{Log, Migrator};
+use crate::migrate::run::message::{Task, Transaction, settings};
+use crate::migrate::run::survey;
+use crate::migrate::source::SourceError;
+use crate::migrate::sql::Reader;
+
+/// Everything that is pending, as SQL.
+#[derive(Debug)]
+pub struct DryRun<'a> {
+    /// The name of the history table.
+    pub history_table: String,
+    /// The statements before the first migration: they create or upgrade the history table.
+    pub before: Vec<String>,
+    /// The groups that are applied together, with their SQL and that of their records.
+    pub groups: Vec<(Vec<&'a Migration>, String)>,
+    /// How many migrations are applied.
+    pub applied: usize,
+}
+
+impl<'a> Migrator<'a> {
+    /// What [`Migrator::run`] would do.
+    ///
+    /// # Errors
+    /// [`Error`]: what would stop it.
+    pub async fn dry_run(&self) -> Result<DryRun<'a>, Error> {
+        let history = self.read_history().await?;
+        let plan = self.plan(history.as_ref(), Log::Warnings)?;
+        let surveys = survey(plan.pending.iter().map(|migration| &migration.up))?;
+        let table = self.table(history.as_ref());
+        let mut before = Vec::new();
+        if !plan.pending.is_empty() {
+            if history.is_none() {
+                self.history_table_exists().await?;
+                before.extend(self.create_statements());
+            }
+            before.extend_from_slice(table.upgrade());
+        }
+        let mut groups = Vec::new();
+        let lock_timeout = self.settings.ddl_lock_timeout.unwrap_or_default();
+        for group in plan.groups(self.rules) {
+            let mut tasks = Vec::new();
+            for migration in group {
+                let survey = surveys.get(migration.up.file.as_path()).cloned().unwrap_or_default();
+                tasks.push(Task::up(migration, survey, table)?);
+            }
+            let unreadable = |source| {
+                let file = group.first().map(|migration| migration.up.file.clone());
+                Error::Source(SourceError::Unreadable { path: file.unwrap_or_default(), source })
+            };
+            groups.push((group.to_vec(), sql(&tasks, lock_timeout).map_err(unreadable)?));
+        }
+        let history_table = self.table_name(history.as_ref()).to_owned();
+        Ok(DryRun { history_table, before, groups, applied: plan.applied })
+    }
+}
+
+/// The SQL of these tasks as it is sent: in one transaction, unless one of them cannot run in a transaction.
+fn sql(tasks: &[Task<'_>], lock_timeout: Duration) -> io::Result<String> {
+    let mut text = String::new();
+    if !tasks.iter().any(|task| task.survey.no_transaction) {
+        let transaction = Transaction::new(tasks, lock_timeout);
+        let mut messages = transaction.messages();
+        while let Some(message) = messages.next()? {
+            text += &message.text;
+        }
+        return Ok(text + ";\n");
+    }
+    for task in tasks {
+        let survey = &task.survey;
+        let own = |statement: &str| format!("{statement};\n");
+        text += &own(&settings(lock_timeout));
+        if !survey.no_transaction {
+            text += "BEGIN;\n";
+        }
+        let marks = task.marks.as_ref().filter(|_| survey.no_transaction && survey.statements > 1);
+        text += &marks.map(|marks| own(&marks.start)).unwrap_or_default();
+        let mut reader = Reader::new(task.script)?;
+        while let Some((_, statement, _)) = reader.next()? {
+            text += &own(statement);
+        }
+        text += &own(marks.map_or(&task.record, |marks| &marks.finish));
+        if !survey.no_transaction {
+            text += "COMMIT;\n";
+        }
+    }
+    Ok(text)
+}

@@ -1,0 +1,148 @@
+//! Emptying a database, for `premain reset`.
+//!
+//! Objects are dropped one by one rather than by DROP DATABASE: that needs no privilege except their ownership, and keeps what
+//! an administrator set up: the database's settings and grants, its schemas with theirs, its extensions. Of those, only what a
+//! migration creates is dropped, because it will be created again.
+
+use crate::database::{Rows, Session};
+use crate::migrate::error::Error;
+use crate::migrate::run::lock;
+use crate::migrate::settings::Settings;
+use crate::migrate::source::Source;
+use crate::migrate::sql::quoting::{literal, quote};
+use crate::migrate::sql::splitter::{self, Token};
+
+/// What was removed.
+#[derive(Debug)]
+pub struct Emptied {
+    /// How many objects were dropped, without those that were dropped with them.
+    pub objects: usize,
+    /// How many other sessions were ended.
+    pub sessions: usize,
+}
+
+/// The objects of all schemas that belong neither to an extension nor to another object. (A partitioned table belongs to
+/// itself.)
+const OBJECTS: &str = "FROM pg_catalog.pg_depend d \
+    JOIN pg_catalog.pg_namespace n ON d.refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND d.refobjid = n.oid \
+    WHERE d.deptype = 'n' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' \
+      AND d.classid <> 'pg_catalog.pg_default_acl'::pg_catalog.regclass AND d.classid <> 'pg_catalog.pg_extension'::pg_catalog.regclass \
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend p WHERE (p.classid, p.objid) = (d.classid, d.objid) AND p.deptype IN ('e', 'i') \
+                      AND (p.refclassid, p.refobjid) <> (p.classid, p.objid))";
+
+/// Drops everything in `session`'s database, in one transaction.
+///
+/// # Errors
+/// [`Error`]; nothing was dropped then.
+pub async fn drop_everything(
+    session: &Session,
+    source: Option<&Source>,
+    settings: &Settings,
+) -> Result<Emptied, Error> {
+    let native = source.map(|source| {
+        source.format.tool().history_table(settings.history_table.as_ref()).native_locks()
+    });
+    let sessions = end_others(session).await?;
+    lock::acquire(session, native.unwrap_or_default(), settings.lock_timeout).await?;
+    let mut drops = Vec::new();
+    for (kind, name) in source.map(created).unwrap_or_default() {
+        let (kind, catalog, column) = match kind {
+            Created::Schema => ("SCHEMA", "pg_namespace", "nspname"),
+            Created::Extension => ("EXTENSION", "pg_extension", "extname"),
+        };
+        // `public` keeps its initial grants.
+        let drop = format!("DROP {kind} {} CASCADE", quote(&name));
+        drops.push(format!(
+            "IF EXISTS (SELECT FROM pg_catalog.{catalog} WHERE {column} = {0}) AND {0} <> 'public' \
+             THEN EXECUTE {1}; END IF;",
+            literal(&name),
+            literal(&drop)
+        ));
+    }
+    let sql = format!(
+        "SET client_min_messages = warning; SET lock_timeout = {}; BEGIN; SELECT count(*) {OBJECTS}; \
+         DO $premain$ DECLARE o record; BEGIN {} LOOP \
+         SELECT d.classid, d.objid INTO o {OBJECTS} \
+         ORDER BY d.classid <> 'pg_catalog.pg_class'::pg_catalog.regclass, d.objid LIMIT 1; \
+         EXIT WHEN NOT FOUND; \
+         EXECUTE (SELECT pg_catalog.format('DROP %s %s CASCADE', i.type, i.identity) \
+                  FROM pg_catalog.pg_identify_object(o.classid, o.objid, 0) i); \
+         END LOOP; END $premain$; COMMIT",
+        settings.ddl_lock_timeout.unwrap_or_default().as_millis(),
+        drops.join(" ")
+    );
+    let results =
+        session.query(&sql).await.map_err(Error::statement("drop what is in the database"))?;
+    let objects = results.iter().flatten().next();
+    let objects = objects.and_then(|row| row.first()?.as_deref()?.parse().ok()).unwrap_or(0);
+    Ok(Emptied { objects, sessions })
+}
+
+/// Ends the other sessions in this database, as `DROP DATABASE … WITH (FORCE)` does: an application that idles in a
+/// transaction would block the reset for ever.
+async fn end_others(session: &Session) -> Result<usize, Error> {
+    let sql = "SELECT count(pg_catalog.pg_terminate_backend(a.pid)) FROM pg_catalog.pg_stat_activity a \
+               WHERE a.datname = pg_catalog.current_database() AND a.pid <> pg_catalog.pg_backend_pid() \
+                 AND a.backend_type = 'client backend' AND pg_catalog.pg_has_role(a.usesysid, 'MEMBER')";
+    let rows: Vec<Rows> =
+        session.query(sql).await.map_err(Error::statement("end the other sessions"))?;
+    let count = rows.first().and_then(|rows| rows.first()?.first()?.as_deref()?.parse().ok());
+    Ok(count.unwrap_or(0))
+}
+
+/// What a migration creates, and fails on if it exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Created {
+    Schema,
+    Extension,
+}
+
+/// The schemas and extensions that the migrations create without IF NOT EXISTS.
+fn created(source: &Source) -> Vec<(Created, String)> {
+    // A large file holds data, not a schema.
+    let texts = source.migrations.iter().filter_map(|migration| migration.up.sql.in_memory());
+    texts.flat_map(created_by).collect()
+}
+
+fn created_by(sql: &str) -> Vec<(Created, String)> {
+    let mut found = Vec::new();
+    let tokens: Vec<(Token, &str)> =
+        splitter::tokens(sql).map(|(token, range)| (token, &sql[range])).collect();
+    for three in tokens.windows(3) {
+        let [(Token::Word, create), (Token::Word, kind), (token, name)] = three else { continue };
+        let kind = match kind.to_ascii_uppercase().as_str() {
+            "SCHEMA" => Created::Schema,
+            "EXTENSION" => Created::Extension,
+            _ => continue,
+        };
+        let is_name = match token {
+            Token::Word => {
+                !["IF", "AUTHORIZATION"].iter().any(|word| name.eq_ignore_ascii_case(word))
+            }
+            Token::Name => true,
+            _ => false,
+        };
+        if create.eq_ignore_ascii_case("CREATE") && is_name {
+            let name = match token {
+                Token::Name => name.trim_matches('"').replace("\"\"", "\""),
+                _ => name.to_lowercase(),
+            };
+            found.push((kind, name));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_migrations_create_themselves() {
+        let sql = "CREATE SCHEMA app; create extension \"uuid-ossp\" SCHEMA app;\n-- CREATE SCHEMA no\n\
+                   CREATE EXTENSION IF NOT EXISTS pgcrypto; CREATE SCHEMA IF NOT EXISTS x; SELECT 'CREATE SCHEMA y'";
+        let app = (Created::Schema, "app".to_owned());
+        let uuid = (Created::Extension, "uuid-ossp".to_owned());
+        assert_eq!(created_by(sql), [app, uuid]);
+    }
+}

@@ -1,0 +1,108 @@
+//! Rolling back: which migrations, and running their down migrations one by one, newest first.
+
+use std::time::{Duration, Instant};
+
+use crate::migrate::drift::Drift;
+use crate::migrate::error::Error;
+use crate::migrate::history::{History, HistoryTable};
+use crate::migrate::lint;
+use crate::migrate::migration::Migration;
+use crate::migrate::migrator::{Log, Migrator};
+use crate::migrate::run::message::Task;
+use crate::migrate::run::survey;
+use crate::migrate::run::transactional::Applier;
+use crate::migrate::selector::select;
+use crate::text;
+
+impl<'a> Migrator<'a> {
+    /// The migrations to roll back, newest first: those after `to` (`none` means all of them), or the last one.
+    ///
+    /// # Errors
+    /// [`Error`]: one of them has no down migration, or no file.
+    pub async fn find_rollback(&self, to: Option<&str>) -> Result<Vec<&'a Migration>, Error> {
+        let history = self.read_history().await?;
+        self.to_roll_back(history.as_ref(), to, Log::Warnings)
+    }
+
+    /// Rolls back exactly `expected`, which [`Migrator::find_rollback`] found. Returns how long it took.
+    ///
+    /// # Errors
+    /// [`Error`]; the migrations before the one that failed are rolled back.
+    pub async fn rollback(
+        &self,
+        to: Option<&str>,
+        expected: &[&Migration],
+    ) -> Result<Duration, Error> {
+        self.lock().await?;
+        let history = self.read_history().await?;
+        let migrations = self.to_roll_back(history.as_ref(), to, Log::Nothing)?;
+        if migrations != expected {
+            return Err(Error::Overtaken);
+        }
+        let table = self.table(history.as_ref());
+        let started = Instant::now();
+        for migration in &migrations {
+            let started = Instant::now();
+            self.roll_back_one(migration, table).await?;
+            tracing::info!(
+                "migration {migration} rolled back in {}",
+                text::duration(started.elapsed())
+            );
+        }
+        Ok(started.elapsed())
+    }
+
+    async fn roll_back_one(
+        &self,
+        migration: &Migration,
+        table: &dyn HistoryTable,
+    ) -> Result<(), Error> {
+        let Some(down) = &migration.down else { return Ok(()) };
+        let tasks = [Task::down(migration, down, lint::survey(down)?, table)?];
+        let outcome = Applier::new(self.session, self.settings).apply(&tasks).await;
+        outcome.map_err(|(_, failure)| Error::RollbackFailed {
+            migration: migration.to_string(),
+            failure,
+        })
+    }
+
+    fn to_roll_back(
+        &self,
+        history: Option<&History>,
+        to: Option<&str>,
+        log: Log,
+    ) -> Result<Vec<&'a Migration>, Error> {
+        let plan = self.plan(history, log)?;
+        // A migration without a file has no down migration here, and older ones must not be rolled back before it.
+        let ahead = plan.drift.iter().find_map(|drift| match drift {
+            Drift::Ahead { migrations } => Some(migrations.clone()),
+            _ => None,
+        });
+        if let Some(migrations) = ahead {
+            return Err(Error::CannotRollBackAhead(migrations));
+        }
+        let recorded = history.map(|history| history.recorded.as_slice()).unwrap_or_default();
+        let is_applied = |file: &&Migration| recorded.iter().any(|row| row.version == file.version);
+        let applied: Vec<_> = self.source.migrations.iter().filter(is_applied).collect();
+        let keep = match to {
+            None => applied.len().saturating_sub(1),
+            Some("none") => 0,
+            Some(wanted) => {
+                let last = select(applied.iter().copied(), wanted)?;
+                let at = last.and_then(|last| applied.iter().position(|file| *file == last));
+                at.ok_or_else(|| Error::NoSuchMigration {
+                    wanted: wanted.to_owned(),
+                    source: format!("{} that is applied", self.source),
+                })? + 1
+            }
+        };
+        let migrations: Vec<_> = applied[keep..].iter().copied().rev().collect();
+        let stuck = migrations.iter().filter(|migration| migration.down.is_none());
+        let stuck: Vec<_> = stuck.map(ToString::to_string).collect();
+        if !stuck.is_empty() {
+            return Err(Error::NoDownMigration(stuck));
+        }
+        survey(migrations.iter().filter_map(|migration| migration.down.as_ref()))?;
+        Ok(migrations)
+    }
+}

@@ -1,0 +1,225 @@
+//! Why a migration failed, and what of it was kept.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use super::diagnosis::Diagnosis;
+use super::remedy::{remedy, wants_no_transaction};
+
+/// Why a migration failed, and what of it was kept.
+#[derive(Debug)]
+pub struct Failure {
+    /// Why.
+    pub reason: Reason,
+    /// What of it was kept.
+    pub kept: Kept,
+}
+
+/// Why a migration failed.
+#[derive(Debug)]
+pub enum Reason {
+    /// The server rejected it.
+    Rejected(Box<Diagnosis>),
+    /// It could not get its table locks.
+    Blocked {
+        /// What the server said last.
+        message: String,
+        /// How many attempts there were.
+        attempts: u32,
+        /// The sessions that were in the way: ` behind pid 12 (…)`; empty if unknown.
+        behind: String,
+    },
+    /// The connection broke, for this reason.
+    Lost(String),
+    /// Its file can no longer be read, or was changed meanwhile.
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// What the operating system said.
+        error: io::Error,
+    },
+}
+
+/// What was kept of a migration that failed.
+#[derive(Debug)]
+pub enum Kept {
+    /// It was one transaction: nothing was kept. If the connection was lost, all of it may be committed together with
+    /// its record.
+    AllOrNothing,
+    /// It ends its transaction itself: what comes before that was kept, or may have been if the connection was lost.
+    Part,
+    /// It runs without a transaction, and these statements were kept.
+    Statements(Halfway),
+}
+
+/// The statements that were kept of a migration without a transaction.
+#[derive(Debug)]
+pub struct Halfway {
+    /// How many statements were kept.
+    pub kept: usize,
+    /// The last of them: `1 (line 3): CREATE INDEX CONCURRENTLY …`
+    pub last: Vec<String>,
+    /// How many statements the migration has.
+    pub total: usize,
+    /// Whether the history table has a mark of it.
+    pub marked: bool,
+    /// The VERSION for `premain resolve`.
+    pub version: String,
+}
+
+impl Failure {
+    /// A failure of a migration of which nothing was kept.
+    pub(super) fn nothing_kept(reason: Reason) -> Failure {
+        Failure { reason, kept: Kept::AllOrNothing }
+    }
+
+    /// Whether another session may continue: the connection broke, and the migration is in the database with its record
+    /// or not at all.
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Failure { reason: Reason::Lost(_), kept: Kept::AllOrNothing })
+    }
+
+    /// What to say about the up migration `migration`.
+    pub fn explain_up(&self, f: &mut fmt::Formatter<'_>, migration: &str) -> fmt::Result {
+        self.reason.explain(f, migration, "")?;
+        match (&self.kept, &self.reason) {
+            (Kept::AllOrNothing, Reason::Rejected(diagnosis))
+                if wants_no_transaction(&diagnosis.code) =>
+            {
+                write!(
+                    f,
+                    "nothing of migration {migration} was kept; if it must run without a transaction, say so in the \
+                     first line of its file: -- premain: no-transaction"
+                )
+            }
+            (Kept::AllOrNothing, Reason::Rejected(diagnosis)) => {
+                let remedy = remedy(&diagnosis.code);
+                write!(f, "nothing of migration {migration} was kept; {remedy}")
+            }
+            (Kept::AllOrNothing, Reason::Blocked { .. }) => f.write_str(
+                "nothing of it was kept; end the long transaction that is in the way (pg_terminate_backend), or \
+                 raise --ddl-lock-timeout",
+            ),
+            (Kept::AllOrNothing, Reason::Lost(_)) => f.write_str(
+                "the history table tells whether it was applied; run again, which is safe",
+            ),
+            (Kept::AllOrNothing, Reason::Unreadable { .. }) => {
+                f.write_str("nothing of it was kept; run again")
+            }
+            (Kept::Part, Reason::Lost(_)) => f.write_str(
+                "it ends its transaction itself: what comes before that may have been kept, and it may be recorded \
+                 or not ('premain status'); undo what was kept, or complete it, before you run again",
+            ),
+            (Kept::Part, _) => write!(
+                f,
+                "migration {migration} ends its transaction itself: what comes before that was kept, \
+                 the migration is not recorded; undo what was kept, correct the file and deploy it again"
+            ),
+            (Kept::Statements(halfway), _) => halfway.explain_up(f, migration),
+        }
+    }
+
+    /// What to say about the down migration of `migration`.
+    pub fn explain_down(&self, f: &mut fmt::Formatter<'_>, migration: &str) -> fmt::Result {
+        self.reason.explain(f, migration, "the down migration of ")?;
+        match (&self.kept, &self.reason) {
+            (Kept::AllOrNothing, Reason::Rejected(diagnosis)) => {
+                let remedy = remedy(&diagnosis.code);
+                write!(f, "nothing of migration {migration} was rolled back; {remedy}")
+            }
+            (Kept::AllOrNothing, Reason::Blocked { .. }) => f.write_str(
+                "nothing was rolled back; end the long transaction that is in the way, or raise --ddl-lock-timeout",
+            ),
+            (Kept::AllOrNothing | Kept::Part, Reason::Lost(_)) => {
+                f.write_str("the history table tells whether it is still applied: see 'premain status'")
+            }
+            (Kept::AllOrNothing, Reason::Unreadable { .. }) => {
+                f.write_str("nothing was rolled back; run again")
+            }
+            (Kept::Part, _) => f.write_str(
+                "the file ends its transaction itself: what comes before that is rolled back, \
+                 and the migration counts as applied; see what is left of it",
+            ),
+            (Kept::Statements(halfway), _) => halfway.explain_down(f, migration),
+        }
+    }
+}
+
+impl Reason {
+    /// The first line, which `grep migration` finds, and the drawing below it.
+    fn explain(&self, f: &mut fmt::Formatter<'_>, migration: &str, direction: &str) -> fmt::Result {
+        match self {
+            Reason::Rejected(diagnosis) => writeln!(
+                f,
+                "{direction}migration {migration} failed at {}: {}\n{diagnosis}",
+                diagnosis.place, diagnosis.message
+            ),
+            Reason::Blocked { message, attempts, behind } => writeln!(
+                f,
+                "{direction}migration {migration} could not get its table locks in {attempts} attempts{behind}: {message}"
+            ),
+            Reason::Lost(reason) => writeln!(
+                f,
+                "{direction}migration {migration} was interrupted, the connection was lost ({reason})"
+            ),
+            Reason::Unreadable { file, error } => {
+                writeln!(f, "{direction}migration {migration}: {}: {error}", file.display())
+            }
+        }
+    }
+
+    /// What the history table keeps of it.
+    pub(super) fn for_history_table(&self) -> String {
+        match self {
+            Reason::Rejected(diagnosis) => {
+                format!("{}: {}\n{diagnosis}", diagnosis.place, diagnosis.message)
+            }
+            Reason::Blocked { message: reason, .. } | Reason::Lost(reason) => reason.clone(),
+            Reason::Unreadable { error, .. } => error.to_string(),
+        }
+    }
+}
+
+impl Halfway {
+    fn explain_up(&self, f: &mut fmt::Formatter<'_>, migration: &str) -> fmt::Result {
+        let Halfway { kept, last, total, marked, version } = self;
+        writeln!(
+            f,
+            "migration {migration} runs without a transaction: {kept} of its {total} statements were kept"
+        )?;
+        if last.len() < *kept {
+            writeln!(f, "  kept: statements 1 to {}", kept - last.len())?;
+        }
+        for statement in last {
+            writeln!(f, "  kept: statement {statement}")?;
+        }
+        match marked {
+            true => write!(
+                f,
+                "either undo what was kept, correct the file, and run 'premain resolve --rolled-back {version}' to \
+                 apply it again; or do the rest by hand and run 'premain resolve --applied {version}'"
+            ),
+            false => write!(
+                f,
+                "the history table cannot record that, and the next start begins with statement 1 again: undo what was \
+                 kept and correct the file; or do the rest by hand and run 'premain resolve --applied {version}'"
+            ),
+        }
+    }
+
+    fn explain_down(&self, f: &mut fmt::Formatter<'_>, migration: &str) -> fmt::Result {
+        let Halfway { kept, last, total, .. } = self;
+        write!(
+            f,
+            "its down migration runs without a transaction: {kept} of its {total} statements were kept"
+        )?;
+        for statement in last {
+            write!(f, "\n  kept: statement {statement}")?;
+        }
+        write!(
+            f,
+            "\nmigration {migration} still counts as applied; do the rest by hand, or restore what is gone"
+        )
+    }
+}

@@ -1,0 +1,154 @@
+//! The migration lock: an advisory lock that lets one replica migrate while the others wait.
+//!
+//! It is polled. A session that blocks in `pg_advisory_lock` holds a snapshot; if the replica with the lock runs CREATE
+//! INDEX CONCURRENTLY, that waits for the snapshot: a deadlock.
+
+use std::time::{Duration, Instant};
+
+use super::pooler;
+use crate::database::Session;
+use crate::migrate::error::Error;
+use crate::migrate::settings::Settings;
+use crate::retry::{Pauses, Policy, Silence};
+use crate::text;
+
+/// "premain" in ASCII: one lock for each database, whatever the history table.
+const KEY: i64 = 0x0070_7265_6d61_696e;
+
+/// The pauses between two attempts.
+const PAUSES: Policy = Policy::doubling(Duration::from_millis(10), Duration::from_millis(250));
+
+/// A wait that is shorter than this is not worth a log line.
+const SHORT: Duration = Duration::from_millis(150);
+
+/// The time between two log lines about who holds the lock.
+const SILENCE: Policy = Policy::doubling(Duration::from_secs(5), Duration::from_mins(1));
+
+/// Takes the lock, and then the native tool's own locks, for this session, which keeps them until it ends. `native` are SQL
+/// expressions of type `bigint`.
+///
+/// # Errors
+/// [`Error::Locked`] with the holder after `timeout`; `None` waits for ever. [`Error::Pooled`] if a pooler does not keep the
+/// session for premain.
+pub(in crate::migrate) async fn acquire(
+    session: &Session,
+    native: Vec<String>,
+    timeout: Option<Duration>,
+) -> Result<(), Error> {
+    let keys: Vec<String> = [KEY.to_string()].into_iter().chain(native).collect();
+    let started = Instant::now();
+    let mut pauses = Pauses::new(PAUSES);
+    let mut silence: Option<Silence> = None;
+    let mut backend = session.announced_backend().await;
+    let mut pooled = false;
+    loop {
+        match try_lock(session, backend, &keys).await? {
+            Attempt::Taken => break,
+            Attempt::OtherBackend(_) if pooled => return Err(pooler::switched(session)),
+            Attempt::OtherBackend(actual) => {
+                pooler::check(session, actual).await?;
+                (backend, pooled) = (Some(actual), true);
+                continue;
+            }
+            Attempt::Busy => {}
+        }
+        let waited = started.elapsed();
+        if timeout.is_some_and(|timeout| waited >= timeout) {
+            return Err(Error::Locked { holder: holder(session, &keys).await?, waited });
+        }
+        let due = silence.as_mut().map_or(waited > SHORT, Silence::is_over);
+        if due {
+            let holder = holder(session, &keys).await?;
+            if silence.is_none() {
+                tracing::info!("waiting for the migration lock, held by {holder}");
+                silence = Some(Silence::new(SILENCE));
+            } else {
+                let waited = text::duration(waited);
+                tracing::info!(
+                    "still waiting for the migration lock after {waited}, held by {holder}"
+                );
+            }
+        }
+        tokio::time::sleep(pauses.next()).await;
+    }
+    if let Some(backend) = backend {
+        session.set_backend(backend);
+    }
+    if silence.is_some() {
+        tracing::info!("got the migration lock after {}", text::duration(started.elapsed()));
+    }
+    Ok(())
+}
+
+/// Takes the migration lock alone, for hooks that run in one replica at a time although there are no migrations. The session
+/// keeps it until it ends.
+///
+/// # Errors
+/// [`Error::Locked`], or what the server says.
+pub async fn hold_lock(session: &Session, settings: &Settings) -> Result<(), Error> {
+    acquire(session, Vec::new(), settings.lock_timeout).await
+}
+
+/// The outcome of one attempt.
+enum Attempt {
+    Taken,
+    Busy,
+    /// A server process other than the expected one answered, and took no lock.
+    OtherBackend(i32),
+}
+
+/// One attempt, one round trip. Only the server process `backend` takes the lock: another one may serve another client next.
+async fn try_lock(
+    session: &Session,
+    backend: Option<i32>,
+    keys: &[String],
+) -> Result<Attempt, Error> {
+    // CASE keeps the order. Taking a lock again that this session holds does no harm.
+    let all = keys.iter().rfold("true".to_owned(), |rest, key| {
+        format!("CASE WHEN pg_catalog.pg_try_advisory_lock({key}) THEN {rest} ELSE false END")
+    });
+    let backend = backend.unwrap_or_default();
+    let rows = session
+        .query(&format!(
+            "SELECT pid, CASE WHEN pid = {backend} THEN {all} END \
+             FROM (SELECT pg_catalog.pg_backend_pid()) AS backend (pid)"
+        ))
+        .await
+        .map_err(Error::statement("take the migration lock"))?;
+    let row = rows.first().and_then(|rows| rows.first());
+    let column = |index: usize| row.and_then(|row| row.get(index)?.as_deref());
+    Ok(match column(1) {
+        Some("t") => Attempt::Taken,
+        Some(_) => Attempt::Busy,
+        None => {
+            Attempt::OtherBackend(column(0).and_then(|pid| pid.parse().ok()).unwrap_or_default())
+        }
+    })
+}
+
+/// The session that holds the lock: `pid 12 (premain, app@10.0.0.5, connected since 12:00:01)`.
+async fn holder(session: &Session, keys: &[String]) -> Result<String, Error> {
+    let keys = keys.join(", ");
+    let sql = format!(
+        "SELECT l.pid, a.application_name, a.usename, coalesce(host(a.client_addr), 'local'), \
+                to_char(a.backend_start AT TIME ZONE 'UTC', 'HH24:MI:SS') \
+         FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a USING (pid) \
+         WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
+           AND (l.classid::bigint << 32) + l.objid::bigint = ANY (ARRAY[{keys}]::bigint[]) AND l.pid <> pg_catalog.pg_backend_pid() \
+           AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())"
+    );
+    let rows =
+        session.query(&sql).await.map_err(Error::statement("ask who holds the migration lock"))?;
+    let Some(row) = rows.first().and_then(|rows| rows.first()) else {
+        return Ok("no session any more".to_owned());
+    };
+    let column = |index: usize| row.get(index).and_then(Option::as_deref).unwrap_or("?");
+    Ok(format!(
+        "pid {} ({}, {}@{}, connected since {} UTC)",
+        column(0),
+        column(1),
+        column(2),
+        column(3),
+        column(4)
+    ))
+}

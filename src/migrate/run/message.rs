@@ -1,0 +1,334 @@
+//! The messages that apply migrations, and the position in a file that each position in a message stands for.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+use super::diagnosis::Position;
+use crate::migrate::history::{HistoryTable, Malformed, Marks};
+use crate::migrate::migration::Migration;
+use crate::migrate::sql::quoting::{literal, quote};
+use crate::migrate::sql::splitter::{self, Statement};
+use crate::migrate::sql::{Reader, Script, Survey};
+
+/// Lets the server notice that premain is gone: at once if premain's system tells it, within half a minute if the network
+/// is cut. The server then rolls back and releases the lock instead of holding both until the statement ends. A setting
+/// that the server does not have is left out.
+const NOTICE_A_DEAD_CLIENT: &str = "\
+    SELECT pg_catalog.set_config(name, value, false) FROM (VALUES \
+        ('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '5'), \
+        ('tcp_keepalives_count', '3'), ('tcp_user_timeout', '30s'), \
+        ('client_connection_check_interval', '1s')) AS setting (name, value) \
+    WHERE pg_catalog.current_setting(name, true) IS NOT NULL \
+        AND (name NOT LIKE 'client%' OR pg_catalog.version() LIKE '%linux%')";
+
+/// A script to run, and the statements that record it.
+pub(in crate::migrate) struct Task<'a> {
+    pub(in crate::migrate) migration: &'a Migration,
+    /// Its up migration or its down migration.
+    pub(in crate::migrate) script: &'a Script,
+    pub(in crate::migrate) survey: Survey,
+    /// The statement that adds or removes its record.
+    pub(in crate::migrate) record: String,
+    /// What the history table tells while it runs without a transaction.
+    pub(in crate::migrate) marks: Option<Marks>,
+}
+
+impl<'a> Task<'a> {
+    /// Applies `migration`.
+    pub(in crate::migrate) fn up(
+        migration: &'a Migration,
+        survey: Survey,
+        table: &dyn HistoryTable,
+    ) -> Result<Task<'a>, Malformed> {
+        let (record, marks) = (table.record(migration)?, table.marks(migration)?);
+        Ok(Task { migration, script: &migration.up, survey, record, marks })
+    }
+
+    /// Rolls `migration` back by its down migration `script`.
+    pub(in crate::migrate) fn down(
+        migration: &'a Migration,
+        script: &'a Script,
+        survey: Survey,
+        table: &dyn HistoryTable,
+    ) -> Result<Task<'a>, Malformed> {
+        let record = table.unrecord(migration)?;
+        Ok(Task { migration, script, survey, record, marks: None })
+    }
+}
+
+/// The tasks that are one transaction, all or nothing.
+pub(in crate::migrate) struct Transaction<'a> {
+    tasks: &'a [Task<'a>],
+    lock_timeout: Duration,
+    /// The literal that the setting `premain.migration` has in the session once a part of this was committed.
+    mark: String,
+}
+
+/// The messages of a transaction: one, unless a migration ends the transaction itself or its file is large.
+pub(in crate::migrate) struct Messages<'a> {
+    tasks: std::slice::Iter<'a, Task<'a>>,
+    /// The large file that is being read.
+    reading: Option<(&'a Task<'a>, Reader<'a>)>,
+    /// The message that is being written.
+    message: Message<'a>,
+    /// The messages that are complete.
+    ready: VecDeque<Message<'a>>,
+    ended: bool,
+}
+
+/// What is sent in one round trip.
+#[derive(Default)]
+pub(in crate::migrate) struct Message<'a> {
+    pub(in crate::migrate) text: String,
+    /// The length of `text` in characters, as the server counts positions.
+    length: usize,
+    spans: Vec<Span<'a>>,
+}
+
+/// A range of a message that is a range of a file, in characters.
+struct Span<'a> {
+    task: &'a Task<'a>,
+    in_message: usize,
+    in_file: usize,
+    length: usize,
+}
+
+/// The statements of a large file are sent in messages of about this size in bytes: few round trips, and little memory on
+/// either side.
+const MESSAGE_SIZE: usize = 1 << 20;
+
+/// Follows every statement: the line ends are for one that ends in a comment, the semicolon for one that ends without.
+const END: &str = "\n;\n";
+
+impl<'a> Transaction<'a> {
+    pub(in crate::migrate) fn new(
+        tasks: &'a [Task<'a>],
+        lock_timeout: Duration,
+    ) -> Transaction<'a> {
+        let mark: Vec<_> = tasks.iter().map(|task| task.migration.to_string()).collect();
+        Transaction { tasks, lock_timeout, mark: literal(&mark.join(", ")) }
+    }
+
+    pub(in crate::migrate) fn messages(&self) -> Messages<'a> {
+        let mut message = Message::default();
+        let (settings, mark) = (settings(self.lock_timeout), &self.mark);
+        message.push(&format!("{settings}; BEGIN; SET premain.migration = {mark};\n"));
+        let tasks = self.tasks.iter();
+        Messages { tasks, reading: None, message, ready: VecDeque::new(), ended: false }
+    }
+
+    /// Ends what is left of the transaction, and asks whether a part of it was committed.
+    pub(super) fn settle(&self) -> String {
+        format!(
+            "ROLLBACK; SELECT pg_catalog.current_setting('premain.migration', true) = {}",
+            self.mark
+        )
+    }
+}
+
+/// The statements before each transaction. They RESET, because what an earlier migration SET (most likely a search path
+/// from a dump) would otherwise reach this one if both are pending in one start, and only then. They also end timeouts that
+/// a role may have for web requests.
+pub(in crate::migrate) fn settings(lock_timeout: Duration) -> String {
+    format!(
+        "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; {NOTICE_A_DEAD_CLIENT}; SET statement_timeout = 0; \
+         SET idle_in_transaction_session_timeout = 0; SET lock_timeout = {}",
+        lock_timeout.as_millis()
+    )
+}
+
+impl<'a> Messages<'a> {
+    /// The next message.
+    ///
+    /// # Errors
+    /// The large file can no longer be read.
+    pub(in crate::migrate) fn next(&mut self) -> io::Result<Option<Message<'a>>> {
+        while self.ready.is_empty() {
+            if self.reading.is_some() {
+                self.read_on()?;
+            } else if let Some(task) = self.tasks.next() {
+                match task.script.sql.in_memory() {
+                    None => self.reading = Some((task, Reader::hashed(task.script)?)),
+                    Some(sql) => {
+                        self.add_all(task, sql);
+                        self.message.push(&format!("{};\n", task.record));
+                    }
+                }
+            } else if self.ended {
+                return Ok(None);
+            } else {
+                self.ended = true;
+                self.message.push("COMMIT");
+                self.flush();
+            }
+        }
+        Ok(self.ready.pop_front())
+    }
+
+    /// Reads as much of a large file as fits into one message.
+    fn read_on(&mut self) -> io::Result<()> {
+        let Some((task, mut reader)) = self.reading.take() else { return Ok(()) };
+        while self.message.text.len() < MESSAGE_SIZE {
+            let Some((_, text, in_file)) = reader.next()? else {
+                reader.expect_unchanged()?;
+                self.message.push(&format!("{};\n", task.record));
+                return Ok(());
+            };
+            self.message.add(task, text, in_file);
+        }
+        self.flush();
+        self.reading = Some((task, reader));
+        Ok(())
+    }
+
+    fn add_all(&mut self, task: &'a Task<'a>, sql: &str) {
+        let script = task.script;
+        // After its own COMMIT a migration may do what a message of several statements does not allow. Then, and only then,
+        // its parts are sent one by one, as its own tool sends them.
+        let one_by_one = script.parts.len() > 1 && task.survey.ends_transaction;
+        let (mut bytes, mut in_file) = (0, 0);
+        for part in &script.parts {
+            in_file += sql[bytes..part.start].chars().count();
+            let text = &sql[part.clone()];
+            self.message.add(task, text, in_file);
+            in_file += text.chars().count();
+            bytes = part.end;
+            if one_by_one {
+                self.flush();
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        self.ready.push_back(std::mem::take(&mut self.message));
+    }
+}
+
+impl<'a> Message<'a> {
+    /// Adds a range of a file.
+    pub(super) fn add(&mut self, task: &'a Task<'a>, text: &str, in_file: usize) {
+        let in_message = self.length;
+        self.push(text);
+        self.spans.push(Span { task, in_message, in_file, length: self.length - in_message });
+        self.push(END);
+    }
+
+    fn push(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.length += text.chars().count();
+    }
+
+    /// The task, and the position in its file, that a position in this message belongs to.
+    pub(super) fn position(&self, position: usize) -> Option<(&'a Task<'a>, usize)> {
+        let piece = self.spans.iter().rev().find(|piece| piece.in_message <= position)?;
+        // An error "at the end" is at the semicolon that was added.
+        let within = position - piece.in_message;
+        (within < piece.length + END.len()).then_some((piece.task, piece.in_file + within))
+    }
+
+    /// The task, and the position in its file, of the statement with this index; or of `name` in it, if that occurs once.
+    pub(super) fn statement(
+        &self,
+        number: usize,
+        name: Option<&str>,
+    ) -> Option<(&'a Task<'a>, Position)> {
+        let Statement { range, .. } = splitter::statements(&self.text).nth(number)?;
+        let text = &self.text[range.clone()];
+        let position = |at: usize| self.position(self.text[..range.start + at].chars().count());
+        let is_it = |word: &str| {
+            name.is_some_and(|name| word.eq_ignore_ascii_case(name) || word == quote(name))
+        };
+        let mut named = splitter::tokens(text).filter(|(_, at)| is_it(&text[at.clone()]));
+        match (named.next(), named.next()) {
+            (Some((_, at)), None) => {
+                position(at.start).map(|(task, at)| (task, Position::Word(at)))
+            }
+            _ => position(0).map(|(task, at)| (task, Position::Statement(at))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::migrate::migration::Order;
+    use crate::migrate::version::Version;
+
+    fn migration(sql: &str) -> Migration {
+        Migration {
+            version: Version::When(1),
+            name: "0001_x".to_owned(),
+            title: "0001_x".to_owned(),
+            order: Order::Strict,
+            up: Script::split(
+                PathBuf::from("0001_x.sql"),
+                sql.to_owned(),
+                "--> statement-breakpoint",
+            )
+            .unwrap(),
+            down: None,
+        }
+    }
+
+    fn task(migration: &Migration) -> Task<'_> {
+        let script = &migration.up;
+        let survey = script.survey().unwrap();
+        Task { migration, script, survey, record: "INSERT".to_owned(), marks: None }
+    }
+
+    fn messages<'a>(task: &'a Task<'a>) -> Vec<Message<'a>> {
+        let transaction = Transaction::new(std::slice::from_ref(task), Duration::ZERO);
+        let mut messages = transaction.messages();
+        std::iter::from_fn(|| messages.next().unwrap()).collect()
+    }
+
+    #[test]
+    fn one_message_unless_the_migration_ends_the_transaction_itself() {
+        let sql = "CREATE TABLE a ()--> statement-breakpoint\nCREATE TABLE b () -- c --> statement-breakpoint D";
+        let migration = migration(sql);
+        let task = task(&migration);
+        let messages = messages(&task);
+        assert_eq!(messages.len(), 1);
+        let text = &messages[0].text;
+        assert!(
+            text.contains(
+                "CREATE TABLE a ()\n;\n\nCREATE TABLE b () -- c \n;\n D\n;\nINSERT;\nCOMMIT"
+            ),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn parts_are_sent_one_by_one_after_a_commit() {
+        let migration =
+            migration("COMMIT;--> statement-breakpoint\nCREATE INDEX CONCURRENTLY i ON t (a);");
+        let task = task(&migration);
+        let messages = messages(&task);
+        let texts: Vec<_> = messages.iter().map(|message| message.text.as_str()).collect();
+        assert_eq!(texts[1..], ["\nCREATE INDEX CONCURRENTLY i ON t (a);\n;\n", "INSERT;\nCOMMIT"]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_position_in_a_message_is_found_in_its_file(parts in prop::collection::vec("[a-zä🦀;\n]{1,9}|COMMIT;", 1..5)) {
+            let migration = migration(&parts.join("--> statement-breakpoint"));
+            let file: Vec<char> = migration.up.sql.in_memory().unwrap().chars().collect();
+            let task = task(&migration);
+            for message in &messages(&task) {
+                for span in 0..message.spans.len() {
+                    let Span { in_message: at, length, .. } = message.spans[span];
+                    if length == 0 {
+                        continue;
+                    }
+                    let (_, in_file) = message.position(at).unwrap();
+                    prop_assert_eq!(message.text.chars().nth(at).unwrap(), file[in_file]);
+                }
+            }
+        }
+    }
+}

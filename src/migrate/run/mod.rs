@@ -1,0 +1,217 @@
+//! The one loop that applies migrations.
+
+pub mod activity;
+pub mod concurrent_index;
+pub mod diagnosis;
+pub mod failure;
+pub mod lock;
+pub mod message;
+pub mod no_transaction;
+pub mod pooler;
+pub mod progress;
+pub mod remedy;
+pub mod sqlstate;
+pub mod transactional;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::drift::Drift;
+use super::error::Error;
+use super::history::HistoryTable;
+use super::lint;
+use super::migrator::{Log, Migrator};
+use super::plan::Plan;
+use super::sql::{Script, Survey};
+use crate::text;
+use message::Task;
+use transactional::Applier;
+
+/// How migrating ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Nothing is pending any more.
+    UpToDate(Report),
+    /// This many migrations are pending, and the server accepts no writes.
+    NeedsWrites(usize),
+}
+
+/// What migrating did.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// How many migrations this start applied.
+    pub applied: usize,
+    /// How many were applied before.
+    pub before: usize,
+    /// How long applying took.
+    pub elapsed: Duration,
+}
+
+/// How far one start has come, over all of its sessions: a connection that is lost is replaced.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// How many migrations this start applied.
+    pub applied: usize,
+    /// How long that took.
+    elapsed: Duration,
+    /// The migrations that were running when the connection was lost: whether they were committed is unknown.
+    unknown: Vec<String>,
+}
+
+impl Progress {
+    /// Logs whether the unknown migrations were committed, now that the history table was read again.
+    fn resolve_unknown(&mut self, plan: &Plan<'_>) {
+        for title in self.unknown.drain(..) {
+            if plan.pending.iter().any(|file| file.title == title) {
+                tracing::info!("migration {title} is not in the history table: it was rolled back");
+            } else {
+                tracing::info!("migration {title} is in the history table: it was committed");
+                self.applied += 1;
+            }
+        }
+    }
+
+    /// The report for `plan`, before any of its pending migrations is applied.
+    fn report(&self, plan: &Plan<'_>) -> Report {
+        let before = plan.applied.saturating_sub(self.applied);
+        Report { applied: self.applied, before, elapsed: self.elapsed }
+    }
+}
+
+impl Migrator<'_> {
+    /// Applies what is pending, exactly once, however many replicas do the same.
+    ///
+    /// With nothing pending this is one round trip: no lock, no DDL, and a role that may only read the history table is
+    /// enough. With n pending migrations it is n + 4 at most.
+    ///
+    /// `before` runs once this process holds the lock and is about to apply so many migrations.
+    ///
+    /// # Errors
+    /// [`Error`], or the error of `before`. A migration that failed has left nothing behind, unless the error says so.
+    /// With the same `progress`, another session can continue after a lost connection.
+    pub async fn run<E: From<Error>>(
+        &self,
+        progress: &mut Progress,
+        before: impl AsyncFnOnce(usize) -> Result<(), E>,
+    ) -> Result<Outcome, E> {
+        tracing::info!("migrations: {}, history table {}", self.source, self.table.name());
+
+        // Another replica's locks may block any of these statements.
+        self.session.set_answer_timeout(self.settings.lock_timeout);
+        let history = self.read_history().await?;
+        let plan = match self.plan(history.as_ref(), Log::Warnings) {
+            // The tool may be running it: then it holds the lock, and has finished when premain gets it.
+            Err(Error::Drift(drift)) if drift.iter().any(Drift::may_be_running) => None,
+            plan => Some(plan?),
+        };
+        let mut surveys = Surveys::new();
+        if let Some(plan) = plan {
+            if plan.pending.is_empty() {
+                progress.resolve_unknown(&plan);
+                return Ok(Outcome::UpToDate(progress.report(&plan)));
+            }
+            // What no server can run is reported before anything runs.
+            surveys = survey(plan.pending.iter().map(|migration| &migration.up))?;
+            let state = self.session.server_state().await;
+            let state = state.map_err(Error::statement("ask whether the server accepts writes"))?;
+            if state.standby || state.read_only {
+                return Ok(Outcome::NeedsWrites(plan.pending.len()));
+            }
+        }
+
+        self.lock().await?;
+        // The replica that held the lock may have applied everything. It may also have created the history table, and not
+        // where this session would create it by now: a migration that creates a schema of the role's name moves that.
+        let history = match history.is_some() || self.history_table_exists().await? {
+            true => self.read_history().await?,
+            false => Some(self.create_and_read_history().await?),
+        };
+        let plan = self.plan(history.as_ref(), Log::Nothing)?;
+        // Not earlier: what a lost session sent may still be running as long as that session holds the lock.
+        progress.resolve_unknown(&plan);
+        let scripts = plan.pending.iter().map(|migration| &migration.up);
+        let new: Vec<_> =
+            scripts.filter(|script| !surveys.contains_key(script.file.as_path())).collect();
+        surveys.extend(survey(new.into_iter())?);
+        let table = self.table(history.as_ref());
+        if !plan.pending.is_empty() {
+            before(plan.pending.len()).await?;
+            if !table.upgrade().is_empty() {
+                let what = format!("upgrade the history table {}", table.name());
+                let upgraded = self.session.execute(&table.upgrade().join("; ")).await;
+                upgraded.map_err(Error::statement(what))?;
+                tracing::info!(
+                    "migrations: history table {} upgraded, as its tool does",
+                    table.name()
+                );
+            }
+        }
+        let Report { before, .. } = progress.report(&plan);
+        let started = Instant::now();
+        let outcome = self.apply_all(&plan, &surveys, table, progress).await;
+        progress.elapsed += started.elapsed();
+        outcome?;
+        Ok(Outcome::UpToDate(Report { before, ..progress.report(&plan) }))
+    }
+
+    async fn apply_all(
+        &self,
+        plan: &Plan<'_>,
+        surveys: &Surveys<'_>,
+        table: &dyn HistoryTable,
+        progress: &mut Progress,
+    ) -> Result<(), Error> {
+        let applier = Applier::new(self.session, self.settings);
+        let total = plan.pending.len();
+        if total > 0 {
+            tracing::info!("migrations: {total} of {} pending", total + plan.applied);
+        }
+        let mut done = 0;
+        for group in plan.groups(self.rules) {
+            let started = Instant::now();
+            let mut tasks = Vec::new();
+            for migration in group {
+                let survey = match surveys.get(migration.up.file.as_path()) {
+                    Some(survey) => survey.clone(),
+                    None => lint::survey(&migration.up)?,
+                };
+                tasks.push(Task::up(migration, survey, table)?);
+            }
+            if let Err((migration, failure)) = applier.apply(&tasks).await {
+                if failure.is_lost() {
+                    progress.unknown = group.iter().map(ToString::to_string).collect();
+                }
+                return Err(Error::Failed {
+                    migration: migration.to_string(),
+                    failure,
+                    before: plan.pending[..done].iter().map(ToString::to_string).collect(),
+                    total,
+                });
+            }
+            done += group.len();
+            progress.applied += group.len();
+            for migration in group {
+                tracing::info!(
+                    "migration {migration} applied in {}",
+                    text::duration(started.elapsed())
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the scripts need, by their files. Each file is read for it once, because it may be large.
+type Surveys<'a> = BTreeMap<&'a Path, Survey>;
+
+/// Surveys these scripts, and fails if one of them can never run.
+pub(super) fn survey<'a>(scripts: impl Iterator<Item = &'a Script>) -> Result<Surveys<'a>, Error> {
+    let (mut surveys, mut findings) = (Surveys::new(), Vec::new());
+    for script in scripts {
+        let survey = lint::survey(script)?;
+        findings.extend(lint::cannot_run(script, &survey)?);
+        surveys.insert(&script.file, survey);
+    }
+    if findings.is_empty() { Ok(surveys) } else { Err(Error::CannotRun(findings)) }
+}

@@ -1,0 +1,214 @@
+//! The names of the server's error codes, as its documentation has them.
+
+/// `undefined_table` for `42P01`; `None` for a code that no migration meets.
+pub(super) fn name(code: &str) -> Option<&'static str> {
+    NAMES.lines().find_map(|line| line.strip_prefix(code)?.strip_prefix(' '))
+}
+
+/// One text, because a table of texts is four times its size.
+const NAMES: &str = "\
+08000 connection_exception\n\
+08001 sqlclient_unable_to_establish_sqlconnection\n\
+08003 connection_does_not_exist\n\
+08004 sqlserver_rejected_establishment_of_sqlconnection\n\
+08006 connection_failure\n\
+08007 transaction_resolution_unknown\n\
+08P01 protocol_violation\n\
+0A000 feature_not_supported\n\
+0L000 invalid_grantor\n\
+0LP01 invalid_grant_operation\n\
+0P000 invalid_role_specification\n\
+21000 cardinality_violation\n\
+22000 data_exception\n\
+22001 string_data_right_truncation\n\
+22002 null_value_no_indicator_parameter\n\
+22003 numeric_value_out_of_range\n\
+22004 null_value_not_allowed\n\
+22005 error_in_assignment\n\
+22007 invalid_datetime_format\n\
+22008 datetime_field_overflow\n\
+22009 invalid_time_zone_displacement_value\n\
+2200B escape_character_conflict\n\
+2200C invalid_use_of_escape_character\n\
+2200D invalid_escape_octet\n\
+2200F zero_length_character_string\n\
+2200G most_specific_type_mismatch\n\
+2200H sequence_generator_limit_exceeded\n\
+2200N invalid_xml_content\n\
+22010 invalid_indicator_parameter_value\n\
+22011 substring_error\n\
+22012 division_by_zero\n\
+22013 invalid_preceding_or_following_size\n\
+22014 invalid_argument_for_ntile_function\n\
+22015 interval_field_overflow\n\
+22016 invalid_argument_for_nth_value_function\n\
+22018 invalid_character_value_for_cast\n\
+22019 invalid_escape_character\n\
+2201B invalid_regular_expression\n\
+2201E invalid_argument_for_logarithm\n\
+2201F invalid_argument_for_power_function\n\
+2201G invalid_argument_for_width_bucket_function\n\
+2201W invalid_row_count_in_limit_clause\n\
+2201X invalid_row_count_in_result_offset_clause\n\
+22021 character_not_in_repertoire\n\
+22022 indicator_overflow\n\
+22023 invalid_parameter_value\n\
+22024 unterminated_c_string\n\
+22025 invalid_escape_sequence\n\
+22026 string_data_length_mismatch\n\
+22027 trim_error\n\
+2202E array_subscript_error\n\
+2202G invalid_tablesample_repeat\n\
+2202H invalid_tablesample_argument\n\
+22P01 floating_point_exception\n\
+22P02 invalid_text_representation\n\
+22P03 invalid_binary_representation\n\
+22P04 bad_copy_file_format\n\
+22P05 untranslatable_character\n\
+22P06 nonstandard_use_of_escape_character\n\
+23000 integrity_constraint_violation\n\
+23001 restrict_violation\n\
+23502 not_null_violation\n\
+23503 foreign_key_violation\n\
+23505 unique_violation\n\
+23514 check_violation\n\
+23P01 exclusion_violation\n\
+25000 invalid_transaction_state\n\
+25001 active_sql_transaction\n\
+25002 branch_transaction_already_active\n\
+25003 inappropriate_access_mode_for_branch_transaction\n\
+25004 inappropriate_isolation_level_for_branch_transaction\n\
+25005 no_active_sql_transaction_for_branch_transaction\n\
+25006 read_only_sql_transaction\n\
+25007 schema_and_data_statement_mixing_not_supported\n\
+25008 held_cursor_requires_same_isolation_level\n\
+25P01 no_active_sql_transaction\n\
+25P02 in_failed_sql_transaction\n\
+25P03 idle_in_transaction_session_timeout\n\
+26000 invalid_sql_statement_name\n\
+27000 triggered_data_change_violation\n\
+28000 invalid_authorization_specification\n\
+28P01 invalid_password\n\
+2B000 dependent_privilege_descriptors_still_exist\n\
+2BP01 dependent_objects_still_exist\n\
+2D000 invalid_transaction_termination\n\
+2F000 sql_routine_exception\n\
+2F002 modifying_sql_data_not_permitted\n\
+2F003 prohibited_sql_statement_attempted\n\
+2F004 reading_sql_data_not_permitted\n\
+2F005 function_executed_no_return_statement\n\
+34000 invalid_cursor_name\n\
+38000 external_routine_exception\n\
+38001 containing_sql_not_permitted\n\
+38002 modifying_sql_data_not_permitted\n\
+38003 prohibited_sql_statement_attempted\n\
+38004 reading_sql_data_not_permitted\n\
+39000 external_routine_invocation_exception\n\
+39001 invalid_sqlstate_returned\n\
+39004 null_value_not_allowed\n\
+39P01 trigger_protocol_violated\n\
+39P02 srf_protocol_violated\n\
+39P03 event_trigger_protocol_violated\n\
+3B000 savepoint_exception\n\
+3B001 invalid_savepoint_specification\n\
+3D000 invalid_catalog_name\n\
+3F000 invalid_schema_name\n\
+40000 transaction_rollback\n\
+40001 serialization_failure\n\
+40002 transaction_integrity_constraint_violation\n\
+40003 statement_completion_unknown\n\
+40P01 deadlock_detected\n\
+42000 syntax_error_or_access_rule_violation\n\
+42501 insufficient_privilege\n\
+42601 syntax_error\n\
+42602 invalid_name\n\
+42611 invalid_column_definition\n\
+42622 name_too_long\n\
+42701 duplicate_column\n\
+42702 ambiguous_column\n\
+42703 undefined_column\n\
+42704 undefined_object\n\
+42710 duplicate_object\n\
+42712 duplicate_alias\n\
+42723 duplicate_function\n\
+42725 ambiguous_function\n\
+42803 grouping_error\n\
+42804 datatype_mismatch\n\
+42809 wrong_object_type\n\
+42830 invalid_foreign_key\n\
+42846 cannot_coerce\n\
+42883 undefined_function\n\
+428C9 generated_always\n\
+42939 reserved_name\n\
+42P01 undefined_table\n\
+42P02 undefined_parameter\n\
+42P03 duplicate_cursor\n\
+42P04 duplicate_database\n\
+42P05 duplicate_prepared_statement\n\
+42P06 duplicate_schema\n\
+42P07 duplicate_table\n\
+42P08 ambiguous_parameter\n\
+42P09 ambiguous_alias\n\
+42P10 invalid_column_reference\n\
+42P11 invalid_cursor_definition\n\
+42P12 invalid_database_definition\n\
+42P13 invalid_function_definition\n\
+42P14 invalid_prepared_statement_definition\n\
+42P15 invalid_schema_definition\n\
+42P16 invalid_table_definition\n\
+42P17 invalid_object_definition\n\
+42P18 indeterminate_datatype\n\
+42P19 invalid_recursion\n\
+42P20 windowing_error\n\
+42P21 collation_mismatch\n\
+42P22 indeterminate_collation\n\
+44000 with_check_option_violation\n\
+53000 insufficient_resources\n\
+53100 disk_full\n\
+53200 out_of_memory\n\
+53300 too_many_connections\n\
+53400 configuration_limit_exceeded\n\
+54000 program_limit_exceeded\n\
+54001 statement_too_complex\n\
+54011 too_many_columns\n\
+54023 too_many_arguments\n\
+55000 object_not_in_prerequisite_state\n\
+55006 object_in_use\n\
+55P02 cant_change_runtime_param\n\
+55P03 lock_not_available\n\
+55P04 unsafe_new_enum_value_usage\n\
+57000 operator_intervention\n\
+57014 query_canceled\n\
+57P01 admin_shutdown\n\
+57P02 crash_shutdown\n\
+57P03 cannot_connect_now\n\
+57P04 database_dropped\n\
+57P05 idle_session_timeout\n\
+58000 system_error\n\
+58030 io_error\n\
+58P01 undefined_file\n\
+58P02 duplicate_file\n\
+72000 snapshot_too_old\n\
+F0000 config_file_error\n\
+F0001 lock_file_exists\n\
+P0000 plpgsql_error\n\
+P0001 raise_exception\n\
+P0002 no_data_found\n\
+P0003 too_many_rows\n\
+P0004 assert_failure\n\
+XX000 internal_error\n\
+XX001 data_corrupted\n\
+XX002 index_corrupted\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_have_names() {
+        assert_eq!(name("42P01"), Some("undefined_table"));
+        assert_eq!(name("08000"), Some("connection_exception"));
+        assert_eq!(name("XX002"), Some("index_corrupted"));
+        assert_eq!((name("99999"), name(""), name("42P0")), (None, None, None));
+    }
+}

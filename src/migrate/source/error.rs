@@ -1,0 +1,57 @@
+//! Why the migrations cannot be read.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::migrate::version::Version;
+
+/// Why the migrations cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// A directory or file cannot be read.
+    #[error("{}: {}", .path.display(), crate::database::reason(.source))]
+    Unreadable {
+        /// The directory or file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A file's name or content does not make a migration.
+    #[error("{}: {why}", .path.display())]
+    Malformed {
+        /// The directory or file.
+        path: PathBuf,
+        /// What is wrong, and what would be right.
+        why: String,
+    },
+    /// Two files have the same version.
+    #[error("{} and {} both have version {version}; give one of them another number", .files[0].display(), .files[1].display())]
+    Duplicate {
+        /// The version.
+        version: Version,
+        /// The files.
+        files: Box<[PathBuf; 2]>,
+    },
+    /// Several of the usual directories hold migrations.
+    #[error("{} all hold migrations; choose one with --migrations", list(.0))]
+    Ambiguous(Vec<PathBuf>),
+    /// One directory holds migrations of two tools.
+    #[error("{} holds migrations of two formats, {} and {}; keep those of one, or choose with --format", .directory.display(), .formats[0], .formats[1])]
+    Mixed {
+        /// The directory.
+        directory: PathBuf,
+        /// The names of the formats.
+        formats: [&'static str; 2],
+    },
+    /// The directory that was named holds no migration.
+    #[error("{} holds no migration; name one like 001_create_users.sql, or give --migrations none", .0.display())]
+    Empty(PathBuf),
+    /// `--migrations embedded`, and the binary has none.
+    #[error("this binary embeds no migrations; build it with PREMAIN_EMBED=DIRECTORY")]
+    NothingEmbedded,
+}
+
+fn list(directories: &[PathBuf]) -> String {
+    let names: Vec<_> = directories.iter().map(|path| path.display().to_string()).collect();
+    names.join(" and ")
+}

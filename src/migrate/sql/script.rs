@@ -1,0 +1,248 @@
+//! A script: one SQL file, which parts of it run, and reading it statement by statement.
+
+use std::io;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use super::splitter::{Kind, Splitter, Statement};
+use super::text::{Chunks, Text};
+use crate::migrate::source::SourceError;
+
+/// An up migration or a down migration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Script {
+    /// Its file, for messages.
+    pub file: PathBuf,
+    /// The whole text of the file: history tables keep checksums of it.
+    pub sql: Text,
+    /// Which bytes of `sql` run, in order. One range, unless the tool has a marker between statements.
+    /// Excludes the other direction if the file has both, and a byte order mark, which the server takes
+    /// for a syntax error.
+    pub parts: Vec<Range<usize>>,
+    /// False if the file itself says that it must not run in a transaction.
+    pub transactional: bool,
+    /// A placeholder that only its own tool can replace: its position in characters, and the error.
+    pub placeholder: Option<(usize, String)>,
+}
+
+/// The first line of a file that must not run in a transaction.
+const NO_TRANSACTION: &str = "-- premain: no-transaction";
+
+/// The server's own limit for a message, in bytes.
+const LARGEST_STATEMENT: usize = (1 << 30) - 1;
+
+impl Script {
+    /// A script that is the whole file.
+    pub fn whole(file: PathBuf, sql: impl Into<Text>) -> Script {
+        let sql = sql.into();
+        let everything = text_begins(&sql)..sql.len();
+        Script::of(file, sql, vec![everything])
+    }
+
+    /// A script whose parts are separated by `marker`.
+    ///
+    /// # Errors
+    /// The large file can no longer be read.
+    pub fn split(file: PathBuf, sql: impl Into<Text>, marker: &str) -> Result<Script, SourceError> {
+        let sql = sql.into();
+        let unreadable = |source| SourceError::Unreadable { path: file.clone(), source };
+        let mut start = text_begins(&sql);
+        let mut parts = Vec::new();
+        for at in sql.find_all(marker).map_err(unreadable)? {
+            parts.push(start..at);
+            start = at + marker.len();
+        }
+        parts.push(start..sql.len());
+        Ok(Script::of(file, sql, parts))
+    }
+
+    fn of(file: PathBuf, sql: Text, parts: Vec<Range<usize>>) -> Script {
+        let first = sql.beginning().trim_start_matches('\u{feff}').lines().next();
+        let transactional = first.is_none_or(|line| line.trim_end() != NO_TRANSACTION);
+        Script { file, sql, parts, transactional, placeholder: None }
+    }
+
+    /// Reads all of it and tells what its statements need, before anything runs.
+    ///
+    /// # Errors
+    /// The large file can no longer be read.
+    pub fn survey(&self) -> io::Result<Survey> {
+        let mut survey = Survey { no_transaction: !self.transactional, ..Survey::default() };
+        let mut reader = Reader::new(self)?;
+        while let Some((kind, _, _)) = reader.next()? {
+            survey.statements += 1;
+            survey.ends_transaction |= kind == Kind::End;
+            survey.no_transaction |= kind.forbids_transaction();
+            if reader.unrunnable.is_some() {
+                break;
+            }
+        }
+        if let Some((offset, why)) = reader.unrunnable {
+            survey.unrunnable = Some((self.characters_before(offset)?, why));
+        }
+        if self.placeholder.is_some() {
+            survey.unrunnable.clone_from(&self.placeholder);
+        }
+        Ok(survey)
+    }
+
+    fn characters_before(&self, offset: usize) -> io::Result<usize> {
+        let (mut bytes, mut characters) = (0, 0);
+        self.sql.chunks(|chunk| {
+            let end = chunk.len().min(offset.saturating_sub(bytes));
+            characters += chunk[..end].chars().count();
+            bytes += chunk.len();
+        })?;
+        Ok(characters)
+    }
+}
+
+/// The offset after the byte order mark that editors on Windows write at the beginning of a file.
+fn text_begins(sql: &Text) -> usize {
+    if sql.beginning().starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 }
+}
+
+/// Reads a script statement by statement, and keeps no more of it than one needs.
+pub(crate) struct Reader<'a> {
+    script: &'a Script,
+    chunks: Chunks<'a>,
+    /// The text from `offset` on, as far as it was read.
+    buffer: String,
+    /// How many bytes of the file were before the buffer.
+    offset: usize,
+    /// How far the buffer's characters are counted, in bytes.
+    counted: usize,
+    /// How many characters of the file were before that.
+    characters: usize,
+    /// The part that is read now, and how it comes no_transaction.
+    part: usize,
+    splitter: Option<Splitter>,
+    /// The first thing that only psql can do, and where, in bytes.
+    unrunnable: Option<(usize, String)>,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads from the beginning, for [`Reader::expect_unchanged`] at the end.
+    pub(crate) fn hashed(script: &'a Script) -> io::Result<Reader<'a>> {
+        let reader = Reader::new(script)?;
+        Ok(Reader { chunks: reader.chunks.hashed(), ..reader })
+    }
+
+    /// Reads from the beginning.
+    pub(crate) fn new(script: &'a Script) -> io::Result<Reader<'a>> {
+        Ok(Reader {
+            script,
+            chunks: Chunks::of(&script.sql)?,
+            buffer: String::new(),
+            offset: 0,
+            counted: 0,
+            characters: 0,
+            part: 0,
+            splitter: None,
+            unrunnable: None,
+        })
+    }
+
+    /// The next statement: its kind, its text, and its position in the file in characters.
+    pub(crate) fn next(&mut self) -> io::Result<Option<(Kind, &str, usize)>> {
+        while let Some(part) = self.script.parts.get(self.part) {
+            let read = self.offset + self.buffer.len();
+            let splitter = match &mut self.splitter {
+                Some(splitter) => splitter,
+                None if read < part.start => {
+                    self.forget(self.buffer.len());
+                    if !self.fill()? {
+                        break;
+                    }
+                    continue;
+                }
+                none => none.insert(Splitter::from(part.start - self.offset)),
+            };
+            let complete = read >= part.end;
+            let end = self.buffer.len().min(part.end - self.offset);
+            let found = splitter.next(&self.buffer[..end], complete);
+            if let Some((at, why)) = splitter.unrunnable.take() {
+                self.unrunnable.get_or_insert((self.offset + at, why));
+            }
+            let unfinished = self.buffer.len() - splitter.needed();
+            if unfinished.max(found.as_ref().map_or(0, |found| found.range.len()))
+                > LARGEST_STATEMENT
+            {
+                let start = found.map_or(splitter.needed(), |found| found.range.start);
+                let why = "what begins here goes on for more than 1 GB, the most that PostgreSQL \
+                           takes in one statement; is there a quote or a comment left open?";
+                self.unrunnable.get_or_insert((self.offset + start, why.to_owned()));
+                break;
+            }
+            if let Some(Statement { range, kind }) = found {
+                self.count(range.start);
+                return Ok(Some((kind, &self.buffer[range], self.characters)));
+            }
+            if complete {
+                self.splitter = None;
+                self.part += 1;
+                continue;
+            }
+            let needless = splitter.needed();
+            splitter.forget(needless);
+            self.forget(needless);
+            if !self.fill()? {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    fn count(&mut self, end: usize) {
+        self.characters += self.buffer[self.counted..end].chars().count();
+        self.counted = end;
+    }
+
+    fn forget(&mut self, length: usize) {
+        self.count(length);
+        self.buffer.drain(..length);
+        self.offset += length;
+        self.counted = 0;
+    }
+
+    /// Doubles the buffer, so that a long statement is not split again for every chunk.
+    fn fill(&mut self) -> io::Result<bool> {
+        let before = self.buffer.len();
+        while let Some(chunk) = self.chunks.next()? {
+            self.buffer.try_reserve(chunk.len()).map_err(|_| {
+                io::Error::other(
+                    "one of its statements does not fit into memory; is a quote or a comment left open?",
+                )
+            })?;
+            self.buffer.push_str(chunk);
+            if self.buffer.len() >= before * 2 {
+                break;
+            }
+        }
+        Ok(self.buffer.len() > before)
+    }
+
+    /// Fails unless the file is still the one that was read first.
+    pub(crate) fn expect_unchanged(mut self) -> io::Result<()> {
+        while self.chunks.next()?.is_some() {}
+        let (_, sha256) = self.chunks.end();
+        match self.script.sql.is_still(&sha256) {
+            true => Ok(()),
+            false => Err(io::Error::other("it was written to while it was applied")),
+        }
+    }
+}
+
+/// What the statements of a script need, taken together.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Survey {
+    /// How many statements there are.
+    pub statements: usize,
+    /// Whether a statement ends the transaction that it runs in.
+    pub ends_transaction: bool,
+    /// Whether the file, or one of its statements, cannot run in a transaction.
+    pub no_transaction: bool,
+    /// The first thing that only psql, or the migration's own tool, can run: its position in characters,
+    /// and the error.
+    pub unrunnable: Option<(usize, String)>,
+}
