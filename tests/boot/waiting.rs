@@ -2,12 +2,12 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
 use crate::support::postgres::{PASSWORD, Server};
-use crate::support::premain::{Premain, premain};
+use crate::support::premain::{Premain, Running, premain};
 use crate::support::{directory, wait_for};
 
 /// Waits for `url`; the application then prints `started`.
@@ -175,26 +175,32 @@ fn both_starts_of_the_official_image_are_one_wait() {
 #[test]
 fn a_login_created_within_the_grace_period_succeeds() {
     let server = Server::start(&[]);
-    server.hba(&format!("host all banned all reject\n{SCRAM}"));
-    server.reload();
     server.psql("postgres", &format!("CREATE ROLE banned LOGIN PASSWORD '{PASSWORD}'"));
     let start = |user, database, code: &str| {
         let mut running = boot(&login(&server, user, database)).start();
         running.wait_for(code);
         running
     };
-    let all = [
-        start("late", "postgres", "(28P01)"),
-        start("postgres", "late", "(3D000)"),
-        start("banned", "postgres", "(28000)"),
-    ];
-    server.psql("postgres", &format!("CREATE ROLE late LOGIN PASSWORD '{PASSWORD}'"));
-    server.psql("postgres", "CREATE DATABASE late");
-    server.hba(SCRAM);
-    server.reload();
-    for running in all {
-        assert_eq!(running.end().code(0).output, "started\n");
-    }
+    // On a busy machine creating them takes longer than the grace period, which proves nothing.
+    wait_for("a login that is created in time", || {
+        server.psql("postgres", "DROP DATABASE IF EXISTS late");
+        server.psql("postgres", "DROP ROLE IF EXISTS late");
+        server.hba(&format!("host all banned all reject\n{SCRAM}"));
+        server.reload();
+        let began = Instant::now();
+        let all = [
+            start("late", "postgres", "(28P01)"),
+            start("postgres", "late", "(3D000)"),
+            start("banned", "postgres", "(28000)"),
+        ];
+        server.psql("postgres", &format!("CREATE ROLE late LOGIN PASSWORD '{PASSWORD}'"));
+        server.psql("postgres", "CREATE DATABASE late");
+        server.hba(SCRAM);
+        server.reload();
+        let in_time = began.elapsed() < Duration::from_secs(4);
+        let ended = all.map(Running::end);
+        in_time.then(|| ended.map(|ended| assert_eq!(ended.code(0).output, "started\n")))
+    });
 }
 
 #[test]
