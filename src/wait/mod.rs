@@ -133,7 +133,7 @@ pub(crate) async fn for_targets(targets: &[Target], deadline: Deadline) -> Resul
 }
 
 /// Repeats `attempt` until it succeeds, fails for good, or the deadline passes. `no_answer` is the reason
-/// if not even the first attempt came to an end.
+/// if not even the first attempt finishes in time.
 async fn until<T>(
     what: &str,
     no_answer: Failure,

@@ -32,7 +32,7 @@ pub(crate) enum Verdict {
 }
 
 impl Failure {
-    /// The attempt came to no end within its time.
+    /// The attempt did not finish in time.
     pub(super) fn no_answer(reason: impl Into<String>) -> Failure {
         Failure::retry(reason, "is the host right, and does a firewall drop the packets?")
     }
