@@ -235,7 +235,7 @@ mod tests {
     fn literals(source: &str) -> Vec<String> {
         let code = source.split("#[cfg(test)]").next().unwrap_or_default();
         let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
-        let code: String = lines.flat_map(|line| line.split(" // ").next()).collect();
+        let code: String = lines.filter_map(|line| line.split(" // ").next()).collect();
         let code = code.replace("\\\"", "").replace("'\"'", "");
         code.split('"').skip(1).step_by(2).map(str::to_owned).collect()
     }

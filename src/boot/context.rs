@@ -22,7 +22,7 @@ impl Context<'_> {
     /// Waits for the database and does `work` in a session, for `premain COMMAND`.
     ///
     /// # Errors
-    /// [`Error::NoDatabase`], or as [`database::hold`].
+    /// [`Error::NoDatabase`], or as [`database::hold()`].
     pub async fn with_session<T>(
         &self,
         command: &'static str,

@@ -1,4 +1,4 @@
-//! The one way to a session that runs statements: [`hold`] logs in, races the signals, and ends the
+//! The one way to a session that runs statements: [`hold()`] logs in, races the signals, and ends the
 //! session in every outcome.
 
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::text;
 /// How long a cancelled migration may take to roll back; less than the grace of every supervisor.
 const ROLLBACK: Duration = Duration::from_secs(5);
 
-/// A login that succeeded. Only [`hold`] can make a session of it that runs statements.
+/// A login that succeeded. Only [`hold()`] can make a session of it that runs statements.
 pub struct Login(Session);
 
 /// Tries every host, and every address of each, once; the first login that meets `demand` is taken.
@@ -21,13 +21,14 @@ pub struct Login(Session);
 /// # Errors
 /// One for each address that was tried.
 pub async fn connect(database: &Database, demand: Demand) -> Result<Login, Vec<ConnectError>> {
-    connect::connect(database, demand).await.map(Login)
+    // Boxed, because the state of a login is large, and would be a part of that of every caller.
+    Box::pin(connect::connect(database, demand)).await.map(Login)
 }
 
 /// Logs in once and out again.
 ///
 /// # Errors
-/// As [`connect`].
+/// As [`connect()`].
 pub async fn probe(database: &Database) -> Result<(), Vec<ConnectError>> {
     connect::connect(database, Demand::Login).await?.close().await;
     Ok(())

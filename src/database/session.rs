@@ -20,7 +20,7 @@ use super::settings::{Database, Host};
 use super::stream::{Origin, Wire};
 use crate::text;
 
-/// One login on one server; [`super::hold`] is the only way to get one. All statements are simple
+/// One login on one server; [`super::hold()`] is the only way to get one. All statements are simple
 /// queries: they need no round trip to prepare, may hold several statements, and pass through every
 /// pooler.
 pub struct Session {
