@@ -71,7 +71,7 @@ fn directory(config: &Config) -> Result<(PathBuf, Format, Vec<Migration>), Error
     }
     let Source { format, migrations, .. } =
         Source::read(&path, settings.format).map_err(migrate::Error::from)?;
-    // An empty directory is nobody's yet.
+    // An empty directory belongs to no tool yet.
     let format = match migrations.is_empty() && format == Format::REFINERY {
         true => settings.format.unwrap_or(Format::PLAIN),
         false => format,

@@ -17,7 +17,7 @@ const VARIABLES: [&str; 4] = ["NODE_ENV", "APP_ENV", "RAILS_ENV", "PREMAIN_ENV"]
 
 pub(super) async fn run(context: &Context<'_>, yes: bool) -> Result<Exit, Error> {
     let database = context.config.database.as_ref().ok_or(Error::NoDatabase("reset"))?;
-    if let Some(why) = refusal(database, |name: &str| std::env::var(name).ok()) {
+    if let Some(why) = sign_of_production(database, |name: &str| std::env::var(name).ok()) {
         return Err(Error::Usage(format!(
             "'premain reset' is for development: {why}; nothing was dropped"
         )));
@@ -60,7 +60,10 @@ async fn is_confirmed(context: &Context<'_>, name: &str, session: &Session) -> R
 }
 
 /// Why this may be production, if it may; `--yes` does not override it.
-fn refusal(database: &Database, variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+fn sign_of_production(
+    database: &Database,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Option<String> {
     for name in VARIABLES {
         if let Some(value) = variable(name).filter(|value| value.to_lowercase().contains("prod")) {
             return Some(format!("{name} is {value}"));

@@ -1,4 +1,4 @@
-//! `premain status`: what is applied, pending, edited, missing, ahead and failed. Touches nothing.
+//! `premain status`: what is applied, pending, edited, missing, ahead and failed. Changes nothing.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,9 +15,9 @@ use crate::migrate::{self, Migration, Migrator, Recorded, Source, Version};
 /// The whole answer; JSON is exactly this.
 #[derive(Debug, Serialize)]
 struct Status {
-    /// The worst of what there is to say.
+    /// The worst state that a migration is in.
     state: Verdict,
-    /// `./migrations (sql, 3 files)`, for people.
+    /// `./migrations (sql, 3 files)`
     source: String,
     /// The directory; `null` for embedded migrations.
     folder: Option<String>,

@@ -59,22 +59,25 @@ pub async fn drop_everything(
             literal(&drop)
         ));
     }
+    let failed = || Error::statement("drop what is in the database");
+    let begin = format!(
+        "SET client_min_messages = warning; SET lock_timeout = {}; BEGIN; SELECT count(*) {OBJECTS}",
+        settings.ddl_lock_timeout.unwrap_or_default().as_millis()
+    );
+    let results = session.query(&begin).await.map_err(failed())?;
+    let objects = results.iter().flatten().next();
+    let objects = objects.and_then(|row| row.first()?.as_deref()?.parse().ok()).unwrap_or(0);
     let sql = format!(
-        "SET client_min_messages = warning; SET lock_timeout = {}; BEGIN; SELECT count(*) {OBJECTS}; \
-         DO $premain$ DECLARE o record; BEGIN {} LOOP \
+        "DO $premain$ DECLARE o record; BEGIN {} LOOP \
          SELECT d.classid, d.objid INTO o {OBJECTS} \
          ORDER BY d.classid <> 'pg_catalog.pg_class'::pg_catalog.regclass, d.objid LIMIT 1; \
          EXIT WHEN NOT FOUND; \
          EXECUTE (SELECT pg_catalog.format('DROP %s %s CASCADE', i.type, i.identity) \
                   FROM pg_catalog.pg_identify_object(o.classid, o.objid, 0) i); \
          END LOOP; END $premain$; COMMIT",
-        settings.ddl_lock_timeout.unwrap_or_default().as_millis(),
         drops.join(" ")
     );
-    let results =
-        session.query(&sql).await.map_err(Error::statement("drop what is in the database"))?;
-    let objects = results.iter().flatten().next();
-    let objects = objects.and_then(|row| row.first()?.as_deref()?.parse().ok()).unwrap_or(0);
+    session.execute(&sql).await.map_err(failed())?;
     Ok(Emptied { objects, sessions })
 }
 
