@@ -122,7 +122,7 @@ impl Failure {
 
     /// What to say about the down migration of `migration`.
     pub fn explain_down(&self, f: &mut fmt::Formatter<'_>, migration: &str) -> fmt::Result {
-        self.reason.explain(f, migration, "the down migration of ")?;
+        self.reason.explain(f, migration, "down ")?;
         match (&self.kept, &self.reason) {
             (Kept::AllOrNothing, Reason::Rejected(diagnosis)) => {
                 let remedy = remedy(&diagnosis.code);
