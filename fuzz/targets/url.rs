@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use premain::config::Environment;
+use premain::config::{Environment, family};
 use premain::database::connection_string::url::redact;
 
 /// The inputs' password: never said, wherever it stands as one.
@@ -15,7 +15,7 @@ fuzz_target!(|text: &str| {
     }
     let mut environment = Environment::new([("DATABASE_URL".into(), text.into())]);
     let (mut problems, mut said) = (Vec::new(), Vec::new());
-    let found = environment.databases(&mut problems, &mut said);
+    let found = family::find(&mut environment, &mut problems, &mut said);
     said.extend(problems.into_iter().map(|problem| problem.what));
     said.extend(found.database.iter().map(ToString::to_string));
     let debug = format!("{found:?}");

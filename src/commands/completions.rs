@@ -4,25 +4,16 @@
 use std::fmt::Write as _;
 
 use crate::config::Shell;
-use crate::config::command::COMMANDS;
+use crate::config::command::{COMMANDS, OwnOption};
 use crate::config::option::OPTIONS;
-use crate::migrate::formats::Format;
+use crate::config::value::Completion;
 
 /// An option as a shell sees it.
 struct Completed {
-    name: &'static str,
+    name: String,
     help: &'static str,
-    value: Option<Value>,
-}
-
-/// What may stand behind an option.
-enum Value {
-    /// One of these.
-    Words(Vec<&'static str>),
-    /// A folder, or one of these.
-    Folder(Vec<&'static str>),
-    /// Nobody knows.
-    Free,
+    value: Option<Completion>,
+    repeated: bool,
 }
 
 pub(super) fn script(shell: Shell) -> String {
@@ -35,36 +26,26 @@ pub(super) fn script(shell: Shell) -> String {
 
 fn general() -> impl Iterator<Item = Completed> {
     OPTIONS.iter().map(|option| Completed {
-        name: option.name,
+        name: option.name(),
         help: option.help,
-        value: option.value.map(value),
+        value: option.value.map(|_| (option.completion)()),
+        repeated: option.repeated,
     })
 }
 
 /// The options that only one command has.
 fn own(command: &str) -> Vec<Completed> {
     let options = COMMANDS.iter().filter(|info| info.name == command).flat_map(|info| info.options);
-    let completed = |option: &'static crate::config::command::OwnOption| Completed {
-        name: option.name,
+    let completed = |option: &'static OwnOption| Completed {
+        name: option.name.to_owned(),
         help: option.help,
-        value: option.value.map(value),
+        value: option.value.map(|_| Completion::Nothing),
+        repeated: false,
     };
     options.map(completed).collect()
 }
 
-fn value(called: &'static str) -> Value {
-    match called {
-        "WHERE" => Value::Folder(vec!["auto", "embedded", "none"]),
-        "FORMAT" => Value::Words(Format::all().map(Format::name).collect()),
-        "LEVEL" => Value::Words(vec!["error", "warn", "info", "debug", "trace"]),
-        words if words.contains('|') && !words.contains(|c: char| c.is_ascii_uppercase()) => {
-            Value::Words(words.split('|').collect())
-        }
-        _ => Value::Free,
-    }
-}
-
-/// The words behind a command itself.
+/// The words that a command itself takes.
 fn arguments(command: &str) -> Vec<&'static str> {
     match command {
         "completions" => Shell::ALL.iter().map(|(name, _)| *name).collect(),
@@ -84,19 +65,19 @@ fn bash() -> String {
         with_value.push(format!("--{}", option.name));
         // Writing to a string cannot fail.
         let _ = match value {
-            Value::Words(words) => writeln!(
+            Completion::Words(words) => writeln!(
                 values,
                 "    --{}) COMPREPLY=($(compgen -W '{}' -- \"$current\")); return ;;",
                 option.name,
                 words.join(" ")
             ),
-            Value::Folder(words) => writeln!(
+            Completion::Directory(words) => writeln!(
                 values,
                 "    --{}) COMPREPLY=($(compgen -W '{}' -d -- \"$current\")); return ;;",
                 option.name,
                 words.join(" ")
             ),
-            Value::Free => writeln!(values, "    --{}) return ;;", option.name),
+            Completion::Nothing => writeln!(values, "    --{}) return ;;", option.name),
         };
     }
     for command in COMMANDS {
@@ -162,19 +143,14 @@ fn zsh() -> String {
     let entry = |option: &Completed| {
         // What ends or parts a description in _arguments.
         let help = quoted(option.help).replace('[', "\\[").replace(']', "\\]").replace(':', "\\:");
-        let repeated = if matches!(option.name, "wait-for" | "rewrite" | "remap-exit" | "drop-env")
-        {
-            "*"
-        } else {
-            ""
-        };
+        let repeated = if option.repeated { "*" } else { "" };
         match &option.value {
             None => format!("    '{repeated}--{}[{help}]'\n", option.name),
             Some(value) => {
                 let action = match value {
-                    Value::Words(words) => format!("({})", words.join(" ")),
-                    Value::Folder(_) => "_files -/".to_owned(),
-                    Value::Free => String::new(),
+                    Completion::Words(words) => format!("({})", words.join(" ")),
+                    Completion::Directory(_) => "_files -/".to_owned(),
+                    Completion::Nothing => String::new(),
                 };
                 format!("    '{repeated}--{}=[{help}]: :{action}'\n", option.name)
             }
@@ -230,11 +206,11 @@ fn fish() -> String {
     let mut option = |condition: &str, option: &Completed| {
         let value = match &option.value {
             None => String::new(),
-            Some(Value::Words(words)) => format!(" -x -a '{}'", words.join(" ")),
-            Some(Value::Folder(words)) => {
+            Some(Completion::Words(words)) => format!(" -x -a '{}'", words.join(" ")),
+            Some(Completion::Directory(words)) => {
                 format!(" -x -a '{} (__fish_complete_directories)'", words.join(" "))
             }
-            Some(Value::Free) => " -x".to_owned(),
+            Some(Completion::Nothing) => " -x".to_owned(),
         };
         let help = quoted(option.help);
         let _ =

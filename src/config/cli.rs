@@ -1,54 +1,33 @@
-//! The command line: which command, which options, which words. Values are judged later, together
-//! with those of the environment.
+//! The command line: which command, which options, which arguments. Values of options are parsed
+//! later, together with those of the environment.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::{self, Write as _};
 
 use lexopt::Arg;
 
 use super::command::{self, COMMANDS, Command, CommandInfo, Given};
+use super::nearest::nearest;
 use super::option::{OPTIONS, OptionInfo, Section};
+use super::usage::UsageError;
 
 /// The command line in its parts.
 pub struct CommandLine {
     /// What to do.
     pub command: Command,
-    /// Option name (without dashes) to its value; several values of one option stand in lines.
-    pub options: BTreeMap<&'static str, String>,
+    /// The options and their values, in order.
+    pub options: Vec<(&'static OptionInfo, String)>,
 }
 
 impl fmt::Debug for CommandLine {
     /// Without the options' values: a target may be a URL with a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.options.iter().map(|(option, _)| option.name()).collect();
         f.debug_struct("CommandLine")
             .field("command", &self.command)
-            .field("options", &self.options.keys())
+            .field("options", &names)
             .finish()
     }
-}
-
-/// A command line that means nothing; [`std::fmt::Display`] says why, and what would.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum UsageError {
-    /// `premain` alone.
-    #[error("no command to run: premain [OPTIONS] [--] COMMAND [ARG…], or 'premain --help'")]
-    NoCommand,
-    /// An option that does not exist.
-    #[error("unknown option '{0}'{1}; 'premain --help' lists them all, and '--' ends them")]
-    UnknownOption(String, String),
-    /// An option without its value, or a flag with one.
-    #[error("{0}")]
-    Malformed(String),
-    /// A further word behind a subcommand.
-    #[error("'premain {0}' takes no '{1}'")]
-    UnexpectedWord(&'static str, String),
-    /// A subcommand without the word it needs.
-    #[error("'premain {0}' needs a word: premain {0} {1}")]
-    MissingWord(&'static str, &'static str),
-    /// An option of another subcommand's own.
-    #[error("--{0} belongs to {1} alone")]
-    Misplaced(&'static str, String),
 }
 
 impl CommandLine {
@@ -59,7 +38,7 @@ impl CommandLine {
     /// [`UsageError`], whose exit status is 64.
     pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<CommandLine, UsageError> {
         let mut parser = lexopt::Parser::from_args(arguments);
-        let mut options = BTreeMap::new();
+        let mut options = Vec::new();
         let mut given = Given::default();
         let mut subcommand: Option<&'static CommandInfo> = None;
         loop {
@@ -81,13 +60,12 @@ impl CommandLine {
                 Some(Arg::Long(name)) => {
                     let name = name.to_owned();
                     if let Some(info) = OptionInfo::find(&name) {
-                        let value = value(&mut parser, info.name, info.value)?;
-                        give(&mut options, info, &value);
+                        options.push((info, value(&mut parser, &info.usage(), info.value)?));
                     } else {
                         let own = subcommand.and_then(|info| info.option(&name));
                         let own = own.ok_or_else(|| unknown(&name))?;
-                        let value = value(&mut parser, own.name, own.value)?;
-                        given.options.insert(own.name, value);
+                        let value = value(&mut parser, &own.usage(), own.value)?;
+                        given.take(own, &value)?;
                     }
                 }
                 Some(Arg::Short(letter)) => {
@@ -115,32 +93,24 @@ impl CommandLine {
 /// The value of the option that was just read; `true` for a flag without one.
 fn value(
     parser: &mut lexopt::Parser,
-    name: &str,
+    usage: &str,
     called: Option<&str>,
 ) -> Result<String, UsageError> {
+    let name = usage.split(' ').next().unwrap_or_default();
     let value = match called {
         None => parser.optional_value().unwrap_or_else(|| "true".into()),
-        Some(called) => parser.value().map_err(|_| {
-            UsageError::Malformed(format!("--{name} needs a value: --{name} {called}"))
-        })?,
+        Some(_) => parser
+            .value()
+            .map_err(|_| UsageError::Malformed(format!("{name} needs a value: {usage}")))?,
     };
     value.into_string().map_err(|value| {
-        UsageError::Malformed(format!("--{name} is not UTF-8: '{}'", value.display()))
+        UsageError::Malformed(format!("{name} is not UTF-8: '{}'", value.display()))
     })
-}
-
-/// Notes one value; the options that may stand several times are told apart later.
-fn give(options: &mut BTreeMap<&'static str, String>, info: &'static OptionInfo, value: &str) {
-    let slot = options.entry(info.name).or_default();
-    if !slot.is_empty() {
-        slot.push('\n');
-    }
-    slot.push_str(value);
 }
 
 fn run(
     application: Vec<OsString>,
-    options: BTreeMap<&'static str, String>,
+    options: Vec<(&'static OptionInfo, String)>,
 ) -> Result<CommandLine, UsageError> {
     if application.is_empty() {
         return Err(UsageError::NoCommand);
@@ -169,41 +139,13 @@ fn unknown(given: &str) -> UsageError {
         let owners: Vec<_> = owners.iter().map(|info| format!("'premain {}'", info.name)).collect();
         return UsageError::Misplaced(option.name, owners.join(" and "));
     }
-    let own = COMMANDS.iter().flat_map(|command| command.options).map(|option| option.name);
-    let names = OPTIONS.iter().map(|option| option.name).chain(own);
-    let hint =
-        nearest(given, names).map(|name| format!(", did you mean '--{name}'?")).unwrap_or_default();
+    let own = COMMANDS.iter().flat_map(|command| command.options);
+    let own = own.map(|option| option.name.to_owned());
+    let names: Vec<_> = OPTIONS.iter().map(OptionInfo::name).chain(own).collect();
+    let hint = nearest(given, names.iter().map(String::as_str))
+        .map(|name| format!(", did you mean '--{name}'?"))
+        .unwrap_or_default();
     UsageError::UnknownOption(format!("--{given}"), hint)
-}
-
-/// The name that `given` was most likely meant to be: one that is spelled almost so, else the one
-/// that begins most like it.
-pub(super) fn nearest<'a>(
-    given: &str,
-    names: impl Iterator<Item = &'a str> + Clone,
-) -> Option<&'a str> {
-    let mistakes = |name: &&str| mistakes(given, name);
-    let almost = names.clone().min_by_key(mistakes);
-    let almost = almost.filter(|name| mistakes(name) <= given.chars().count() / 3);
-    let common = |name: &&str| {
-        let pairs = given.chars().zip(name.chars());
-        pairs.take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count()
-    };
-    almost.or_else(|| names.max_by_key(common).filter(|name| common(name) >= 4))
-}
-
-/// How many letters to add, drop or change from one spelling to the other.
-fn mistakes(given: &str, meant: &str) -> usize {
-    let mut row: Vec<usize> = (0..=meant.chars().count()).collect();
-    for (done, a) in given.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], done + 1);
-        for (at, b) in meant.chars().enumerate() {
-            let changed = diagonal + usize::from(!a.eq_ignore_ascii_case(&b));
-            diagonal = row[at + 1];
-            row[at + 1] = changed.min(diagonal + 1).min(row[at] + 1);
-        }
-    }
-    row[meant.chars().count()]
 }
 
 /// The help text.
@@ -219,23 +161,21 @@ Usage:
         let _ = writeln!(text, "  {}", command.line());
         indent(&mut text, command.help);
         for option in command.options {
-            let value = option.value.map(|value| format!(" {value}")).unwrap_or_default();
-            indent(&mut text, &format!("--{}{value}: {}", option.name, option.help));
+            indent(&mut text, &format!("{}: {}", option.usage(), option.help));
         }
     }
     text.push_str(
         "
-The database is DATABASE_URL, else POSTGRES_HOST and its kin, else DB_HOST and its kin, else
-PGHOST and its kin; MIGRATION_DATABASE_URL or DIRECT_URL, where set, is preferred for premain's
-own sessions. Each of them may be given as a file: DATABASE_URL_FILE. Every option below may be
-given as a variable, PREMAIN_ and its name: PREMAIN_WAIT_TIMEOUT. The option wins.
+The database is DATABASE_URL, otherwise POSTGRES_HOST with POSTGRES_USER etc., otherwise DB_HOST
+with DB_USER etc., otherwise PGHOST with PGUSER etc. If MIGRATION_DATABASE_URL or DIRECT_URL is
+set, premain itself uses that. Each of these can be in a file: DATABASE_URL_FILE names it. Every
+option below is also a variable: PREMAIN_WAIT_TIMEOUT for --wait-timeout. The option wins.
 ",
     );
     for section in Section::ALL {
         let _ = writeln!(text, "\n{}:", section.title());
         for option in OPTIONS.iter().filter(|option| option.section == section) {
-            let value = option.value.map(|value| format!(" {value}")).unwrap_or_default();
-            let _ = writeln!(text, "  --{}{value}", option.name);
+            let _ = writeln!(text, "  {}", option.usage());
             indent(&mut text, option.help);
         }
     }
@@ -273,6 +213,10 @@ mod tests {
         CommandLine::parse(line.split_whitespace().map(OsString::from))
     }
 
+    fn given(line: &CommandLine) -> Vec<(&str, &str)> {
+        line.options.iter().map(|(option, value)| (option.field, value.as_str())).collect()
+    }
+
     fn words(line: &str) -> Command {
         Command::Run(line.split_whitespace().map(OsString::from).collect())
     }
@@ -287,7 +231,7 @@ mod tests {
         ] {
             let parsed = parse(line).unwrap();
             assert_eq!(parsed.command, words("node server.js --grace 4s"), "{line}");
-            assert_eq!(parsed.options["grace"], "3s", "{line}");
+            assert_eq!(given(&parsed), [("grace", "3s")], "{line}");
         }
     }
 
@@ -301,8 +245,7 @@ mod tests {
     fn subcommands_take_options_and_no_words() {
         let parsed = parse("status --output json --exit-code").unwrap();
         assert_eq!(parsed.command, Command::Status);
-        assert_eq!(parsed.options["output"], "json");
-        assert_eq!(parsed.options["exit-code"], "true");
+        assert_eq!(given(&parsed), [("output", "json"), ("exit_code", "true")]);
         assert!(matches!(parse("wait now"), Err(UsageError::UnexpectedWord("wait", _))));
         assert!(matches!(parse("migrate -- node"), Err(UsageError::UnexpectedWord(..))));
     }
@@ -330,19 +273,39 @@ mod tests {
             Ok(Command::Resolve(Resolution::RolledBack("3_x".to_owned())))
         );
         for (line, says) in [
-            ("migrate --yes", "--yes belongs to 'premain rollback' and 'premain reset' alone"),
-            ("--to 3 true", "--to belongs to 'premain rollback' alone"),
-            ("reset --to 3", "--to belongs to 'premain rollback' alone"),
+            ("migrate --yes", "--yes is an option of 'premain rollback' and 'premain reset' only"),
+            ("--to 3 true", "--to is an option of 'premain rollback' only"),
+            ("reset --to 3", "--to is an option of 'premain rollback' only"),
             ("resolve", "needs one of --applied VERSION and --rolled-back VERSION"),
             ("resolve --applied 1 --rolled-back 2", "needs one of"),
             ("resolve --applied", "--applied needs a value: --applied VERSION"),
-            ("new", "'premain new' needs a word: premain new NAME"),
+            ("rollback --to 1 --to 2", "--to is given twice, as '1' and as '2'; keep one"),
+            ("rollback --to=", "--to is empty; give it a value (VERSION) or leave it out"),
+            ("new", "'premain new' needs an argument: premain new NAME"),
             ("completions tcsh", "'tcsh' is not one of bash, zsh, fish"),
             ("rollback --yess", "did you mean '--yes'?"),
         ] {
             let error = command(line).unwrap_err().to_string();
             assert!(error.contains(says), "{line}: {error}");
         }
+    }
+
+    #[test]
+    fn an_empty_argument_is_rejected() {
+        for (line, named) in [
+            (&["baseline", ""][..], "premain baseline [VERSION]"),
+            (&["new", " "], "premain new NAME"),
+            (&["resolve", "--applied", ""], "--applied is empty"),
+            (&["resolve", "--rolled-back", " "], "--rolled-back is empty"),
+        ] {
+            let error = CommandLine::parse(line.iter().map(OsString::from)).unwrap_err();
+            assert!(error.to_string().contains(named), "{line:?}: {error}");
+        }
+        assert_eq!(
+            parse("reset --yes --yes").unwrap().command,
+            Command::Reset { yes: true },
+            "a flag may be given twice"
+        );
     }
 
     #[test]
@@ -353,9 +316,9 @@ mod tests {
     }
 
     #[test]
-    fn an_option_given_again_adds_a_line() {
+    fn options_keep_their_order() {
         let parsed = parse("--rewrite TERM:QUIT --rewrite HUP:0 true").unwrap();
-        assert_eq!(parsed.options["rewrite"], "TERM:QUIT\nHUP:0");
+        assert_eq!(given(&parsed), [("rewrite", "TERM:QUIT"), ("rewrite", "HUP:0")]);
     }
 
     #[test]
@@ -380,7 +343,7 @@ mod tests {
     fn the_help_lists_every_option_and_command() {
         let help = help();
         for option in OPTIONS {
-            assert!(help.contains(&format!("--{}", option.name)), "{}", option.name);
+            assert!(help.contains(&option.usage()), "{}", option.field);
         }
         for command in COMMANDS {
             assert!(help.contains(&command.line()), "{}", command.name);

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 
-use super::cli::UsageError;
+use super::usage::UsageError;
 use crate::migrate::settings::Resolution;
 
 /// What premain was asked to do.
@@ -28,7 +28,7 @@ pub enum Command {
     Baseline(Option<String>),
     /// Say how a migration that failed halfway stands by now.
     Resolve(Resolution),
-    /// Run the ways down.
+    /// Run down migrations.
     Rollback {
         /// The migration that stays the newest one; without it, only the last one is undone.
         to: Option<String>,
@@ -71,12 +71,12 @@ impl Shell {
 pub struct CommandInfo {
     /// `baseline`
     pub name: &'static str,
-    /// What may stand behind it: `[VERSION]`.
+    /// Its arguments: `[VERSION]`.
     pub usage: &'static str,
     /// What it does.
     pub help: &'static str,
-    /// The options that only this command has. They are no variables: nobody wants an environment
-    /// in which every question is answered with yes.
+    /// The options that only this command has. They have no variables, so that no environment
+    /// answers every question with yes.
     pub options: &'static [OwnOption],
     build: fn(&mut Given) -> Result<Command, UsageError>,
 }
@@ -91,8 +91,11 @@ pub struct OwnOption {
     pub help: &'static str,
 }
 
-const YES: OwnOption =
-    OwnOption { name: "yes", value: None, help: "Do not ask; without a terminal it is needed." };
+const YES: OwnOption = OwnOption {
+    name: "yes",
+    value: None,
+    help: "Do not ask for confirmation; required without a terminal.",
+};
 
 /// Every command, in the order of the help text.
 pub const COMMANDS: &[CommandInfo] = &[
@@ -149,24 +152,24 @@ pub const COMMANDS: &[CommandInfo] = &[
         name: "baseline",
         usage: "[VERSION]",
         help: "adopt a database that has its tables already: record all migrations, or those up to \
-               VERSION ('none': no one), as applied, and run nothing",
+               VERSION ('none': none of them), as applied, and run nothing",
         options: &[],
         build: |given| Ok(Command::Baseline(given.word())),
     },
     CommandInfo {
         name: "resolve",
         usage: "--applied VERSION | --rolled-back VERSION",
-        help: "say how a migration stands that failed halfway",
+        help: "say what became of a migration that failed halfway",
         options: &[
             OwnOption {
                 name: "applied",
                 value: Some("VERSION"),
-                help: "All of it is in the database: record it as applied, and run nothing.",
+                help: "The database has all of it: record it as applied, and run nothing.",
             },
             OwnOption {
                 name: "rolled-back",
                 value: Some("VERSION"),
-                help: "Nothing of it is in the database any more: let it be applied again.",
+                help: "The database has nothing of it: apply it again at the next start.",
             },
         ],
         build: |given| match (given.value("applied"), given.value("rolled-back")) {
@@ -181,12 +184,12 @@ pub const COMMANDS: &[CommandInfo] = &[
     CommandInfo {
         name: "rollback",
         usage: "[--to VERSION] [--yes]",
-        help: "run the way down of the last migration, or of all that are newer than VERSION",
+        help: "run the down migration of the last migration, or of all that are newer than VERSION",
         options: &[
             OwnOption {
                 name: "to",
                 value: Some("VERSION"),
-                help: "The migration that stays the newest one; 'none' undoes them all.",
+                help: "The migration to go back to; 'none' rolls back all of them.",
             },
             YES,
         ],
@@ -195,14 +198,14 @@ pub const COMMANDS: &[CommandInfo] = &[
     CommandInfo {
         name: "new",
         usage: "NAME",
-        help: "write the next migration's file, in the folder's own layout",
+        help: "write the next migration's file, in the layout of the directory",
         options: &[],
         build: |given| given.needed_word("new", "NAME").map(Command::New),
     },
     CommandInfo {
         name: "reset",
         usage: "[--yes]",
-        help: "drop everything and migrate again; for development only, and refused elsewhere",
+        help: "drop everything and migrate again; for development only",
         options: &[YES],
         build: |given| Ok(Command::Reset { yes: given.flag("yes") }),
     },
@@ -227,7 +230,7 @@ pub const COMMANDS: &[CommandInfo] = &[
     },
 ];
 
-/// What stood behind a command.
+/// The arguments of a command.
 #[derive(Default)]
 pub(super) struct Given {
     pub(super) words: VecDeque<String>,
@@ -245,7 +248,26 @@ impl Given {
         command: &'static str,
         what: &'static str,
     ) -> Result<String, UsageError> {
-        self.word().filter(|word| !word.is_empty()).ok_or(UsageError::MissingWord(command, what))
+        self.word().ok_or(UsageError::MissingWord(command, what))
+    }
+
+    /// Takes an option of the command's own.
+    ///
+    /// # Errors
+    /// It is empty, or was given before with another value.
+    pub(super) fn take(&mut self, option: &OwnOption, value: &str) -> Result<(), UsageError> {
+        let name = option.name;
+        let wrong = |what: String| Err(UsageError::Malformed(format!("--{name} {what}")));
+        if value.trim().is_empty() {
+            let called = option.value.unwrap_or("true|false");
+            return wrong(format!("is empty; give it a value ({called}) or leave it out"));
+        }
+        match self.options.insert(name, value.to_owned()) {
+            Some(before) if option.value.is_some() || before != value => {
+                wrong(format!("is given twice, as '{before}' and as '{value}'; keep one"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn value(&mut self, name: &str) -> Option<String> {
@@ -254,6 +276,14 @@ impl Given {
 
     fn flag(&mut self, name: &str) -> bool {
         self.options.contains_key(name)
+    }
+}
+
+impl OwnOption {
+    /// `--to VERSION`
+    pub fn usage(&self) -> String {
+        let value = self.value.map(|value| format!(" {value}")).unwrap_or_default();
+        format!("--{}{value}", self.name)
     }
 }
 
@@ -276,11 +306,15 @@ impl CommandInfo {
         }
     }
 
-    /// The command, once everything behind it is known.
+    /// The command, once all its arguments are known.
     ///
     /// # Errors
     /// [`UsageError`]: something is missing, or there is a word too many.
     pub(super) fn build(&self, mut given: Given) -> Result<Command, UsageError> {
+        if given.words.iter().any(|word| word.trim().is_empty()) {
+            let line = self.line();
+            return Err(UsageError::Malformed(format!("an argument of '{line}' is empty")));
+        }
         let command = (self.build)(&mut given)?;
         match given.word() {
             None => Ok(command),

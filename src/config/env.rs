@@ -1,20 +1,57 @@
-//! The environment: what premain reads of it, `_FILE`, and what the application gets.
+//! The environment: the variables that premain reads, `_FILE` variables, and what the application
+//! gets.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::family::{self, Found, NAMES};
-use super::option::PREFIX;
+use super::nearest::nearest;
+use super::option::{OPTIONS, OptionInfo, Options, PREFIX};
 use crate::value::{Problem, read_file};
 
-/// The suffix of a variable that names the file its value stands in.
+/// The suffix of a variable that names the file with the value.
 const FILE: &str = "_FILE";
+
+/// The variables that name databases.
+pub(super) const DATABASE: &[&str] = &[
+    "MIGRATION_DATABASE_URL",
+    "DIRECT_URL",
+    "DATABASE_URL",
+    "POSTGRES_HOST",
+    "POSTGRES_PORT",
+    "POSTGRES_USER",
+    "POSTGRES_PASSWORD",
+    "POSTGRES_DB",
+    "DB_HOST",
+    "DB_PORT",
+    "DB_USER",
+    "DB_PASSWORD",
+    "DB_NAME",
+    "PGHOST",
+    "PGHOSTADDR",
+    "PGPORT",
+    "PGUSER",
+    "PGPASSWORD",
+    "PGDATABASE",
+    "PGSSLMODE",
+    "PGSSLROOTCERT",
+    "PGSSLCERT",
+    "PGSSLKEY",
+    "PGSSLNEGOTIATION",
+    "PGCHANNELBINDING",
+    "PGOPTIONS",
+    "PGAPPNAME",
+    "PGCONNECT_TIMEOUT",
+    "PGTARGETSESSIONATTRS",
+    "PGSERVICE",
+    "PGPASSFILE",
+];
 
 /// For premain alone: the application never gets it.
 const PRIVATE: &str = "MIGRATION_DATABASE_URL";
 
-/// The variables that may hold a secret, and so may stand in a file.
+/// The variables that may hold a secret, and so can be in a file.
 const SECRETS: [&str; 13] = [
     "MIGRATION_DATABASE_URL",
     "DIRECT_URL",
@@ -31,26 +68,26 @@ const SECRETS: [&str; 13] = [
     "PREMAIN_WAIT_FOR",
 ];
 
-/// The process environment: as it was for the application, resolved and without empty variables
-/// for premain.
+/// The process environment: for the application as it was, for premain with the content of files
+/// and without empty variables.
 pub struct Environment {
     /// Everything, in the order it came.
     variables: Vec<(OsString, OsString)>,
-    /// What premain reads, `_FILE` variables under the plain name, never empty.
+    /// What premain reads, with the content of `_FILE` variables under the plain name.
     known: BTreeMap<String, Value>,
-    /// What was wrong with it so far.
+    /// What is wrong so far.
     problems: Vec<Problem>,
 }
 
 /// The value of a variable that premain reads.
 struct Value {
     text: String,
-    /// The file it stood in.
+    /// The file that it is from.
     file: Option<String>,
 }
 
 impl Environment {
-    /// Reads what premain knows, and the files that `_FILE` variables name.
+    /// Reads the variables that premain knows, and the files that `_FILE` variables name.
     pub fn new(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let mut environment = Environment {
             variables: variables.into_iter().collect(),
@@ -62,7 +99,7 @@ impl Environment {
                 continue;
             };
             // Of two variables of one name every C library sees the first.
-            if value.is_empty() || environment.known.contains_key(name) {
+            if is_unset(name, value) || environment.known.contains_key(name) {
                 continue;
             }
             match value.to_str() {
@@ -86,7 +123,7 @@ impl Environment {
             return;
         };
         if self.known.contains_key(name) {
-            self.problems.push(problem(&variable, &format!("and {name} are both set: keep one")));
+            self.problems.push(problem(&variable, &format!("and {name} are both set; keep one")));
             return;
         }
         match read_secret(&path) {
@@ -97,19 +134,26 @@ impl Environment {
         }
     }
 
-    /// Names and values of what begins with `prefix`, of variables that premain reads.
-    pub fn with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.known
-            .iter()
-            .filter(move |(name, _)| name.starts_with(prefix))
-            .map(|(name, value)| (name.as_str(), value.text.as_str()))
+    /// The value of a variable that premain reads; `None` if it is unset or empty.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.known.get(name).map(|value| value.text.as_str())
     }
 
-    /// Which database, and which server besides, the environment names. What is wrong with that,
-    /// and with everything else that was read, is added to `problems`.
-    pub fn databases(&mut self, problems: &mut Vec<Problem>, warnings: &mut Vec<String>) -> Found {
+    /// The options as premain's own variables give them. `warnings` gets those that do not exist.
+    pub(super) fn options(&self, warnings: &mut Vec<String>) -> Options {
+        let own = self.known.iter().filter(|(name, _)| name.starts_with(PREFIX));
+        let (known, unknown): (Vec<_>, Vec<_>) =
+            own.partition(|(name, _)| OptionInfo::of_variable(name).is_some());
+        let unknown = unknown.into_iter().filter(|(name, _)| !NOT_OPTIONS.contains(&name.as_str()));
+        warnings.extend(unknown.map(|(name, _)| unknown_variable(name)));
+        let known = known.into_iter().map(|(name, value)| (name.clone(), value.text.clone()));
+        // An invalid value is kept with its option, so this cannot fail.
+        envy::prefixed(PREFIX).from_iter(known).unwrap_or_default()
+    }
+
+    /// Moves what is wrong with the variables themselves to `problems`.
+    pub(super) fn judge(&mut self, problems: &mut Vec<Problem>) {
         problems.append(&mut self.problems);
-        family::find(self, problems, warnings)
     }
 
     /// How messages call a variable: `DATABASE_URL`, or `DATABASE_URL_FILE=/run/secrets/url`.
@@ -150,12 +194,39 @@ impl Environment {
     }
 }
 
-/// Whether premain reads the variable of this name.
-fn is_known(name: &str) -> bool {
-    name.starts_with(PREFIX) || NAMES.contains(&name) || plain_name(name).is_some()
+/// An empty variable counts as unset, and so does one of premain's own that has only blanks, unless
+/// the option's default would be less safe than any value.
+fn is_unset(name: &str, value: &OsStr) -> bool {
+    match name.starts_with(PREFIX) {
+        true => {
+            value.as_bytes().trim_ascii().is_empty()
+                && !OptionInfo::of_variable(name).is_some_and(|option| option.rejects_empty)
+        }
+        false => value.is_empty(),
+    }
 }
 
-/// `DATABASE_URL` of `DATABASE_URL_FILE`, if that is a variable of ours.
+/// Variables with the prefix of options that are none: the directory to embed at build time, which
+/// an image may keep; what `premain reset` checks; and what hooks get, which may run premain.
+const NOT_OPTIONS: [&str; 4] =
+    ["PREMAIN_EMBED", "PREMAIN_ENV", "PREMAIN_PENDING", "PREMAIN_APPLIED"];
+
+fn unknown_variable(name: &str) -> String {
+    let option = name.trim_start_matches(PREFIX).to_lowercase().replace('_', "-");
+    let names: Vec<_> = OPTIONS.iter().map(OptionInfo::name).collect();
+    let hint = nearest(&option, names.iter().map(String::as_str))
+        .and_then(OptionInfo::find)
+        .map(|near| format!("; did you mean {}?", near.variable()))
+        .unwrap_or_default();
+    format!("unknown variable {name} is ignored{hint}")
+}
+
+/// Whether premain reads the variable of this name.
+fn is_known(name: &str) -> bool {
+    name.starts_with(PREFIX) || DATABASE.contains(&name) || plain_name(name).is_some()
+}
+
+/// `DATABASE_URL` of `DATABASE_URL_FILE`, if premain reads that variable.
 fn plain_name(name: &str) -> Option<&'static str> {
     let plain = name.strip_suffix(FILE)?;
     SECRETS.into_iter().find(|secret| *secret == plain)
@@ -165,7 +236,7 @@ fn problem(name: &str, what: &str) -> Problem {
     Problem { name: name.to_owned(), what: what.to_owned() }
 }
 
-/// A file's content without the line ends at its end.
+/// The content of a file without the line ends at its end.
 fn read_secret(path: &str) -> Result<String, String> {
     let bytes = read_file(Path::new(path))?;
     let text = String::from_utf8(bytes).map_err(|_| "which is not UTF-8".to_owned())?;

@@ -1,7 +1,5 @@
 //! Which variables name the database: a connection string, or the first family of variables.
 
-use std::collections::BTreeMap;
-
 use super::env::Environment;
 use crate::database::connection_string::settings::Settings;
 use crate::database::connection_string::url;
@@ -9,41 +7,6 @@ use crate::database::{Database, Host};
 use crate::launch::user;
 use crate::value::Problem;
 use crate::wait::Target;
-
-/// The variables that say something about databases.
-pub(super) const NAMES: &[&str] = &[
-    "MIGRATION_DATABASE_URL",
-    "DIRECT_URL",
-    "DATABASE_URL",
-    "POSTGRES_HOST",
-    "POSTGRES_PORT",
-    "POSTGRES_USER",
-    "POSTGRES_PASSWORD",
-    "POSTGRES_DB",
-    "DB_HOST",
-    "DB_PORT",
-    "DB_USER",
-    "DB_PASSWORD",
-    "DB_NAME",
-    "PGHOST",
-    "PGHOSTADDR",
-    "PGPORT",
-    "PGUSER",
-    "PGPASSWORD",
-    "PGDATABASE",
-    "PGSSLMODE",
-    "PGSSLROOTCERT",
-    "PGSSLCERT",
-    "PGSSLKEY",
-    "PGSSLNEGOTIATION",
-    "PGCHANNELBINDING",
-    "PGOPTIONS",
-    "PGAPPNAME",
-    "PGCONNECT_TIMEOUT",
-    "PGTARGETSESSIONATTRS",
-    "PGSERVICE",
-    "PGPASSFILE",
-];
 
 /// Connection strings, in the order of preference.
 const URLS: [&str; 3] = ["MIGRATION_DATABASE_URL", "DIRECT_URL", "DATABASE_URL"];
@@ -103,22 +66,15 @@ enum Named {
     Nothing,
 }
 
-/// Finds the database, and the server besides, that `environment` names; adds what is wrong with
-/// it to `problems`.
-pub(super) fn find(
-    environment: &Environment,
+/// Finds the database, and the server besides it, that `environment` names. What is wrong with that,
+/// and with the variables themselves, is added to `problems`.
+pub fn find(
+    environment: &mut Environment,
     problems: &mut Vec<Problem>,
     warnings: &mut Vec<String>,
 ) -> Found {
-    let known = environment.with_prefix("").filter(|(name, _)| NAMES.contains(name));
-    let mut pairs = known.map(|(name, value)| (name.to_owned(), value.to_owned())).peekable();
-    if pairs.peek().is_none() {
-        return Found::default();
-    }
-    // A map of strings: there is nothing for envy to refuse.
-    let variables = envy::from_iter(pairs).unwrap_or_default();
-    let search = Search { environment, variables };
-
+    environment.judge(problems);
+    let search = Search { environment };
     let named = match search.url(problems, warnings) {
         Named::Nothing => search.family(warnings),
         named => named,
@@ -144,16 +100,14 @@ fn answering(host: Host) -> Target {
     }
 }
 
-/// The variables of an environment, and how messages call them.
+/// Looks for databases in an environment.
 struct Search<'a> {
     environment: &'a Environment,
-    /// Those of [`NAMES`], in lower case, as envy has them.
-    variables: BTreeMap<String, String>,
 }
 
 impl Search<'_> {
     fn variable(&self, name: &str) -> Option<&str> {
-        self.variables.get(&name.to_ascii_lowercase()).map(String::as_str)
+        self.environment.get(name)
     }
 
     /// The first connection string; those of other databases are somebody else's.

@@ -1,16 +1,18 @@
-//! What premain was told: the command line over the environment, judged in one go.
+//! Everything that a user sets: options, variables and the database, checked in one go.
 //!
-//! `arguments + environment → CommandLine + Raw → Config | Problems`. Nothing here connects or
-//! looks at migrations; all that it reads from the disk are the files that `…_FILE` variables and
-//! TLS parameters name, `/etc/passwd` and `/etc/group` for users, and which hooks there are.
+//! `environment + arguments → Options → Config | Problems`. Nothing here connects, or looks at
+//! migrations. The only files it reads are those that `…_FILE` variables and TLS parameters name,
+//! `/etc/passwd` and `/etc/group` for users, and the directory of hooks.
 
 pub mod cli;
 pub mod command;
 pub mod env;
-mod family;
+pub mod family;
+pub mod given;
+mod nearest;
 pub mod option;
 mod read;
-mod reader;
+pub mod usage;
 pub mod value;
 
 use std::fmt;
@@ -26,7 +28,7 @@ use crate::value::Problem;
 use crate::wait::Target;
 use crate::{hooks, init, launch, log, migrate, wait};
 
-/// Everything premain was told, valid as far as that can be seen without a server.
+/// Everything that the user set, valid as far as can be known without a server.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// What to do.
@@ -49,7 +51,7 @@ pub struct Config {
     pub status: Status,
     /// `premain health`.
     pub health: Health,
-    /// What looks wrong but need not be, a sentence each.
+    /// One sentence for each setting that looks wrong but may be meant.
     pub warnings: Vec<String>,
 }
 
@@ -82,12 +84,12 @@ pub struct Health {
     pub boot_ok: bool,
 }
 
-/// Everything that is wrong with what premain was told.
+/// Everything that is wrong with what the user set.
 #[derive(Debug)]
 pub enum Problems {
-    /// The command line has no meaning. With how to log, as the environment has it.
-    Usage(cli::UsageError, log::Settings),
-    /// Some values cannot work; never empty. With how to log, as far as that can work.
+    /// The command line cannot be parsed. How to log is known from the environment alone.
+    Usage(usage::UsageError, log::Settings),
+    /// Some values are invalid; never empty.
     Values(Vec<Problem>, log::Settings),
 }
 
@@ -103,7 +105,7 @@ impl Problems {
         }
     }
 
-    /// How they are to be told.
+    /// How to log them.
     pub fn log(&self) -> log::Settings {
         match self {
             Problems::Usage(_, log) | Problems::Values(_, log) => *log,

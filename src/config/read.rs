@@ -1,262 +1,191 @@
-//! [`Config::read`]: options over variables, each value judged, every complaint kept.
+//! [`Config::read`]: from options and variables to settings, with every complaint in one go.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
-use super::option::Raw;
-use super::reader::Reader;
-use super::{Command, Config, Environment, Health, Problems, Status, cli, value};
+use super::cli::CommandLine;
+use super::given::Given;
+use super::option::Options;
+use super::value::{
+    Count, Flag, HookCommand, HookDirectory, HttpTarget, Limit, LogFormat, Output, Pause,
+    ServerLimit, TcpTarget, Timeout, VariableName,
+};
+use super::{Command, Config, Environment, Health, Problems, Status, family};
 use crate::hooks::{self, Hook, entrypoint};
-use crate::init::{Rules, SignalTarget, rules};
-use crate::launch::{self, User};
+use crate::init::rules::{Remap, Rewrite, Rules, SignalTarget};
+use crate::launch;
 use crate::log;
-use crate::migrate;
-use crate::migrate::formats::Format;
-use crate::migrate::settings::{HistoryTableName, OnDrift, Policy, SourceChoice};
-use crate::signal::Signal;
+use crate::migrate::settings::{self as migrate, OnDrift, SourceChoice};
 use crate::value::Problem;
-use crate::wait::{self, Target, settings};
+use crate::wait::{self, Target};
 
 impl Config {
     /// Reads everything, and reports everything that is wrong with it in one go.
     ///
     /// # Errors
-    /// [`Problems`]; no secret is part of it.
+    /// [`Problems`], which show no secret.
     pub fn read(
         arguments: impl IntoIterator<Item = OsString>,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Config, Problems> {
+        let (mut problems, mut warnings) = (Vec::new(), Vec::new());
         let mut environment = Environment::new(environment);
-        let line = cli::CommandLine::parse(arguments)
-            .map_err(|error| Problems::Usage(error, log_settings(&environment)))?;
-        let mut reader = Reader::new(&line, &environment);
-        let raw = reader.raw();
-
-        let log = reader.log(&raw);
-        let init = reader.init(&raw);
-        let migrate = reader.migrate(&raw);
-        let status = reader.status(&raw);
-        let health = reader.health(&raw);
-        let hooks = reader.hooks(&raw);
-        let mut wait = reader.wait(&raw);
-        let user = reader.read("user", raw.user.as_deref(), User::parse);
-        let dropped: Vec<String> =
-            reader.each("drop-env", raw.drop_env.as_deref(), |name| Ok(name.to_owned()));
-        let Reader { mut problems, mut warnings, .. } = reader;
-
-        let found = environment.databases(&mut problems, &mut warnings);
-        wait.targets.extend(found.server);
-
-        if !problems.is_empty() {
-            return Err(Problems::Values(problems, log));
+        let mut options = environment.options(&mut warnings);
+        let line =
+            CommandLine::parse(arguments).map_err(|error| Problems::Usage(error, options.log()))?;
+        for (option, text) in &line.options {
+            options.give(option, text);
         }
+        options.check_term_delay();
+        let entrypoint = match line.command {
+            Command::Run(_) => options.entrypoint(&mut problems, &mut warnings),
+            _ => Vec::new(),
+        };
+        options.judge(&mut problems, &mut warnings);
+        let found = family::find(&mut environment, &mut problems, &mut warnings);
+        if !problems.is_empty() {
+            return Err(Problems::Values(problems, options.log()));
+        }
+        let dropped: Vec<_> = options.drop_env.each(|VariableName(name)| name).collect();
         Ok(Config {
-            command: line.command,
-            log,
-            wait,
+            log: options.log(),
+            wait: options.wait(&line.command, found.server),
             database: found.database,
-            migrate,
-            hooks,
-            init,
-            launch: launch::Settings { user, environment: environment.for_application(&dropped) },
-            status,
-            health,
+            migrate: options.migrate(),
+            hooks: options.hooks(entrypoint),
+            init: options.init(),
+            launch: launch::Settings {
+                user: options.user.value(),
+                environment: environment.for_application(&dropped),
+            },
+            status: options.status(),
+            health: options.health(),
+            command: line.command,
             warnings,
         })
     }
 }
 
-/// How to log where the command line means nothing: as the environment alone has it.
-fn log_settings(environment: &Environment) -> log::Settings {
-    let nothing = cli::CommandLine { command: Command::Help, options: BTreeMap::new() };
-    let mut reader = Reader::new(&nothing, environment);
-    let raw = reader.raw();
-    reader.log(&raw)
-}
+const GRACE: Limit = Limit(Some(Duration::from_secs(8)));
 
 /// The parts of the configuration.
-impl Reader<'_> {
-    fn log(&mut self, raw: &Raw) -> log::Settings {
-        let levels = [
-            ("error", tracing::Level::ERROR),
-            ("warn", tracing::Level::WARN),
-            ("info", tracing::Level::INFO),
-            ("debug", tracing::Level::DEBUG),
-            ("trace", tracing::Level::TRACE),
-        ];
-        let level = self.choice("log", raw.log.as_deref(), &levels);
-        let json = self.choice(
-            "log-format",
-            raw.log_format.as_deref(),
-            &[("text", false), ("json", true)],
-        );
+impl Options {
+    fn log(&self) -> log::Settings {
         log::Settings {
-            level: level.unwrap_or(log::Settings::default().level),
-            json: json.unwrap_or_default(),
+            level: self.log.get().copied().unwrap_or(log::Settings::default().level),
+            json: self.log_format.get() == Some(&LogFormat::Json),
         }
     }
 
-    fn wait(&mut self, raw: &Raw) -> wait::Settings {
-        let timeout = self.read("wait-timeout", raw.wait_timeout.as_deref(), value::limit);
-        let db_optional = self.flag("db-optional", raw.db_optional.as_deref());
+    fn wait(&mut self, command: &Command, server: Option<Target>) -> wait::Settings {
+        let timeout = match command {
+            // A user waits for the output.
+            Command::Status | Command::Plan => Duration::from_secs(2),
+            _ => Duration::from_mins(1),
+        };
         wait::Settings {
-            timeout: timeout.unwrap_or(Some(match self.line.command {
-                // Somebody is looking at a screen.
-                Command::Status | Command::Plan => Duration::from_secs(2),
-                _ => Duration::from_mins(1),
-            })),
-            targets: self.targets(raw.wait_for.as_deref()),
-            db_optional,
+            timeout: self.wait_timeout.or(Limit(Some(timeout))).0,
+            targets: self.wait_for.each(|target| target).chain(server).collect(),
+            db_optional: self.db_optional.or(Flag(false)).0,
         }
     }
 
-    fn targets(&mut self, raw: Option<&str>) -> Vec<Target> {
-        let origin = self.name("wait-for");
-        let mut doubts = Vec::new();
-        let targets =
-            self.each("wait-for", raw, |text| settings::target(text, &origin, &mut doubts));
-        self.warnings.append(&mut doubts);
-        targets
-    }
-
-    fn migrate(&mut self, raw: &Raw) -> migrate::Settings {
-        let source = self.read("migrations", raw.migrations.as_deref(), |text| Ok(source(text)));
-        let format = self.read("format", raw.format.as_deref(), Format::parse);
-        let history_table =
-            self.read("history-table", raw.history_table.as_deref(), HistoryTableName::parse);
-        let lock_timeout = self.read("lock-timeout", raw.lock_timeout.as_deref(), value::limit);
-        let ddl_lock_timeout =
-            self.read("ddl-lock-timeout", raw.ddl_lock_timeout.as_deref(), value::limit);
-        let ddl_retries = self.read("ddl-retries", raw.ddl_retries.as_deref(), value::count);
+    fn migrate(&mut self) -> migrate::Settings {
+        let lock_timeout = ServerLimit(Some(Duration::from_mins(5)));
+        let ddl_lock_timeout = ServerLimit(Some(Duration::from_secs(5)));
         migrate::Settings {
-            source: source.unwrap_or(SourceChoice::Auto),
-            format,
-            history_table,
-            lock_timeout: lock_timeout.unwrap_or(Some(Duration::from_mins(5))),
-            ddl_lock_timeout: ddl_lock_timeout.unwrap_or(Some(Duration::from_secs(5))),
-            ddl_retries: ddl_retries.unwrap_or(10),
+            source: self.migrations.or(SourceChoice::Auto),
+            format: self.format.value(),
+            history_table: self.history_table.value(),
+            lock_timeout: self.lock_timeout.or(lock_timeout).0,
+            ddl_lock_timeout: self.ddl_lock_timeout.or(ddl_lock_timeout).0,
+            ddl_retries: self.ddl_retries.or(Count(10)).0,
             on_drift: OnDrift {
-                edited: self.choice("on-edited", raw.on_edited.as_deref(), Policy::ALL),
-                missing: self.choice("on-missing", raw.on_missing.as_deref(), Policy::ALL),
-                ahead: self.choice("on-ahead", raw.on_ahead.as_deref(), Policy::ALL),
-                out_of_order: self.choice(
-                    "on-out-of-order",
-                    raw.on_out_of_order.as_deref(),
-                    Policy::ALL,
-                ),
+                edited: self.on_edited.value(),
+                missing: self.on_missing.value(),
+                ahead: self.on_ahead.value(),
+                out_of_order: self.on_out_of_order.value(),
             },
         }
     }
 
-    fn init(&mut self, raw: &Raw) -> Rules {
-        let targets = [("child", SignalTarget::Child), ("group", SignalTarget::Group)];
-        let grace = self.read("grace", raw.grace.as_deref(), value::limit);
-        let signal_target = self.choice("signal-target", raw.signal_target.as_deref(), &targets);
-        let grace = grace.unwrap_or(Some(Duration::from_secs(8)));
-        let term_delay = self.read("term-delay", raw.term_delay.as_deref(), value::duration);
-        if let Some((delay, grace)) = term_delay.zip(grace)
-            && delay >= grace
-        {
-            let given = raw.term_delay.as_deref().unwrap_or_default();
-            let allowed =
-                "shorter than --grace (PREMAIN_GRACE, 8s by default), of which it is a part";
-            self.complain("term-delay", given, allowed);
-        }
-        Rules {
-            exec: self.flag("exec", raw.exec.as_deref()),
-            grace,
-            signal_target: signal_target.unwrap_or(SignalTarget::Child),
-            rewrite: self
-                .each("rewrite", raw.rewrite.as_deref(), rules::rewrite)
-                .into_iter()
-                .collect(),
-            term_delay: term_delay.unwrap_or_default(),
-            remap_exit: self
-                .each("remap-exit", raw.remap_exit.as_deref(), rules::remap)
-                .into_iter()
-                .collect(),
-            pdeathsig: self.read("pdeathsig", raw.pdeathsig.as_deref(), Signal::parse),
-        }
-    }
-
-    fn hooks(&mut self, raw: &Raw) -> hooks::Settings {
+    fn hooks(&mut self, entrypoint: Vec<Hook>) -> hooks::Settings {
+        let hook = |name: &str, command: &mut Given<HookCommand>| {
+            let HookCommand(words) = command.value()?;
+            Some(Hook { name: name.to_owned(), words })
+        };
         hooks::Settings {
-            generate: self.hook("generate", raw.generate.as_deref()),
-            before_migrate: self.hook("before-migrate", raw.before_migrate.as_deref()),
-            after_migrate: self.hook("after-migrate", raw.after_migrate.as_deref()),
-            entrypoint: match self.line.command {
-                Command::Run(_) => self.entrypoint(raw.entrypoint_d.as_deref()),
-                _ => Vec::new(),
-            },
+            generate: hook("--generate", &mut self.generate),
+            before_migrate: hook("--before-migrate", &mut self.before_migrate),
+            after_migrate: hook("--after-migrate", &mut self.after_migrate),
+            entrypoint,
         }
     }
 
-    /// A command may hold a password: a complaint never shows it. A variable may have several lines.
-    fn hook(&mut self, option: &str, raw: Option<&str>) -> Option<Hook> {
-        let text = match self.line.options.contains_key(option) {
-            true => raw?.lines().last()?,
-            false => raw?,
+    /// The executables of `--entrypoint-d`.
+    fn entrypoint(&self, problems: &mut Vec<Problem>, warnings: &mut Vec<String>) -> Vec<Hook> {
+        let (name, directory) = match self.entrypoint_d.get() {
+            Some(HookDirectory(None)) => return Vec::new(),
+            Some(HookDirectory(Some(directory))) => (self.entrypoint_d.name(), directory.as_path()),
+            None => ("PREMAIN_ENTRYPOINT_D", Path::new(entrypoint::ENTRYPOINT)),
         };
-        let text = text.trim();
-        let hook = Hook::parse(option, text);
-        hook.map_err(|what| self.problems.push(Problem { name: self.name(option), what })).ok()
-    }
-
-    fn entrypoint(&mut self, raw: Option<&str>) -> Vec<Hook> {
-        let folder = match raw.and_then(|text| text.lines().last()).map(str::trim) {
-            Some("none") => return Vec::new(),
-            Some(folder) => folder,
-            None => entrypoint::ENTRYPOINT,
-        };
-        match entrypoint::executables(folder.as_ref(), &mut self.warnings) {
+        match entrypoint::executables(directory, warnings) {
             Ok(hooks) => hooks,
             // Most images have none.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && raw.is_none() => Vec::new(),
+            Err(error)
+                if self.entrypoint_d.get().is_none() && error.kind() == io::ErrorKind::NotFound =>
+            {
+                Vec::new()
+            }
             Err(error) => {
-                let what = format!("is '{folder}', which cannot be read: {error}");
-                self.problems.push(Problem { name: self.name("entrypoint-d"), what });
+                let directory = directory.display();
+                let what = format!("is '{directory}', which cannot be read: {error}");
+                problems.push(Problem { name: name.to_owned(), what });
                 Vec::new()
             }
         }
     }
 
-    fn health(&mut self, raw: &Raw) -> Health {
-        // Neither has a form that could come with a doubt.
-        let parse = |text: &str| settings::target(text, "", &mut Vec::new());
-        let page = self.read("http", raw.http.as_deref(), |text| match text.split_once("://") {
-            Some(("http" | "https", _)) => parse(text),
-            _ => Err("http(s)://HOST[:PORT][/PATH]".to_owned()),
-        });
-        let port = self.read("tcp", raw.tcp.as_deref(), |text| {
-            parse(&format!("tcp://{text}")).map_err(|_| "HOST:PORT".to_owned())
-        });
+    fn check_term_delay(&mut self) {
+        let Limit(grace) = *self.grace.get().unwrap_or(&GRACE);
+        if let (Some(Pause(delay)), Some(grace)) = (self.term_delay.get(), grace)
+            && *delay >= grace
+        {
+            let allowed =
+                "shorter than --grace (PREMAIN_GRACE, 8s by default), of which it is a part";
+            self.term_delay.complain(allowed);
+        }
+    }
+
+    fn init(&mut self) -> Rules {
+        Rules {
+            exec: self.exec.or(Flag(false)).0,
+            grace: self.grace.or(GRACE).0,
+            signal_target: self.signal_target.or(SignalTarget::Child),
+            rewrite: self.rewrite.each(|Rewrite(from, to)| (from, to)).collect(),
+            term_delay: self.term_delay.or(Pause(Duration::ZERO)).0,
+            remap_exit: self.remap_exit.each(|Remap(from, to)| (from, to)).collect(),
+            pdeathsig: self.pdeathsig.value(),
+        }
+    }
+
+    fn health(&mut self) -> Health {
+        let page = self.http.value().map(|HttpTarget(target)| target);
+        let port = self.tcp.value().map(|TcpTarget(target)| target);
         Health {
             targets: page.into_iter().chain(port).collect(),
-            timeout: self
-                .read("health-timeout", raw.health_timeout.as_deref(), value::duration)
-                .unwrap_or(Duration::from_secs(3)),
-            boot_ok: self.flag("boot-ok", raw.boot_ok.as_deref()),
+            timeout: self.health_timeout.or(Timeout(Duration::from_secs(3))).0,
+            boot_ok: self.boot_ok.or(Flag(false)).0,
         }
     }
 
-    fn status(&mut self, raw: &Raw) -> Status {
-        let json =
-            self.choice("output", raw.output.as_deref(), &[("table", false), ("json", true)]);
+    fn status(&mut self) -> Status {
         Status {
-            json: json.unwrap_or_default(),
-            exit_code: self.flag("exit-code", raw.exit_code.as_deref()),
+            json: self.output.value() == Some(Output::Json),
+            exit_code: self.exit_code.or(Flag(false)).0,
         }
-    }
-}
-
-fn source(text: &str) -> SourceChoice {
-    match text {
-        "auto" => SourceChoice::Auto,
-        "embedded" => SourceChoice::Embedded,
-        "none" => SourceChoice::None,
-        folder => SourceChoice::Directory(folder.into()),
     }
 }
 
@@ -264,6 +193,7 @@ fn source(text: &str) -> SourceChoice {
 mod tests {
     use std::path::PathBuf;
 
+    use super::super::option::OPTIONS;
     use super::*;
 
     fn read(line: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
@@ -307,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_folder_of_hooks_is_nothing_to_boot_for() {
+    fn an_empty_directory_of_hooks_needs_no_boot() {
         let folder = tempfile::tempdir().unwrap();
         let line = format!("--entrypoint-d {} true", folder.path().display());
         assert!(!read(&line, &[]).unwrap().boots());
@@ -327,7 +257,7 @@ mod tests {
     fn an_unknown_variable_is_a_warning_that_names_the_nearest() {
         let config = read("true", &[("PREMAIN_WAIT_TIME", "5"), ("PREMAIN_X", "")]).unwrap();
         assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
-        assert!(config.warnings[0].contains("PREMAIN_WAIT_TIME is no variable"));
+        assert!(config.warnings[0].contains("unknown variable PREMAIN_WAIT_TIME is ignored"));
         assert!(config.warnings[0].contains("did you mean PREMAIN_WAIT_TIMEOUT?"));
     }
 
@@ -339,7 +269,7 @@ mod tests {
     #[test]
     fn a_log_file_is_no_option_of_premains() {
         let config = read("true", &[("PREMAIN_LOG_FILE", "/tmp/log")]).unwrap();
-        assert!(config.warnings[0].starts_with("PREMAIN_LOG_FILE is no variable"));
+        assert!(config.warnings[0].starts_with("unknown variable PREMAIN_LOG_FILE"));
     }
 
     #[test]
@@ -353,9 +283,9 @@ mod tests {
         let said = read("true", &variables).unwrap_err();
         let mut lines = said.lines();
         for beginning in [
-            "78: PREMAIN_LOG is 'loud', not one of error, warn",
+            "78: PREMAIN_WAIT_FOR is 'db:5432', not tcp://HOST:PORT",
             "PREMAIN_GRACE is 'soon', not a duration",
-            "PREMAIN_WAIT_FOR is 'db:5432', not tcp://HOST:PORT",
+            "PREMAIN_LOG is 'loud', not one of error, warn",
             "DATABASE_URL says port=0",
         ] {
             let line = lines.next().unwrap();
@@ -378,7 +308,7 @@ mod tests {
     fn a_configuration_can_be_printed_without_secrets() {
         let url = "postgres://u:hunter2@h/d";
         let line = format!("--wait-for {url} true");
-        let parsed = cli::CommandLine::parse(line.split(' ').map(OsString::from)).unwrap();
+        let parsed = CommandLine::parse(line.split(' ').map(OsString::from)).unwrap();
         assert!(!format!("{parsed:?}").contains("hunter2"));
         let config = read(&line, &[("DATABASE_URL", url), ("PGPASSWORD", "hunter2")]).unwrap();
         assert!(!format!("{config:?}").contains("hunter2"));
@@ -404,5 +334,100 @@ mod tests {
         let server = Target::PostgresServer { host: "db".to_owned(), port: 5432 };
         let files = ["/a", "/b"].map(|path| Target::File(path.into()));
         assert_eq!(config.wait.targets, [&files[..], &[server]].concat());
+    }
+
+    /// Words as they are, where a line would lose the empty ones.
+    fn read_words(words: &[&str], variables: &[(&str, &str)]) -> Result<Config, String> {
+        let pairs = variables.iter().map(|(name, value)| (name.into(), value.into()));
+        Config::read(words.iter().map(OsString::from), pairs)
+            .map_err(|problems| format!("{}: {problems}", problems.exit().code()))
+    }
+
+    #[test]
+    fn an_empty_value_on_the_command_line_is_rejected() {
+        for option in OPTIONS {
+            for value in ["", "  ", "\n"] {
+                let name = format!("--{}", option.name());
+                let said = read_words(&[&format!("{name}={value}"), "true"], &[]).unwrap_err();
+                assert!(said.starts_with(&format!("64: {name} is empty; ")), "{said}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_variable_is_rejected_where_the_default_is_less_safe() {
+        for option in OPTIONS {
+            for value in ["", "  "] {
+                let name = option.variable();
+                let read = read_words(&["true"], &[(&name, value)]);
+                if ["PREMAIN_USER", "PREMAIN_DROP_ENV"].contains(&&*name) {
+                    assert!(read.unwrap_err().starts_with(&format!("78: {name} is empty; ")));
+                } else {
+                    assert_eq!(read.unwrap().warnings, [""; 0], "{name}");
+                }
+            }
+        }
+        let config = read("--user 0:0 true", &[("PREMAIN_USER", "")]).unwrap();
+        assert_eq!(config.launch.user.unwrap().uid, 0);
+    }
+
+    #[test]
+    fn two_values_for_one_option_are_rejected() {
+        let said = read("--grace 3s --grace 4s true", &[]).unwrap_err();
+        assert_eq!(said, "64: --grace is given twice, as '3s' and as '4s'; keep one");
+        let said = read("--generate=hunter2 --generate=hunter3 true", &[]).unwrap_err();
+        assert_eq!(said, "64: --generate is given twice; keep one");
+        assert!(read("--exec --exec true", &[]).unwrap().init.exec);
+        let config = read("--grace 3s true", &[("PREMAIN_GRACE", "soon")]).unwrap();
+        assert_eq!(config.init.grace, Some(Duration::from_secs(3)), "an option overrides");
+    }
+
+    #[test]
+    fn every_value_of_a_repeated_option_is_kept() {
+        let line = "--drop-env A --drop-env B --remap-exit 1:2 --remap-exit 3:4 true";
+        let variables = [("PREMAIN_DROP_ENV", "C"), ("A", ""), ("B", ""), ("C", "")];
+        let config = read(line, &variables).unwrap();
+        let names: Vec<_> = config.launch.environment.iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["PREMAIN_DROP_ENV", "C"]);
+        assert_eq!(config.init.remap_exit, [(1, 2), (3, 4)].into());
+        assert!(read("--drop-env A=B true", &[]).unwrap_err().contains("without '='"));
+    }
+
+    #[test]
+    fn a_command_may_have_several_lines() {
+        let script = "echo one\necho two";
+        let command = format!("sh -c '{script}'");
+        for (words, variables) in [
+            (&["--generate", &command, "true"][..], &[][..]),
+            (&["true"], &[("PREMAIN_GENERATE", &*command)]),
+        ] {
+            let hook = read_words(words, variables).unwrap().hooks.generate.unwrap();
+            assert_eq!(hook.words, ["sh", "-c", script]);
+            assert_eq!(hook.name, "--generate");
+        }
+    }
+
+    #[test]
+    fn values_out_of_range_are_rejected() {
+        for (line, expected) in [
+            ("--lock-timeout 25days", "from 1ms to 2147483647ms"),
+            ("--ddl-lock-timeout 1us", "from 1ms to 2147483647ms"),
+            ("--grace 999999999years", "at most 136 years"),
+            ("--term-delay 999999999years --grace 0", "at most 136 years"),
+            ("--health-timeout 0", "at least 1ms"),
+            ("--term-delay 9s", "shorter than --grace"),
+            ("--ddl-retries 4294967296", "a whole number from 0 to 4294967295"),
+        ] {
+            let said = read(&format!("{line} true"), &[]).unwrap_err();
+            assert!(said.starts_with("64: --") && said.contains(expected), "{line}: {said}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_user_is_named_with_the_remedy() {
+        let said = read("--user nosuch true", &[]).unwrap_err();
+        assert!(said.starts_with("64: --user nosuch: no such user in /etc/passwd; use "), "{said}");
+        let said = read("true", &[("PREMAIN_USER", "postgres://u:hunter2@h")]).unwrap_err();
+        assert!(!said.contains("hunter2"), "{said}");
     }
 }

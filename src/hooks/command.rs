@@ -12,27 +12,26 @@ pub struct Hook {
     pub words: Vec<OsString>,
 }
 
-impl Hook {
-    /// Parses a command: words separated by white space, with a shell's quotes, or a JSON array of
-    /// strings. It is never given to a shell.
-    ///
-    /// # Errors
-    /// What is wrong with it, without the text itself, which may contain a password.
-    pub fn parse(option: &str, text: &str) -> Result<Hook, String> {
-        let words = match text.starts_with('[') {
-            true => serde_json::from_str(text).map_err(|_| {
-                "begins with '[' but is no JSON array of strings, such as [\"node\", \"seed.js\"]"
-                    .to_owned()
-            })?,
-            false => split(text)?,
-        };
-        if words.first().is_none_or(String::is_empty) {
-            return Err("names no program".to_owned());
-        }
-        let words = words.into_iter().map(OsString::from).collect();
-        Ok(Hook { name: format!("--{option}"), words })
+/// Parses a command: words separated by white space, with a shell's quotes, or a JSON array of
+/// strings. It is never given to a shell.
+///
+/// # Errors
+/// What is wrong with it, without the text itself, which may contain a password.
+pub fn parse(text: &str) -> Result<Vec<OsString>, String> {
+    let words = match text.starts_with('[') {
+        true => serde_json::from_str(text).map_err(|_| {
+            "begins with '[' but is no JSON array of strings, such as [\"node\", \"seed.js\"]"
+                .to_owned()
+        })?,
+        false => split(text)?,
+    };
+    match words.first().is_none_or(String::is_empty) {
+        true => Err("names no program".to_owned()),
+        false => Ok(words.into_iter().map(OsString::from).collect()),
     }
+}
 
+impl Hook {
     /// What the lines of its output are prefixed with: `before-migrate`, `10-config.sh`.
     pub fn label(&self) -> &str {
         match self.name.strip_prefix("--") {
@@ -113,8 +112,7 @@ mod tests {
     use super::*;
 
     fn words(text: &str) -> Result<Vec<String>, String> {
-        let hook = Hook::parse("generate", text)?;
-        Ok(hook.words.into_iter().map(|word| word.into_string().unwrap()).collect())
+        Ok(parse(text)?.into_iter().map(|word| word.into_string().unwrap()).collect())
     }
 
     #[test]
@@ -168,7 +166,8 @@ mod tests {
 
     #[test]
     fn a_hook_is_shown_without_its_arguments() {
-        let hook = Hook::parse("before-migrate", "pg_dump --password=secret").unwrap();
+        let words = parse("pg_dump --password=secret").unwrap();
+        let hook = Hook { name: "--before-migrate".to_owned(), words };
         assert_eq!(hook.to_string(), "--before-migrate (pg_dump)");
         assert_eq!(hook.label(), "before-migrate");
         assert!(!format!("{hook:?}").contains("secret"));

@@ -6,7 +6,7 @@
 
 #![forbid(unsafe_code)]
 
-mod command;
+pub(crate) mod command;
 pub(crate) mod entrypoint;
 mod process;
 mod settings;

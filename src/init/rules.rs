@@ -34,29 +34,41 @@ pub enum SignalTarget {
     Group,
 }
 
-/// Parses `FROM:TO` as two signals; TO 0 drops the signal.
-///
-/// # Errors
-/// The allowed form, and what is wrong.
-pub fn rewrite(text: &str) -> Result<(Signal, Option<Signal>), Allowed> {
-    let allowed = |why: String| format!("FROM:TO, two signals, TO 0 to drop it ({why})");
-    let (from, to) = text.split_once(':').ok_or_else(|| allowed("no colon".to_owned()))?;
-    let from = Signal::parse(from).map_err(|_| allowed(format!("'{from}' is no signal")))?;
-    let to = match to {
-        "0" => None,
-        to => Some(Signal::parse(to).map_err(|_| allowed(format!("'{to}' is no signal")))?),
-    };
-    Ok((from, to))
+/// A signal that arrives, and the signal that is forwarded instead; `None` drops it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rewrite(pub Signal, pub Option<Signal>);
+
+impl Rewrite {
+    /// `FROM:TO`; TO 0 drops it.
+    ///
+    /// # Errors
+    /// What a pair looks like.
+    pub fn parse(text: &str) -> Result<Rewrite, Allowed> {
+        let allowed = |why| format!("FROM:TO, two signals, TO 0 to drop it ({why})");
+        let (from, to) = text.split_once(':').ok_or_else(|| allowed("no colon"))?;
+        let from = Signal::parse(from).map_err(|_| allowed("FROM is not a signal"))?;
+        let to = match to {
+            "0" => None,
+            to => Some(Signal::parse(to).map_err(|_| allowed("TO is not a signal"))?),
+        };
+        Ok(Rewrite(from, to))
+    }
 }
 
-/// Parses `FROM:TO` as two exit statuses.
-///
-/// # Errors
-/// The allowed form.
-pub fn remap(text: &str) -> Result<(u8, u8), Allowed> {
-    text.split_once(':')
-        .and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)))
-        .ok_or_else(|| "FROM:TO, two exit statuses from 0 to 255, such as 143:0".to_owned())
+/// An exit status of the application, and the one that premain exits with instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Remap(pub u8, pub u8);
+
+impl Remap {
+    /// `FROM:TO`
+    ///
+    /// # Errors
+    /// What a pair looks like.
+    pub fn parse(text: &str) -> Result<Remap, Allowed> {
+        text.split_once(':')
+            .and_then(|(from, to)| Some(Remap(from.parse().ok()?, to.parse().ok()?)))
+            .ok_or_else(|| "FROM:TO, two exit statuses from 0 to 255, for example 143:0".to_owned())
+    }
 }
 
 #[cfg(test)]
@@ -65,11 +77,13 @@ mod tests {
 
     #[test]
     fn pairs_are_parsed() {
-        assert_eq!(rewrite("TERM:QUIT"), Ok((Signal::TERM, Signal::from_number(3))));
-        assert_eq!(rewrite("HUP:0"), Ok((Signal::from_number(1).unwrap(), None)));
-        assert!(rewrite("TERM").unwrap_err().contains("no colon"));
-        assert!(rewrite("TERM:NOPE").unwrap_err().contains("'NOPE'"));
-        assert_eq!(remap("143:0"), Ok((143, 0)));
-        assert!(remap("143:300").is_err());
+        let hup = Signal::from_number(1).unwrap();
+        let quit = Signal::from_number(3);
+        assert_eq!(Rewrite::parse("TERM:QUIT"), Ok(Rewrite(Signal::TERM, quit)));
+        assert_eq!(Rewrite::parse("HUP:0"), Ok(Rewrite(hup, None)));
+        assert!(Rewrite::parse("TERM").unwrap_err().contains("no colon"));
+        assert!(Rewrite::parse("TERM:NOPE").unwrap_err().contains("TO is not a signal"));
+        assert_eq!(Remap::parse("143:0"), Ok(Remap(143, 0)));
+        assert!(Remap::parse("143:300").is_err());
     }
 }

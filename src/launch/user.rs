@@ -27,7 +27,7 @@ impl User {
     /// Parses `NAME|UID[:GROUP|GID]` and looks it up.
     ///
     /// # Errors
-    /// The allowed form, with users or groups that exist.
+    /// What there is no such thing of, and which names there are; without `text`.
     pub fn parse(text: &str) -> Result<User, Allowed> {
         let read = |path| fs::read(path).unwrap_or_default();
         let (passwd, group) = (read("/etc/passwd"), read("/etc/group"));
@@ -47,12 +47,12 @@ impl User {
             Some(entry) => (number(entry.get(2)), number(entry.get(3))),
             None => (wanted.parse().ok(), None),
         };
-        let uid = uid.ok_or_else(|| allowed("user", "/etc/passwd", passwd))?;
+        let uid = uid.ok_or_else(|| unknown("user", "/etc/passwd", passwd))?;
         let gid = match wanted_group {
             None => primary.unwrap_or_else(|| nix::unistd::getgid().as_raw()),
             Some(wanted) => number(named(group, wanted).as_deref().and_then(|entry| entry.get(2)))
                 .or_else(|| wanted.parse().ok())
-                .ok_or_else(|| allowed("group", "/etc/group", group))?,
+                .ok_or_else(|| unknown("group", "/etc/group", group))?,
         };
         let mut groups = vec![gid];
         if let (Some(entry), None) = (&known, wanted_group) {
@@ -89,8 +89,9 @@ fn numbered<'a>(file: &'a str, number: &str) -> Option<Vec<&'a str>> {
     entries(file).find(|fields| fields.len() > 2 && fields[2].parse() == Ok(number))
 }
 
-/// The allowed form, with the names a user may have meant: root, and the numbers of ordinary users.
-fn allowed(what: &str, file: &str, content: &str) -> Allowed {
+/// What is wrong, with names that a user is likely to mean: root, and those that are neither the
+/// system's nor `nobody`.
+fn unknown(what: &str, file: &str, content: &str) -> Allowed {
     let names: Vec<_> = entries(content)
         .filter(|fields| {
             let number = fields.get(2).and_then(|number| number.parse::<u32>().ok());
@@ -99,12 +100,11 @@ fn allowed(what: &str, file: &str, content: &str) -> Allowed {
         .map(|fields| fields[0])
         .take(10)
         .collect();
+    let id = if what == "user" { "uid" } else { "gid" };
     match names.as_slice() {
-        [] => {
-            format!("NAME|UID[:GROUP|GID] with a {what} of {file}, which names nobody; use numbers")
-        }
-        _ => format!(
-            "NAME|UID[:GROUP|GID] with a {what} of {file} (such as {}) or a number",
+        [] => format!("no such {what} in {file}; use a numeric {id}"),
+        names => format!(
+            "no such {what} in {file}; use a name that is there ({}), or a numeric {id}",
             names.join(", ")
         ),
     }
@@ -155,6 +155,6 @@ mod tests {
         for wrong in ["", ":", "node:", "-1", "4294967296", "broken"] {
             assert!(find(wrong).is_err(), "{wrong:?}");
         }
-        assert!(User::find("x", "", "").unwrap_err().contains("use numbers"));
+        assert!(User::find("x", "", "").unwrap_err().contains("; use a numeric uid"));
     }
 }

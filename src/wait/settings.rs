@@ -69,26 +69,24 @@ const FORMS: &str = "tcp://HOST:PORT, http(s)://HOST[:PORT][/PATH], unix:///PATH
 /// What must not be in a request line, above all line ends.
 const UNPRINTABLE: &AsciiSet = &CONTROLS.add(b' ');
 
-/// Parses a target, which was given by `origin`, an option or a variable. What the URL of a database
-/// leaves out is not taken from libpq's variables, which describe the application's own database.
-///
-/// # Errors
-/// The allowed forms, or what is wrong with this target; without secrets.
-pub(crate) fn target(
-    text: &str,
-    origin: &str,
-    warnings: &mut Vec<String>,
-) -> Result<Target, Allowed> {
-    let forms = || FORMS.to_owned();
-    let (scheme, rest) = text.split_once("://").ok_or_else(forms)?;
-    match scheme.to_ascii_lowercase().as_str() {
-        "tcp" => tcp(rest).ok_or_else(|| "tcp://HOST:PORT".to_owned()),
-        "http" => http(false, rest).ok_or_else(|| "http://HOST[:PORT][/PATH]".to_owned()),
-        "https" => http(true, rest).ok_or_else(|| "https://HOST[:PORT][/PATH]".to_owned()),
-        "unix" => path(rest).map(Target::Unix).ok_or_else(|| "unix:///PATH".to_owned()),
-        "file" => path(rest).map(Target::File).ok_or_else(|| "file:///PATH".to_owned()),
-        _ if url::is_postgres(text) => postgres(text, origin, warnings),
-        _ => Err(forms()),
+impl Target {
+    /// Parses a target. `origin` is the option or variable that has it, for messages. libpq's
+    /// variables do not complete its URL: they are about the application's own database.
+    ///
+    /// # Errors
+    /// The forms of a target, or what is wrong with this one; without secrets.
+    pub fn parse(text: &str, origin: &str, warnings: &mut Vec<String>) -> Result<Target, Allowed> {
+        let forms = || FORMS.to_owned();
+        let (scheme, rest) = text.split_once("://").ok_or_else(forms)?;
+        match scheme.to_ascii_lowercase().as_str() {
+            "tcp" => tcp(rest).ok_or_else(|| "tcp://HOST:PORT".to_owned()),
+            "http" => http(false, rest).ok_or_else(|| "http://HOST[:PORT][/PATH]".to_owned()),
+            "https" => http(true, rest).ok_or_else(|| "https://HOST[:PORT][/PATH]".to_owned()),
+            "unix" => path(rest).map(Target::Unix).ok_or_else(|| "unix:///PATH".to_owned()),
+            "file" => path(rest).map(Target::File).ok_or_else(|| "file:///PATH".to_owned()),
+            _ if url::is_postgres(text) => postgres(text, origin, warnings),
+            _ => Err(forms()),
+        }
     }
 }
 
@@ -162,7 +160,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Target, Allowed> {
-        target(text, "PREMAIN_WAIT_FOR", &mut Vec::new())
+        Target::parse(text, "PREMAIN_WAIT_FOR", &mut Vec::new())
     }
 
     fn page(tls: bool, host: &str, port: u16, path: &str) -> Target {
@@ -237,7 +235,7 @@ mod tests {
     #[test]
     fn doubts_about_a_database_are_warnings() {
         let mut warnings = Vec::new();
-        target("postgres://u:p@s@h/d?nope=1", "--wait-for", &mut warnings).unwrap();
+        Target::parse("postgres://u:p@s@h/d?nope=1", "--wait-for", &mut warnings).unwrap();
         assert_eq!(warnings.len(), 2, "{warnings:?}");
         assert!(warnings.iter().all(|warning| warning.starts_with("--wait-for ")), "{warnings:?}");
     }

@@ -159,7 +159,7 @@ fn file_variables_are_read_and_the_application_gets_their_values() {
 
     boot(&[("DATABASE_URL_FILE", &path("url")), ("DATABASE_URL", &url(&database))])
         .code(78)
-        .says("DATABASE_URL_FILE and DATABASE_URL are both set: keep one");
+        .says("DATABASE_URL_FILE and DATABASE_URL are both set; keep one");
     boot(&[("DATABASE_URL_FILE", "/no/such/file")])
         .code(78)
         .says("DATABASE_URL_FILE is '/no/such/file', which cannot be read");
@@ -207,12 +207,50 @@ fn all_configuration_errors_are_reported_at_once() {
 }
 
 #[test]
+fn an_empty_value_is_an_error_only_where_the_default_is_less_safe() {
+    let running = |words: &[&str]| premain(words).with("/bin/echo").with("started");
+    for option in ["user", "grace", "migrations", "rewrite", "generate"] {
+        let named = format!("--{option} is empty; give it a value");
+        let ended = running(&[&format!("--{option}"), ""]).run().code(64).says(&named);
+        assert!(ended.output.is_empty(), "{}", ended.output);
+    }
+    for variable in ["PREMAIN_USER", "PREMAIN_DROP_ENV"] {
+        let named = format!("{variable} is empty; give it a value");
+        let ended = running(&[]).env(variable, " ").run().code(78).says(&named);
+        assert!(ended.output.is_empty(), "{}", ended.output);
+    }
+    let empty = running(&[]).env("PREMAIN_GRACE", "").env("PREMAIN_MIGRATIONS", " ").run().code(0);
+    assert_eq!(empty.output, "started\n");
+    for (words, named) in [
+        (&["resolve", "--applied", ""][..], "--applied is empty; give it a value (VERSION)"),
+        (&["baseline", ""], "an argument of 'premain baseline [VERSION]' is empty"),
+    ] {
+        premain(words).run().code(64).says(named);
+    }
+}
+
+#[test]
+fn two_values_for_one_option_are_an_error() {
+    premain(["--grace", "3s", "--grace", "4s", "true"])
+        .run()
+        .code(64)
+        .says("--grace is given twice, as '3s' and as '4s'; keep one");
+    // The log is searched for the password in the harness.
+    let generate = || format!("--generate=echo {PASSWORD}");
+    premain([generate(), generate(), "true".to_owned()])
+        .run()
+        .code(64)
+        .says("--generate is given twice; keep one");
+    premain(["--exec", "--exec", "true"]).run().code(0);
+}
+
+#[test]
 fn unknown_premain_variables_are_a_warning_that_suggests_a_name() {
     premain(["true"])
         .env("PREMAIN_WAITTIMEOUT", "5s")
         .run()
         .code(0)
-        .says("warning: PREMAIN_WAITTIMEOUT is no variable of premain's")
+        .says("warning: unknown variable PREMAIN_WAITTIMEOUT is ignored")
         .says("did you mean PREMAIN_WAIT_TIMEOUT?");
     premain(["true"])
         .database("mysql://root@h/d")

@@ -45,9 +45,9 @@ fn help_and_version_go_to_standard_output() {
 #[test]
 fn an_invalid_value_is_rejected_with_what_is_allowed() {
     for (option, value, allowed) in [
-        ("rewrite", "TERM:NOPE", "'NOPE' is no signal"),
+        ("rewrite", "TERM:NOPE", "TO is not a signal"),
         ("rewrite", "TERM", "FROM:TO"),
-        ("rewrite", "65:1", "'65' is no signal"),
+        ("rewrite", "65:1", "FROM is not a signal"),
         ("remap-exit", "143:256", "0 to 255"),
         ("remap-exit", "143", "FROM:TO"),
         ("pdeathsig", "SIGNONE", "TERM, SIGHUP, 15 or RTMIN+3"),

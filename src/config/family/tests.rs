@@ -3,13 +3,14 @@ use std::fs;
 
 use proptest::prelude::*;
 
+use super::super::env::DATABASE;
 use super::*;
 
 /// What an environment names, what is wrong with it, and what looks wrong.
 fn judged(variables: &[(&str, &str)]) -> (Found, Vec<String>, Vec<String>) {
     let pairs = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
     let (mut problems, mut warnings) = (Vec::new(), Vec::new());
-    let found = Environment::new(pairs).databases(&mut problems, &mut warnings);
+    let found = find(&mut Environment::new(pairs), &mut problems, &mut warnings);
     let problems = problems.iter().map(|p| format!("{} {}", p.name, p.what)).collect();
     (found, problems, warnings)
 }
@@ -260,10 +261,10 @@ fn every_problem_of_every_variable_is_told() {
 proptest! {
     #[test]
     fn no_environment_makes_it_panic(
-        values in prop::collection::vec((0..NAMES.len(), "[a-z0-9:/@?#=&,.%-]{0,20}"), 0..6),
+        values in prop::collection::vec((0..DATABASE.len(), "[a-z0-9:/@?#=&,.%-]{0,20}"), 0..6),
     ) {
         let variables: Vec<_> =
-            values.iter().map(|(index, value)| (NAMES[*index], value.as_str())).collect();
+            values.iter().map(|(index, value)| (DATABASE[*index], value.as_str())).collect();
         let _ = judged(&variables);
     }
 

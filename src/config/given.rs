@@ -1,0 +1,143 @@
+//! The value of one option as it was given, or what is wrong with it.
+
+use super::value::{Invalid, Value};
+use crate::database::connection_string::url::redact;
+
+/// What one option was given: a value, or complaints about it, or nothing.
+pub struct Given<T> {
+    value: Option<T>,
+    notes: Notes,
+}
+
+/// What messages say about a value.
+#[derive(Default)]
+pub struct Notes {
+    /// The option or variable that gave the value: `--grace`, `PREMAIN_GRACE`. Empty without one.
+    pub name: String,
+    /// The value as it was given, which may hold a secret.
+    pub text: String,
+    /// Predicates of which `name` is the subject; they show no secret.
+    pub faults: Vec<String>,
+    /// Sentences about what looks doubtful.
+    pub warnings: Vec<String>,
+}
+
+impl Notes {
+    fn complain(&mut self, allowed: &str) {
+        self.faults.push(not(&self.text, allowed));
+    }
+
+    fn add(&mut self, text: &str, invalid: Invalid) {
+        self.faults.push(match invalid {
+            Invalid::Expected(allowed) => not(text, &allowed),
+            Invalid::Fault(fault) => fault,
+        });
+    }
+}
+
+fn not(text: &str, allowed: &str) -> String {
+    format!("is '{}', not {allowed}", redact(text))
+}
+
+impl<T> Default for Given<T> {
+    fn default() -> Self {
+        Given { value: None, notes: Notes::default() }
+    }
+}
+
+impl<T> Given<T> {
+    /// The value, if one was given.
+    pub fn get(&self) -> Option<&T> {
+        self.value.as_ref()
+    }
+
+    /// Takes the value, if one was given.
+    pub fn value(&mut self) -> Option<T> {
+        self.value.take()
+    }
+
+    /// Takes the value, or `default`.
+    pub fn or(&mut self, default: T) -> T {
+        self.value().unwrap_or(default)
+    }
+
+    /// The option or variable that gave the value.
+    pub fn name(&self) -> &str {
+        &self.notes.name
+    }
+
+    /// Adds that the value is not what is allowed.
+    pub fn complain(&mut self, allowed: &str) {
+        self.notes.complain(allowed);
+    }
+}
+
+impl<T> Given<Vec<T>> {
+    /// Takes every value, as `map` changes it.
+    pub fn each<U>(&mut self, map: fn(T) -> U) -> impl Iterator<Item = U> {
+        self.value().unwrap_or_default().into_iter().map(map)
+    }
+}
+
+/// The value of an option, one or several.
+pub trait Field: Sized {
+    /// Whether the option may be repeated.
+    const REPEATED: bool;
+    /// What is known about one value.
+    type One: Value;
+
+    /// Adds what `text` says to what was given before.
+    fn add(slot: &mut Option<Self>, text: &str, notes: &mut Notes);
+}
+
+impl<T: Value> Field for T {
+    const REPEATED: bool = false;
+    type One = T;
+
+    fn add(slot: &mut Option<Self>, text: &str, notes: &mut Notes) {
+        match T::parse(text, &notes.name, &mut notes.warnings) {
+            Ok(value) => *slot = Some(value),
+            Err(invalid) => notes.add(text, invalid),
+        }
+    }
+}
+
+impl<T: Value> Field for Vec<T> {
+    const REPEATED: bool = true;
+    type One = T;
+
+    /// Several values in one text have blanks or line ends between them.
+    fn add(slot: &mut Option<Self>, text: &str, notes: &mut Notes) {
+        for word in text.split_whitespace() {
+            let mut one = None;
+            T::add(&mut one, word, notes);
+            slot.get_or_insert_default().extend(one);
+        }
+    }
+}
+
+/// A [`Given`] of any type.
+pub trait Slot {
+    /// Adds what `text` says.
+    fn read(&mut self, text: &str);
+
+    /// Forgets everything: something else counts.
+    fn clear(&mut self);
+
+    /// What there is to say about it.
+    fn notes(&mut self) -> &mut Notes;
+}
+
+impl<T: Field> Slot for Given<T> {
+    fn read(&mut self, text: &str) {
+        T::add(&mut self.value, text, &mut self.notes);
+    }
+
+    fn clear(&mut self) {
+        *self = Given::default();
+    }
+
+    fn notes(&mut self) -> &mut Notes {
+        &mut self.notes
+    }
+}

@@ -1,0 +1,24 @@
+//! What can be wrong with the command line as such; exit status 64.
+
+/// A command line that means nothing; [`std::fmt::Display`] says why, and what would.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum UsageError {
+    /// `premain` alone.
+    #[error("no command to run: premain [OPTIONS] [--] COMMAND [ARG…], or 'premain --help'")]
+    NoCommand,
+    /// An option that does not exist, and which one it may have been meant to be.
+    #[error("unknown option '{0}'{1}; 'premain --help' lists them all, and '--' ends them")]
+    UnknownOption(String, String),
+    /// An option without its value, or a flag with one.
+    #[error("{0}")]
+    Malformed(String),
+    /// A word too many after a subcommand.
+    #[error("'premain {0}' takes no argument '{1}'")]
+    UnexpectedWord(&'static str, String),
+    /// A subcommand without the word it needs.
+    #[error("'premain {0}' needs an argument: premain {0} {1}")]
+    MissingWord(&'static str, &'static str),
+    /// An option that only another subcommand has.
+    #[error("--{0} is an option of {1} only")]
+    Misplaced(&'static str, String),
+}
