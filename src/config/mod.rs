@@ -4,16 +4,16 @@
 //! migrations. The only files it reads are those that `…_FILE` variables and TLS parameters name,
 //! `/etc/passwd` and `/etc/group` for users, and the directory of hooks.
 
-pub mod cli;
+pub(crate) mod cli;
 pub mod command;
-pub mod env;
+mod env;
 pub mod family;
-pub mod given;
+mod given;
 mod nearest;
-pub mod option;
+pub(crate) mod option;
 mod read;
-pub mod usage;
-pub mod value;
+mod usage;
+pub(crate) mod value;
 
 use std::fmt;
 use std::time::Duration;

@@ -122,7 +122,7 @@ macro_rules! options {
 
         /// Every option as it was given.
         #[derive(Default)]
-        pub struct Options { $($(#[doc = $help] pub $field: Given<$type>,)*)* }
+        pub struct Options { $($(pub(super) $field: Given<$type>,)*)* }
 
         impl Options {
             /// Every field, in the order of [`OPTIONS`].
