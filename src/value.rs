@@ -1,5 +1,4 @@
-//! What every parser of a setting needs: how a complaint is told, choices, and files that a setting
-//! names.
+//! What parsers of settings share: the form of a complaint, choices, and files that a setting names.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -8,19 +7,19 @@ use std::path::Path;
 /// What a value should have been: the end of the sentence "… is 'x', not …".
 pub type Allowed = String;
 
-/// One thing that cannot work.
+/// One invalid setting.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The option (`--grace`) or variable (`DATABASE_URL`) that says so.
+    /// The option (`--grace`) or variable (`DATABASE_URL`).
     pub name: String,
     /// What is wrong with it, and what is allowed; without secrets.
     pub what: String,
 }
 
-/// One of a few words.
+/// Finds the value of a word.
 ///
 /// # Errors
-/// All of them.
+/// All the words.
 pub fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, Allowed> {
     choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| {
         let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
@@ -28,10 +27,13 @@ pub fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, Allowed> 
     })
 }
 
-/// In bytes; no secret and no bundle of certificates comes near it.
+/// In bytes, far more than any secret or bundle of certificates.
 const LARGEST_FILE: u64 = 16 << 20;
 
-/// What a variable names, or why that cannot be had, behind its name.
+/// Reads the file that a setting names.
+///
+/// # Errors
+/// The end of a sentence: "which cannot be read: …".
 pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let read =

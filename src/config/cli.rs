@@ -31,8 +31,8 @@ impl fmt::Debug for CommandLine {
 }
 
 impl CommandLine {
-    /// Takes the arguments apart, the program's own name aside. The first word that is neither an
-    /// option nor a subcommand begins the application's command line, and is never looked into.
+    /// Parses the arguments, without the program's own name. The first one that is neither an option
+    /// nor a subcommand begins the application's command line, which is not parsed.
     ///
     /// # Errors
     /// [`UsageError`], whose exit status is 64.
@@ -126,7 +126,7 @@ fn with_rest(first: OsString, parser: &mut lexopt::Parser) -> Vec<OsString> {
     words
 }
 
-/// Everything behind `--`, if that is what comes next.
+/// Everything after `--`, if that is the next argument.
 fn behind_dashes(parser: &mut lexopt::Parser) -> Option<Vec<OsString>> {
     let mut rest = parser.try_raw_args()?;
     rest.next_if(|word| word == "--")?;

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use super::usage::UsageError;
 use crate::migrate::settings::Resolution;
 
-/// What premain was asked to do.
+/// The subcommand and its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Wait, migrate, launch and supervise this application: its program and arguments, never empty.
@@ -16,9 +16,9 @@ pub enum Command {
     Wait,
     /// Wait, apply what is pending, exit.
     Migrate,
-    /// Tell what is applied, pending, edited and missing.
+    /// Report what is applied, pending, edited and missing.
     Status,
-    /// Tell whether the application is up.
+    /// Report whether the application is healthy.
     Health,
     /// Show the SQL that would run.
     Plan,
@@ -26,11 +26,11 @@ pub enum Command {
     Validate,
     /// Record migrations as applied, up to this one or all, and run nothing.
     Baseline(Option<String>),
-    /// Say how a migration that failed halfway stands by now.
+    /// Record what became of a migration that failed halfway.
     Resolve(Resolution),
     /// Run down migrations.
     Rollback {
-        /// The migration that stays the newest one; without it, only the last one is undone.
+        /// The migration to go back to; without it, only the last one is rolled back.
         to: Option<String>,
         /// Do not ask.
         yes: bool,

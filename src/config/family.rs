@@ -30,7 +30,8 @@ const DB: &Table = &[
     ("dbname", "DB_NAME"),
 ];
 
-/// libpq's fallbacks for whatever a string or another family leaves out, the host aside.
+/// What libpq falls back to where a connection string or another family is incomplete, except for the
+/// host.
 const FALLBACKS: &Table = &[
     ("port", "PGPORT"),
     ("user", "PGUSER"),
@@ -60,9 +61,9 @@ pub struct Found {
 enum Named {
     /// A database.
     Database(Settings),
-    /// One that cannot be made out.
+    /// A connection string that cannot be parsed.
     Unreadable,
-    /// None.
+    /// No database.
     Nothing,
 }
 
@@ -92,7 +93,7 @@ pub fn find(
     Found { server: server.map(answering), database }
 }
 
-/// `DB_HOST` stands for a server, whoever may log in there.
+/// `DB_HOST` names a server, which is waited for without a login.
 fn answering(host: Host) -> Target {
     match host {
         Host::Tcp { host, port } => Target::PostgresServer { host, port },
@@ -110,7 +111,7 @@ impl Search<'_> {
         self.environment.get(name)
     }
 
-    /// The first connection string; those of other databases are somebody else's.
+    /// The first connection string that is PostgreSQL's.
     fn url(&self, problems: &mut Vec<Problem>, warnings: &mut Vec<String>) -> Named {
         for name in URLS {
             let Some(text) = self.variable(name) else {
@@ -118,7 +119,9 @@ impl Search<'_> {
             };
             let origin = self.environment.called(name);
             if let Some(scheme) = url::foreign(text) {
-                warnings.push(format!("{origin} is a {scheme} URL, not PostgreSQL's: ignored"));
+                warnings.push(format!(
+                    "{origin} is ignored: it is a {scheme} URL, not one of PostgreSQL"
+                ));
                 continue;
             }
             return match url::parse(text) {
@@ -136,13 +139,13 @@ impl Search<'_> {
         Named::Nothing
     }
 
-    /// The first family of single variables.
+    /// The first family of which the host is set.
     fn family(&self, warnings: &mut Vec<String>) -> Named {
         let has = |name: &&str| self.variable(name).is_some();
         if has(&"POSTGRES_HOST") {
             let mut settings = self.filled(Settings::new("POSTGRES_HOST"), POSTGRES);
             if !has(&"PGUSER") {
-                // What the official image calls its role unless it is told otherwise.
+                // The default of the official image.
                 settings.fill("user", "postgres", "POSTGRES_USER");
             }
             return Named::Database(self.completed(settings));
@@ -155,24 +158,24 @@ impl Search<'_> {
             return Named::Database(self.completed(Settings::new(name)));
         }
         if !has(&"DB_HOST") {
-            // Half a family: probably the server's own variables, in a shared env file.
+            // Half a family: probably the variables of the server itself, in a shared env file.
             let orphans = [(POSTGRES, "POSTGRES_HOST"), (DB, "DB_HOST")].into_iter();
             let orphan = orphans.flat_map(|(table, host)| {
                 table.iter().map(move |(_, name)| (*name, host)).filter(|(name, _)| has(name))
             });
             warnings.extend(orphan.take(1).map(|(name, host)| {
-                format!("{name} is set, but neither {host} nor DATABASE_URL: no database is known")
+                format!("{name} is set, but neither {host} nor DATABASE_URL is: no database is configured")
             }));
         }
         Named::Nothing
     }
 
-    /// What is not said yet, from libpq's variables, and the user from the operating system.
+    /// Adds what is missing: from libpq's variables, and the user from the operating system.
     fn completed(&self, mut settings: Settings) -> Settings {
         if !settings.says("host") && !settings.says("hostaddr") {
             settings = self.filled(settings, &[("host", "PGHOST"), ("hostaddr", "PGHOSTADDR")]);
         }
-        // `ssl` is another word for it.
+        // `ssl` is another name of `sslmode`.
         if !settings.says("ssl") {
             settings = self.filled(settings, &[("sslmode", "PGSSLMODE")]);
         }
@@ -193,28 +196,28 @@ impl Search<'_> {
         settings
     }
 
-    /// libpq's files are not read: whoever relies on one is told.
+    /// Warns of variables that name files of libpq, which are not read.
     fn warn_of_files(&self, database: Option<&Database>, warnings: &mut Vec<String>) {
         if self.variable("PGSERVICE").is_some() {
-            warnings.push("PGSERVICE has no effect: premain reads no service file".to_owned());
+            warnings.push("PGSERVICE is ignored: premain reads no service file".to_owned());
         }
         let needed = database.is_some_and(|database| database.password.is_none());
         if needed && self.variable("PGPASSFILE").is_some() {
             let remedy = "premain reads no password file; PGPASSWORD_FILE names a file that \
                           holds the password alone";
-            warnings.push(format!("PGPASSFILE has no effect: {remedy}"));
+            warnings.push(format!("PGPASSFILE is ignored: {remedy}"));
         }
     }
 
-    /// Where `DB_HOST` is.
+    /// The server that `DB_HOST` names.
     fn server(&self, problems: &mut Vec<Problem>) -> Option<Host> {
         self.variable("DB_HOST")?;
         let settings = self.filled(Settings::new("DB_HOST"), &DB[..2]);
         settings.hosts(problems).into_iter().next()
     }
 
-    /// Whether `DB_HOST` is this server. Without a port of its own it takes any of that name: there
-    /// is hardly a second PostgreSQL on the host that the database is on.
+    /// Whether `DB_HOST` is this server. Without `DB_PORT`, the port does not matter: a host rarely
+    /// has a second PostgreSQL.
     fn means(&self, db_host: &Host, known: &Host) -> bool {
         let name = |host: &Host| match host {
             Host::Tcp { host, .. } => host.clone(),
@@ -227,7 +230,7 @@ impl Search<'_> {
     }
 }
 
-/// Kubernetes sets `DB_PORT=tcp://10.0.0.7:5432` for a service called `db`: its port is meant.
+/// Takes the port of `DB_PORT=tcp://10.0.0.7:5432`, which Kubernetes sets for a service called `db`.
 fn service_port(value: &str) -> &str {
     let address = value.strip_prefix("tcp://").and_then(|address| address.rsplit_once(':'));
     address.map_or(value, |(_, port)| port)

@@ -1,9 +1,9 @@
-//! A string that never shows itself.
+//! A string that is never printed.
 
 use std::fmt;
 
-/// A password, or a text that holds one. `Debug` and `Display` print `***`, so that no log line,
-/// error or panic can leak it by accident; [`Secret::expose`] is the one way to the text.
+/// A password, or a text that contains one. `Debug` and `Display` print `***`, so that no log line,
+/// error or panic can leak it by accident; [`Secret::expose`] is the only access to the text.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Secret(String);
 

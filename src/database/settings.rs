@@ -1,4 +1,4 @@
-//! A PostgreSQL database as premain knows it once every URL, family and default is judged.
+//! The settings of one PostgreSQL database: where it is, how to log in, and how to encrypt.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::secret::Secret;
 
-/// Where PostgreSQL listens unless somebody says otherwise.
+/// PostgreSQL's default port.
 pub const DEFAULT_PORT: u16 = 5432;
 
-/// One database, on one server or on several that stand in for each other.
+/// One database, on one server or on several that can replace each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Database {
     /// The servers to try, in order; never empty.
@@ -24,20 +24,20 @@ pub struct Database {
     pub tls: Tls,
     /// Server settings for the session, `-c name=value …`, as libpq's `options`.
     pub options: Option<String>,
-    /// What `pg_stat_activity` shows.
+    /// The name that `pg_stat_activity` shows.
     pub application_name: Option<String>,
-    /// Which servers will do.
+    /// Which kind of server to use.
     pub session: SessionTarget,
     /// Prisma's `schema`: where unqualified names live.
     pub schema: Option<String>,
     /// One attempt's time limit, where the URL has one.
     pub connect_timeout: Option<Duration>,
-    /// Where all of this was found, for messages: `DATABASE_URL`.
+    /// The variable or option that names it, for messages: `DATABASE_URL`.
     pub origin: String,
 }
 
 impl Database {
-    /// A login that no server knows, to hear whether one answers at all.
+    /// A login that no server accepts, to find out whether one answers.
     pub fn nobody(host: Host) -> Database {
         Database {
             hosts: vec![host],
@@ -58,7 +58,7 @@ impl Database {
     pub fn session_options(&self) -> Option<String> {
         let path = self.schema.as_ref().map(|schema| {
             let quoted = format!("\"{}\"", schema.replace('"', "\"\""));
-            // In `options` a backslash keeps the next character from ending the word.
+            // In `options`, a blank after a backslash does not end the word.
             let escaped: String = quoted
                 .chars()
                 .flat_map(|c| {

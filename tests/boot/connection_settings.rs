@@ -256,7 +256,7 @@ fn unknown_premain_variables_are_a_warning_that_suggests_a_name() {
         .database("mysql://root@h/d")
         .run()
         .code(0)
-        .says("warning: DATABASE_URL is a mysql URL, not PostgreSQL's: ignored");
+        .says("warning: DATABASE_URL is ignored: it is a mysql URL, not one of PostgreSQL");
 }
 
 #[test]

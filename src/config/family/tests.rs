@@ -193,7 +193,9 @@ fn half_a_family_is_a_warning_unless_another_is_whole() {
     assert!(found.database.is_none() && problems.is_empty());
     assert_eq!(
         warnings,
-        ["POSTGRES_USER is set, but neither POSTGRES_HOST nor DATABASE_URL: no database is known"]
+        [
+            "POSTGRES_USER is set, but neither POSTGRES_HOST nor DATABASE_URL is: no database is configured"
+        ]
     );
     assert_eq!(database(&[half[0], half[1], URL]).user, "url");
 }
@@ -202,8 +204,8 @@ fn half_a_family_is_a_warning_unless_another_is_whole() {
 fn libpqs_files_are_not_read_and_whoever_needs_one_is_told() {
     let warnings = |variables: &[(&str, &str)]| judged(variables).2;
     let files = [("PGSERVICE", "prod"), ("PGPASSFILE", "/x"), URL];
-    assert!(warnings(&files)[0].starts_with("PGSERVICE has no effect"));
-    assert!(warnings(&files)[1].starts_with("PGPASSFILE has no effect"));
+    assert!(warnings(&files)[0].starts_with("PGSERVICE is ignored"));
+    assert!(warnings(&files)[1].starts_with("PGPASSFILE is ignored"));
     assert_eq!(warnings(&[files[1], URL, ("PGPASSWORD", "p")]), [""; 0]);
 }
 
@@ -211,7 +213,7 @@ fn libpqs_files_are_not_read_and_whoever_needs_one_is_told() {
 fn another_databases_url_is_a_warning() {
     let (found, problems, warnings) = judged(&[("DATABASE_URL", "mysql://u:hunter2@h/d")]);
     assert!(found.database.is_none() && problems.is_empty());
-    assert_eq!(warnings, ["DATABASE_URL is a mysql URL, not PostgreSQL's: ignored"]);
+    assert_eq!(warnings, ["DATABASE_URL is ignored: it is a mysql URL, not one of PostgreSQL"]);
 }
 
 #[test]
@@ -219,7 +221,7 @@ fn a_url_without_meaning_is_a_problem_that_shows_it_without_its_password() {
     let said = problems(&[("DATABASE_URL", "postgres://u:hunt/er2@h/d")]);
     assert_eq!(
         said,
-        ["DATABASE_URL has an '@' behind the first '/' or '?': percent-encode the password: \
+        ["DATABASE_URL has an '@' after the first '/' or '?': percent-encode the password: \
          '/' is %2F (postgres://u:***@h/d)"]
     );
 }

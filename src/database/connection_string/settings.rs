@@ -1,5 +1,5 @@
-//! From the parts of a connection string, a family of variables and libpq's fallbacks to one
-//! [`Database`]: what each part means, and whether all of it together can work.
+//! Makes a [`Database`] of the parameters of a connection string, a family of variables and libpq's
+//! fallbacks: what each means, and whether all of them together can work.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -20,7 +20,7 @@ const SESSION_TARGETS: [(&str, SessionTarget); 6] = [
     ("prefer-standby", SessionTarget::PreferStandby),
 ];
 
-/// Everything that was said about one database, unjudged.
+/// All parameters of one database, not checked yet.
 #[derive(Debug)]
 pub(crate) struct Settings {
     /// The variable that named it, for messages.
@@ -30,7 +30,7 @@ pub(crate) struct Settings {
 
 struct Setting {
     value: String,
-    /// The variable of its own that it stands in; none if it is a part of [`Settings::origin`].
+    /// Its own variable; `None` if it is part of [`Settings::origin`].
     variable: Option<String>,
 }
 
@@ -42,7 +42,7 @@ impl std::fmt::Debug for Setting {
 }
 
 impl Settings {
-    /// Nothing yet, found in the variable `origin`.
+    /// No parameters yet; `origin` is the variable that names the database.
     pub(crate) fn new(origin: &str) -> Settings {
         Settings { origin: origin.to_owned(), entries: BTreeMap::new() }
     }
@@ -63,12 +63,12 @@ impl Settings {
         &self.origin
     }
 
-    /// Whether this was said already.
+    /// Whether the parameter is set.
     pub(crate) fn says(&self, key: &str) -> bool {
         self.entries.contains_key(key)
     }
 
-    /// Takes this from `variable`, unless it was said already.
+    /// Sets the parameter, which is from `variable`, unless it is set already.
     pub(crate) fn fill(&mut self, key: &str, value: &str, variable: &str) {
         if !value.is_empty() && !self.says(key) {
             let setting = Setting { value: value.to_owned(), variable: Some(variable.to_owned()) };
@@ -76,13 +76,13 @@ impl Settings {
         }
     }
 
-    /// The servers alone.
+    /// Only the servers.
     pub(crate) fn hosts(&self, problems: &mut Vec<Problem>) -> Vec<Host> {
         let mut judge = Judge { settings: self, problems, warnings: &mut Vec::new() };
         judge.hosts(SslMode::default())
     }
 
-    /// The database that all of this means; `None` if it cannot work, with the reasons in `problems`.
+    /// The database; `None` if the parameters cannot work, with the reasons in `problems`.
     pub(crate) fn database(
         &self,
         problems: &mut Vec<Problem>,
@@ -114,7 +114,7 @@ impl Settings {
     }
 }
 
-/// Judges settings one by one and keeps every complaint.
+/// Checks parameters one by one and keeps every complaint.
 pub(crate) struct Judge<'a> {
     pub(super) settings: &'a Settings,
     problems: &'a mut Vec<Problem>,
@@ -126,7 +126,7 @@ impl<'a> Judge<'a> {
         self.settings.entries.get(key).map(|setting| setting.value.as_str())
     }
 
-    /// The value of `key` is not what is allowed.
+    /// Adds that the value of `key` is not what is allowed.
     pub(super) fn complain(&mut self, key: &str, allowed: &str) {
         let value = self.text(key).unwrap_or_default();
         self.blame(key, value, &format!("not {allowed}"));
@@ -142,7 +142,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// A problem of the whole; `what` continues a sentence that begins with the variable.
+    /// Adds a problem of the whole; `what` is a predicate of which the variable is the subject.
     pub(super) fn object(&mut self, what: &str) {
         let name = self.settings.origin.clone();
         self.problems.push(Problem { name, what: what.to_owned() });
@@ -152,7 +152,7 @@ impl<'a> Judge<'a> {
         self.warnings.push(format!("{} {what}", self.settings.origin));
     }
 
-    /// How messages call this setting: `PGSSLKEY`, or `sslkey in DATABASE_URL`.
+    /// The name of the parameter in messages: `PGSSLKEY`, or `sslkey in DATABASE_URL`.
     pub(super) fn called(&self, key: &str) -> String {
         match self.settings.entries.get(key).and_then(|setting| setting.variable.as_ref()) {
             Some(name) => name.clone(),
@@ -170,7 +170,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Says which parts have no effect.
+    /// Warns of parameters that have no effect.
     fn unused(&mut self) {
         let settings = self.settings;
         for key in settings.entries.keys() {
@@ -185,16 +185,18 @@ impl<'a> Judge<'a> {
             }
         }
         if self.text("service").is_some() {
-            self.object("names a service, and premain reads no service file: write host, user, …");
+            self.object(
+                "names a service, but premain reads no service file; write host, user etc. instead",
+            );
         }
         if self.text("gssencmode") == Some("require") {
-            self.object("says gssencmode=require, and premain encrypts with TLS only");
+            self.object("says gssencmode=require, but premain encrypts with TLS only");
         }
     }
 
     fn user(&mut self) -> &'a str {
         self.text("user").unwrap_or_else(|| {
-            self.object("names no user: postgres://USER:PASSWORD@HOST/DATABASE");
+            self.object("names no user; write postgres://USER:PASSWORD@HOST/DATABASE");
             ""
         })
     }
@@ -227,11 +229,10 @@ impl<'a> Judge<'a> {
         if numeric || self.settings.entries.get("port").is_some_and(|s| s.variable.is_some()) {
             self.complain("port", allowed);
         } else {
-            // It may be a password whose host was forgotten: not to be shown.
+            // It may be a password whose host was forgotten, so it is not shown.
             self.object(&format!(
-                "has a ':' that is not followed by {allowed}: if it stands in front of the \
-                 password, the '@HOST' is missing or the password has a '/', '?' or '#' to be \
-                 percent-encoded"
+                "has a ':' that is not followed by {allowed}; if a password follows it, add '@HOST' \
+                 after the password, and percent-encode every '/', '?' and '#' in it"
             ));
         }
         Vec::new()
@@ -249,13 +250,13 @@ impl<'a> Judge<'a> {
             self.object(&format!("has {} hosts and {} hostaddrs", names.len(), addresses.len()));
         }
         if !names.iter().all(|name| is_host(name.trim())) {
-            let advice = "a host's name or address; a port stands apart from it";
+            let advice = "a host's name or address without a port";
             self.complain("host", advice);
         }
         if mode == SslMode::VerifyFull && names.is_empty() && !addresses.is_empty() {
-            self.object("says sslmode=verify-full, and has a hostaddr but no host to verify");
+            self.object("says sslmode=verify-full, but has only a hostaddr and no host to verify");
         }
-        // An address saves the look-up, where the name is not needed to verify the server.
+        // An address makes a look-up unnecessary, unless the name is needed to verify the server.
         let count = names.len().max(addresses.len()).max(1);
         let at = |list: &[&'a str], index: usize| {
             list.get(index).map(|text| text.trim()).filter(|text| !text.is_empty())
@@ -270,7 +271,7 @@ impl<'a> Judge<'a> {
             .collect()
     }
 
-    /// `options`, and the search path that Go's drivers take as a parameter of its own.
+    /// `options`, and the search path, which Go's drivers take as a parameter of its own.
     fn options(&self) -> Option<String> {
         let escaped = |text: &str| text.replace('\\', "\\\\").replace(' ', "\\ ");
         let search_path =
@@ -286,7 +287,7 @@ impl<'a> Judge<'a> {
             self.complain("connect_timeout", "a whole number of seconds");
             return None;
         };
-        // libpq: zero and below are for ever.
+        // In libpq, zero and negative numbers mean no limit.
         u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs)
     }
 }

@@ -1,4 +1,4 @@
-//! What connection settings say about encryption, and whether it can work.
+//! The parameters about encryption: what they mean, and whether they can work.
 
 use std::path::{Path, PathBuf};
 
@@ -34,7 +34,7 @@ impl Judge<'_> {
             Some(SslMode::Prefer | SslMode::Require | SslMode::VerifyCa) => {
                 let system = self.called("sslrootcert");
                 self.object(&format!(
-                    "has a weak sslmode, but {system} is 'system', which takes verify-full"
+                    "has a weak sslmode, but {system} is 'system', which needs verify-full"
                 ));
                 SslMode::VerifyFull
             }
@@ -42,7 +42,7 @@ impl Judge<'_> {
         }
     }
 
-    /// `sslmode`, or what other drivers call `ssl`.
+    /// `sslmode`, which other drivers call `ssl`.
     fn said_ssl_mode(&mut self) -> Option<SslMode> {
         if self.settings.says("sslmode") {
             return self.choice("sslmode", &SSL_MODES);
@@ -53,15 +53,15 @@ impl Judge<'_> {
             text => {
                 let mode = choice(text, &SSL_MODES).ok();
                 if mode.is_none() {
-                    self.complain("ssl", "true, false, no-verify or another of sslmode's words");
+                    self.complain("ssl", "true, false, no-verify or another value of sslmode");
                 }
                 mode
             }
         }
     }
 
-    /// Prisma's `sslaccept` changes what `sslmode=require` proves; `prefer` proves nothing, and
-    /// what verifies already is libpq's and stays.
+    /// Prisma's `sslaccept` decides what `sslmode=require` verifies. `prefer` verifies nothing, and the
+    /// modes that verify are libpq's and keep their meaning.
     fn accepted_certificates(&mut self, said: Option<SslMode>) -> SslMode {
         let mode = said.unwrap_or_default();
         let choices =
@@ -81,12 +81,12 @@ impl Judge<'_> {
             mode == SslMode::Disable || hosts.iter().all(|host| matches!(host, Host::Unix { .. }));
         if plain {
             if channel_binding == ChannelBinding::Require {
-                self.object("requires channel binding, which takes TLS, and has none");
+                self.object("requires channel binding, which needs TLS, but has no TLS");
             }
             return Tls { mode, channel_binding, ..Tls::default() };
         }
         if direct && mode == SslMode::Prefer {
-            self.object("says sslnegotiation=direct, which takes sslmode=require or more");
+            self.object("says sslnegotiation=direct, which needs sslmode=require or stronger");
         }
         if self.text("sslidentity").is_some() {
             self.object(
@@ -136,7 +136,7 @@ impl Judge<'_> {
         }
     }
 
-    /// A file that is there and holds what it should.
+    /// Checks that a file can be read and contains such a PEM block.
     fn check_pem(&mut self, key: &str, path: &Path, content: &str) {
         let shown = path.display().to_string();
         let text = match read_file(path) {
@@ -147,12 +147,12 @@ impl Judge<'_> {
             let wanted = content.trim_end_matches('-');
             self.blame(key, &shown, &format!("a file without a PEM block of a {wanted}"));
         } else if key == "sslkey" && text.contains("ENCRYPTED") {
-            self.blame(key, &shown, "a key that is encrypted: premain cannot ask for its password");
+            self.blame(key, &shown, "an encrypted key, and premain cannot ask for its password");
         }
     }
 }
 
-/// Prisma takes a relative path from its schema's folder.
+/// Prisma resolves a relative path in the directory of its schema.
 fn beside_prisma_schema(path: &str) -> PathBuf {
     let beside = Path::new("prisma").join(path);
     if !Path::new(path).exists() && beside.exists() { beside } else { path.into() }

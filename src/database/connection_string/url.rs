@@ -1,28 +1,28 @@
-//! PostgreSQL connection strings, as libpq, node-postgres, Prisma and Drizzle users write them, in
-//! their parts. What the parts mean is judged in [`super::settings`].
+//! Splits PostgreSQL connection strings, as users of libpq, node-postgres, Prisma and Drizzle write
+//! them, into parameters. What these mean is decided in [`super::settings`].
 //!
-//! The grammar is libpq's. Where libpq and the WHATWG rules that node-postgres and Prisma follow
-//! read the same text differently, the reading that can work is taken and said aloud; where both
-//! could work, or neither, the URL is refused with the spelling that everybody understands.
+//! The grammar is libpq's. node-postgres and Prisma follow the WHATWG rules instead. Where the two
+//! read a text differently and only one reading can work, that one is taken, with a warning. Where
+//! both could work, or neither, the URL is rejected with the spelling that all of them understand.
 
 use percent_encoding::percent_decode_str;
 
 use super::parameters::{Meaning, meaning};
 
-/// A connection string taken apart.
+/// The parameters of a connection string.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Parts {
-    /// libpq's parameter names and their values, percent-decoded, in the order of precedence: what
-    /// comes later wins.
+    /// The names of libpq's parameters and their values, percent-decoded; a later one overrides an
+    /// earlier one.
     pub parameters: Vec<(String, String)>,
-    /// What other programs may read differently: the ends of sentences that begin with its variable.
+    /// What other programs may read differently: predicates of which the variable is the subject.
     pub doubts: Vec<String>,
 }
 
-/// Why a connection string has no parts: the end of a sentence that begins with its variable.
+/// Why a connection string cannot be parsed: a predicate of which the variable is the subject.
 pub(super) type Fault = String;
 
-/// URL schemes of other databases: a variable that holds one is somebody else's.
+/// The URL schemes of other databases.
 const FOREIGN: [&str; 14] = [
     "mysql",
     "mysql2",
@@ -43,7 +43,7 @@ const FOREIGN: [&str; 14] = [
 /// The scheme of another database's URL, if `text` is one.
 pub(crate) fn foreign(text: &str) -> Option<&'static str> {
     let (scheme, _) = text.trim().split_once(':')?;
-    // SQLAlchemy's dialect+driver.
+    // SQLAlchemy has dialect+driver.
     let dialect = scheme.split_once('+').map_or(scheme, |(dialect, _)| dialect);
     FOREIGN.into_iter().find(|known| dialect.eq_ignore_ascii_case(known))
 }
@@ -61,28 +61,33 @@ fn is_postgres_scheme(scheme: &str) -> bool {
     matches!(dialect, "postgres" | "postgresql")
 }
 
-/// Takes a URL or a `host=… user=…` string apart.
+/// Parses a URL or a `host=… user=…` string.
 ///
 /// # Errors
-/// What is wrong with it and what would be right, without secrets.
+/// What is wrong, and how to write it; without secrets.
 pub(crate) fn parse(text: &str) -> Result<Parts, Fault> {
     let text = text.trim();
     if text.starts_with(['"', '\'', '`']) {
-        return Err("begins with a quote: Docker's env files keep quotes, write it without".into());
+        return Err(
+            "begins with a quote; write it without quotes, which Docker's env files do not remove"
+                .into(),
+        );
     }
     let mut parts = match text.split_once("://") {
         Some((scheme, rest)) if is_postgres_scheme(scheme) => parse_url(rest)?,
         Some(("prisma" | "prisma+postgres", _)) => {
-            return Err("is Prisma's own protocol: set DIRECT_URL to a postgres:// URL".into());
+            return Err(
+                "is a URL of Prisma's own protocol; set DIRECT_URL to a postgres:// URL".into()
+            );
         }
         _ if keyword_values(text) => parse_keyword_values(text)?,
         Some((scheme, _)) if is_scheme(scheme) => {
             return Err(format!("begins with {scheme}://, not postgres:// or postgresql://"));
         }
-        _ => return Err("is no postgres://USER:PASSWORD@HOST:PORT/DATABASE".into()),
+        _ => return Err("is not postgres://USER:PASSWORD@HOST:PORT/DATABASE".into()),
     };
     if text.contains("${") || text.contains("$(") {
-        parts.doubts.push("holds a $ and a bracket, as if a variable had not been replaced".into());
+        parts.doubts.push("contains ${ or $(, as if a variable had not been replaced".into());
     }
     Ok(parts)
 }
@@ -91,7 +96,7 @@ fn is_scheme(text: &str) -> bool {
     text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.' | ':'))
 }
 
-/// The characters that end something in a URL, and how they are written where they end nothing.
+/// The characters that separate the parts of a URL, and how to write them within a part.
 const ENCODED: [(char, &str); 4] = [('@', "%40"), ('/', "%2F"), ('?', "%3F"), ('#', "%23")];
 
 /// `percent-encode the password: '#' is %23, '/' is %2F`, for those that `text` holds.
@@ -104,7 +109,7 @@ fn percent_encode(what: &str, text: &str) -> String {
     format!("percent-encode the {what}: {}", spellings.join(", "))
 }
 
-/// What stands behind `postgres://`.
+/// Parses what follows `postgres://`.
 fn parse_url(rest: &str) -> Result<Parts, Fault> {
     let authority_end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, tail) = rest.split_at(authority_end);
@@ -116,12 +121,12 @@ fn parse_url(rest: &str) -> Result<Parts, Fault> {
         Some((path, query)) => (path, query),
         None => (tail, ""),
     };
-    // A raw '/' or '?' in the password makes host and path of its halves.
+    // An unencoded '/' or '?' in the password splits it into host and path.
     if path.contains('@') || query_holds_host(query) {
         let before = rest.rsplit_once('@').map_or(rest, |(before, _)| before);
         let secret = before.split_once(':').map_or(before, |(_, password)| password);
         return Err(format!(
-            "has an '@' behind the first '/' or '?': {}",
+            "has an '@' after the first '/' or '?': {}",
             percent_encode("password", secret)
         ));
     }
@@ -130,12 +135,10 @@ fn parse_url(rest: &str) -> Result<Parts, Fault> {
              in a name '=' is %3D"
             .into());
     }
-    // libpq knows no fragments, the other parsers cut them off: only in front of an '@', where
-    // cutting leaves no host, there is no doubt.
+    // libpq has no fragments, the other parsers cut them off. Only before an '@' it is clear that it
+    // is not one, because cutting would leave no host.
     if hosts.contains('#') || tail.contains('#') {
-        return Err(
-            "has a '#' behind the login, where most programs stop reading: write %23".into()
-        );
+        return Err("has a '#' after the login, where most programs stop reading; write %23".into());
     }
 
     let mut reader = Decoder::default();
@@ -149,11 +152,12 @@ fn parse_url(rest: &str) -> Result<Parts, Fault> {
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         let key = decode("a parameter's name", key)?;
-        // '+' is a space to everybody but libpq; in `options` it can mean nothing else.
+        // Only libpq does not read '+' as a space; in `options` nothing else makes sense.
         let value = if key == "options" { value.replace('+', " ") } else { value.to_owned() };
-        // What is joined by a '?' or a blank is a part of the value before it, and would be shown.
+        // After a '?' or a blank instead of an '&', a parameter is part of the value before it,
+        // which messages show.
         let is_plain = match &*key {
-            "options" => value.contains('?'), // It may well say `password_encryption=…`.
+            "options" => value.contains('?'), // `password_encryption=…` is a setting, not a secret.
             key => first_secret_word(key).is_none(),
         };
         if is_plain && value.contains('=') && first_secret_word(&value).is_some() {
@@ -166,8 +170,8 @@ fn parse_url(rest: &str) -> Result<Parts, Fault> {
     Ok(reader.parts)
 }
 
-/// Whether a query is what is left of a password and a host: `ss@host/db` of `u:pa?ss@host/db`.
-/// Only the values of parameters that somebody knows may hold an '@'.
+/// Whether a query is the rest of a password with a host: `ss@host/db` of `u:pa?ss@host/db`. An '@' is
+/// allowed only in the values of known parameters.
 fn query_holds_host(query: &str) -> bool {
     query.split('&').any(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -182,7 +186,7 @@ struct Decoder {
 }
 
 impl Decoder {
-    /// `USER[:PASSWORD]`, which may hold raw characters that end nothing here.
+    /// `USER[:PASSWORD]`, in which separators need not be encoded.
     fn login(&mut self, login: &str) -> Result<(), Fault> {
         let (user, password) = match login.split_once(':') {
             Some((user, password)) => (user, Some(password)),
@@ -221,7 +225,8 @@ impl Decoder {
 
     fn take(&mut self, key: &str, value: &str) -> Result<(), Fault> {
         if broken_percent(value) {
-            let doubt = format!("has a '%' in its {key} that begins no %XX: write it as %25");
+            let doubt =
+                format!("has a '%' in its {key} without two hexadecimal digits; write it as %25");
             self.parts.doubts.push(doubt);
         }
         let value = decode(key, value)?;
@@ -233,10 +238,10 @@ impl Decoder {
 /// `HOST[:PORT]` or `[IPV6][:PORT]`: name and port, either of which may be empty.
 ///
 /// # Errors
-/// What an address of that kind looks like; the text itself may be a password in the wrong place.
+/// What an address looks like. The text itself may be a misplaced password and is not shown.
 pub(crate) fn split_host(text: &str) -> Result<(&str, &str), Fault> {
     let (name, rest) = match text.strip_prefix('[') {
-        Some(inside) => inside.split_once(']').ok_or("has a host whose bracket is never closed")?,
+        Some(inside) => inside.split_once(']').ok_or("has a host whose bracket is not closed")?,
         None => text.split_at(text.find(':').unwrap_or(text.len())),
     };
     match rest.strip_prefix(':') {
@@ -249,14 +254,14 @@ pub(crate) fn split_host(text: &str) -> Result<(&str, &str), Fault> {
 fn decode(what: &str, text: &str) -> Result<String, Fault> {
     let decoded = percent_decode_str(text)
         .decode_utf8()
-        .map_err(|_| format!("has a {what} that is not UTF-8 once percent-decoded"))?;
+        .map_err(|_| format!("has a {what} that is not UTF-8 after percent-decoding"))?;
     if decoded.contains('\0') {
         return Err(format!("has a %00 in its {what}, which PostgreSQL cannot take"));
     }
     Ok(decoded.into_owned())
 }
 
-/// A '%' without its two digits; it is taken literally, as node-postgres does.
+/// Whether there is a '%' without two digits, which is taken literally, as node-postgres does.
 fn broken_percent(text: &str) -> bool {
     text.match_indices('%').any(|(at, _)| {
         let digits = text.as_bytes().get(at + 1..at + 3);
@@ -274,24 +279,26 @@ fn is_keyword(text: &str) -> bool {
     !text.is_empty() && text.chars().all(letter)
 }
 
-/// libpq's `keyword = value` pairs; values with blanks stand in single quotes, a backslash takes
-/// the next character literally.
+/// Parses libpq's `keyword = value` pairs. Values with blanks are in single quotes; a character after
+/// a backslash is literal.
 fn parse_keyword_values(text: &str) -> Result<Parts, Fault> {
     let mut parts = Parts::default();
     let mut rest = text;
     while !rest.is_empty() {
         let (keyword, behind) = rest
             .split_once('=')
-            .ok_or("ends with a word that has no '=': values with blanks stand in single quotes")?;
+            .ok_or("ends with a word without '='; put values with blanks in single quotes")?;
         let keyword = keyword.trim();
         if keyword.contains(char::is_whitespace) {
-            return Err("has a word without '=': values with blanks stand in single quotes".into());
+            return Err("has a word without '='; put values with blanks in single quotes".into());
         }
         if !is_keyword(keyword) {
-            return Err("has an '=' without a keyword: values with blanks stand in quotes".into());
+            return Err(
+                "has an '=' without a keyword; put values with blanks in single quotes".into()
+            );
         }
         let (value, behind) = keyword_value(behind.trim_start())
-            .ok_or_else(|| format!("has a {keyword} whose quote is never closed"))?;
+            .ok_or_else(|| format!("has a {keyword} whose quote is not closed"))?;
         parts.parameters.push((keyword.to_owned(), value));
         rest = behind.trim_start();
     }
@@ -314,13 +321,13 @@ fn keyword_value(text: &str) -> Option<(String, &str)> {
     (!quoted).then_some((value, ""))
 }
 
-/// What the names of parameters that hold secrets have in them.
+/// Words in the names of parameters that hold secrets.
 const SECRET_WORDS: [&str; 5] = ["pass", "pwd", "secret", "token", "scram"];
 
-/// `text` fit to be shown: whatever may be a password is `***`.
+/// Replaces whatever may be a password in `text` with `***`.
 ///
-/// Nothing is parsed here, since what is shown is mostly what could not be: everything between
-/// the first ':' and the last '@' counts as the password, whatever it holds.
+/// Nothing is parsed here, because what is shown is mostly what could not be parsed: everything
+/// between the first ':' and the last '@' counts as the password.
 pub fn redact(text: &str) -> String {
     match text.split_once("://") {
         Some((scheme, rest)) if !scheme.contains('=') => {
@@ -329,7 +336,7 @@ pub fn redact(text: &str) -> String {
         _ => {}
     }
     if let Some(at) = first_secret_word(text).filter(|_| text.contains('=')) {
-        // The value may be quoted and hold anything: nothing behind it is sure to be harmless.
+        // The value may be quoted and contain anything: everything after it may belong to it.
         return format!("{}***", &text[..at]);
     }
     match text.rsplit_once('@') {
@@ -344,7 +351,7 @@ fn redact_url(rest: &str) -> String {
         None => (None, rest),
     };
     if login.and_then(first_secret_word).is_some() {
-        // The '@' may be one in a parameter's value, or one behind a login: nobody knows.
+        // The '@' may be in the value of a parameter, or after a login: that cannot be decided.
         return "***".to_owned();
     }
     let (address, query) = match rest.split_once('?') {
@@ -352,13 +359,13 @@ fn redact_url(rest: &str) -> String {
         None => (rest, None),
     };
     if address.contains('=') && first_secret_word(address).is_some() {
-        // A parameter whose '?' is missing: nothing around it is sure to be harmless.
+        // A parameter without its '?': everything around it may be a secret.
         return "***".to_owned();
     }
     let mut shown = match login.map(|login| login.split_once(':').ok_or(login)) {
         Some(Ok((user, _))) => format!("{user}:***@{address}"),
         Some(Err(user)) => format!("{user}@{address}"),
-        // Without an '@' it may be the host and its port that are missing.
+        // Without an '@', what follows the ':' may be a password whose host is missing.
         None => match address.split_once(':') {
             Some((name, rest)) if !is_port(rest) => format!("{name}:***"),
             _ => address.to_owned(),
@@ -373,7 +380,7 @@ fn redact_url(rest: &str) -> String {
 }
 
 fn redact_pair(pair: &str) -> String {
-    // The value as well: a blank in place of an '&' makes it that of another parameter.
+    // The value as well: after a blank instead of an '&' it contains another parameter.
     match first_secret_word(&percent_decode_str(pair).decode_utf8_lossy()) {
         Some(_) => match pair.split_once('=') {
             Some((key, _)) if !key.contains(char::is_whitespace) => format!("{key}=***"),
@@ -383,9 +390,9 @@ fn redact_pair(pair: &str) -> String {
     }
 }
 
-/// Where the first word that announces a secret begins.
+/// The position of the first word that announces a secret.
 fn first_secret_word(text: &str) -> Option<usize> {
-    // ASCII lower case keeps every offset.
+    // Lower case in ASCII only, which keeps every position.
     let lower = text.to_ascii_lowercase();
     SECRET_WORDS.iter().filter_map(|word| lower.find(word)).min()
 }

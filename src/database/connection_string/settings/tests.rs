@@ -104,7 +104,7 @@ fn hosts_that_cannot_be_are_problems() {
         ("postgres://u@h/d?hostaddr=db", "hostaddr=db, not an IP address"),
         ("postgres://u@/d?hostaddr=::1&sslmode=verify-full", "no host to verify"),
         ("postgres://u@h%20h/d", "says host=h h"),
-        ("postgres://u@/d?host=db:5432", "a port stands apart"),
+        ("postgres://u@/d?host=db:5432", "without a port"),
     ] {
         assert!(problem(text).contains(said), "{text}: {}", problem(text));
     }
@@ -114,7 +114,7 @@ fn hosts_that_cannot_be_are_problems() {
 fn a_password_whose_host_was_forgotten_is_not_shown() {
     for text in ["postgres://u:hunter2/d", "postgres://u:hunter2"] {
         let said = problem(text);
-        assert!(said.contains("'@HOST' is missing"), "{said}");
+        assert!(said.contains("add '@HOST' after the password"), "{said}");
         assert!(!said.contains("hunter2"), "{said}");
     }
 }
@@ -213,7 +213,10 @@ fn certificates_that_cannot_work_are_problems_that_name_the_file() {
         (format!("sslrootcert={path}/note.txt"), "without a PEM block of a CERTIFICATE".to_owned()),
         (format!("sslcert={path}/cert.pem"), "no sslkey to sslcert in DATABASE_URL".to_owned()),
         (format!("sslkey={path}/key.pem"), "no sslcert to sslkey in DATABASE_URL".to_owned()),
-        (format!("sslcert={path}/cert.pem&sslkey={path}/locked.pem"), "is encrypted".to_owned()),
+        (
+            format!("sslcert={path}/cert.pem&sslkey={path}/locked.pem"),
+            "an encrypted key".to_owned(),
+        ),
         (format!("sslcert={path}/cert.pem&sslkey={path}/cert.pem"), "of a PRIVATE KEY".to_owned()),
         (format!("sslidentity={path}/x.p12&sslpassword=hunter2"), "PKCS#12".to_owned()),
     ] {
@@ -243,8 +246,8 @@ fn without_tls_nobody_looks_at_certificates() {
 fn channel_binding_takes_tls() {
     assert_eq!(tls("channel_binding=require").channel_binding, ChannelBinding::Require);
     assert_eq!(tls("channel_binding=disable").channel_binding, ChannelBinding::Disable);
-    assert!(tls_problem("channel_binding=require&sslmode=disable").contains("takes TLS"));
-    assert!(problem("postgres://u@/d?host=/run&channel_binding=require").contains("takes TLS"));
+    assert!(tls_problem("channel_binding=require&sslmode=disable").contains("needs TLS"));
+    assert!(problem("postgres://u@/d?host=/run&channel_binding=require").contains("needs TLS"));
 }
 
 #[test]
