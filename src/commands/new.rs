@@ -11,7 +11,8 @@ use crate::exit::Exit;
 use crate::migrate::formats::Format;
 use crate::migrate::formats::scaffold::{Existing, sanitised};
 use crate::migrate::settings::SourceChoice;
-use crate::migrate::source::{SourceError, USUAL_DIRECTORIES};
+use crate::migrate::source::USUAL_DIRECTORIES;
+use crate::migrate::source::error::SourceError;
 use crate::migrate::{self, Migration, Source};
 
 pub(super) fn run(config: &Config, title: &str) -> Result<Exit, Error> {

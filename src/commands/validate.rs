@@ -8,7 +8,8 @@ use crate::exit::Exit;
 use crate::migrate::finding::{Finding, Severity};
 use crate::migrate::lint::{all, encoding};
 use crate::migrate::settings::SourceChoice;
-use crate::migrate::source::{SourceError, USUAL_DIRECTORIES};
+use crate::migrate::source::USUAL_DIRECTORIES;
+use crate::migrate::source::error::SourceError;
 use crate::migrate::{self, Source};
 use crate::text;
 

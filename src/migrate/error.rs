@@ -8,7 +8,7 @@ use super::finding::Finding;
 use super::history::Malformed;
 use super::run::failure::{Failure, Kept, Reason};
 use super::run::remedy;
-use super::source::SourceError;
+use super::source::error::SourceError;
 use super::unmanaged::Unmanaged;
 use crate::database::QueryError;
 use crate::exit::Exit;

@@ -7,7 +7,8 @@ use std::path::Path;
 use walkdir::WalkDir;
 
 use super::finding::{Finding, Severity, line_and_column};
-use super::source::{Source, SourceError};
+use super::source::Source;
+use super::source::error::SourceError;
 use super::sql::{Kind, Reader, Script, Survey, Text, location};
 
 /// Collects the findings in one script, at positions in characters.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 use crate::migrate::migration::Migration;
-use crate::migrate::source::SourceError;
+use crate::migrate::source::error::SourceError;
 use crate::migrate::sql::Text;
 
 /// How many entries a directory of migrations may have: far more than anybody writes, and far fewer than there are

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::migrate::migration::Migration;
-use crate::migrate::source::SourceError;
+use crate::migrate::source::error::SourceError;
 use crate::migrate::sql::Script;
 use crate::migrate::version::Version;
 

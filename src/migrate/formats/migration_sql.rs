@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::directory::{is_file, read_sql, subdirectories};
 use super::drizzle::BREAKPOINT;
-use crate::migrate::source::SourceError;
+use crate::migrate::source::error::SourceError;
 
 /// Prisma's file that names the kind of database.
 pub(super) const LOCK_FILE: &str = "migration_lock.toml";

@@ -30,7 +30,7 @@ pub use tool::{Facts, KnownBy, Tool};
 #[cfg(fuzzing)]
 pub(super) use drizzle::journal::Journal;
 
-use super::source::SourceError;
+use super::source::error::SourceError;
 use super::sql::Text;
 use directory::{read_sql, sql_files};
 

@@ -9,7 +9,7 @@ use crate::migrate::drift::Rules;
 use crate::migrate::finding::Finding;
 use crate::migrate::history::HistoryTable;
 use crate::migrate::migration::Migration;
-use crate::migrate::source::SourceError;
+use crate::migrate::source::error::SourceError;
 use crate::migrate::sql::Text;
 
 /// A migration tool. Its directory of migrations and its history table belong together.

@@ -8,7 +8,7 @@ use crate::migrate::migration::Migration;
 use crate::migrate::migrator::{Log, Migrator};
 use crate::migrate::run::message::{Task, Transaction, settings};
 use crate::migrate::run::survey;
-use crate::migrate::source::SourceError;
+use crate::migrate::source::error::SourceError;
 use crate::migrate::sql::Reader;
 
 /// Everything that is pending, as SQL.

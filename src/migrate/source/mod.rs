@@ -1,17 +1,16 @@
 //! Where migrations come from: a directory, or the binary itself.
 
 mod embedded;
-mod error;
+pub mod error;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-
-pub use error::SourceError;
 
 use super::formats::{self, Format};
 use super::migration::Migration;
 use super::settings::{Settings, SourceChoice};
 use crate::text;
+use error::SourceError;
 
 /// Every migration there is, and where they were found.
 #[derive(Debug)]

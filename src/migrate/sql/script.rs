@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::splitter::{Kind, Splitter, Statement};
 use super::text::{Chunks, Text};
-use crate::migrate::source::SourceError;
+use crate::migrate::source::error::SourceError;
 
 /// An up migration or a down migration.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use memchr::{memchr, memchr_iter};
 use sha2::{Digest, Sha256};
 
-use crate::migrate::source::SourceError;
+use crate::migrate::source::error::SourceError;
 
 /// A file of this size (in bytes) or more is never held in memory as a whole: sent as one message, it
 /// would cost the server three times its size.

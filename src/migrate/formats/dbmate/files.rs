@@ -9,7 +9,7 @@ use crate::migrate::formats::directory::{read_sql, sorted, sql_files, warn_of_na
 use crate::migrate::formats::scaffold::{Existing, NewFiles};
 use crate::migrate::formats::timestamp::timestamp;
 use crate::migrate::migration::{Migration, Order};
-use crate::migrate::source::SourceError;
+use crate::migrate::source::error::SourceError;
 use crate::migrate::sql::{Script, Text};
 use crate::migrate::version::{Digits, Version};
 

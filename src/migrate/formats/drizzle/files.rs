@@ -11,7 +11,7 @@ use crate::migrate::formats::directory::{
 };
 use crate::migrate::formats::scaffold::{Existing, NewFiles, number_after};
 use crate::migrate::migration::{Migration, Order};
-use crate::migrate::source::SourceError;
+use crate::migrate::source::error::SourceError;
 use crate::migrate::sql::Script;
 use crate::migrate::version::Version;
 

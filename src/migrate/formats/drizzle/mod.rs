@@ -17,7 +17,7 @@ use crate::migrate::drift::{OutOfOrder, Policy, Rules};
 use crate::migrate::finding::Finding;
 use crate::migrate::history::HistoryTable;
 use crate::migrate::migration::Migration;
-use crate::migrate::source::SourceError;
+use crate::migrate::source::error::SourceError;
 use journal::Journal;
 
 pub(super) struct Drizzle;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::migrate::formats::checksum::uuid;
 use crate::migrate::formats::directory::read_metadata;
-use crate::migrate::source::SourceError;
+use crate::migrate::source::error::SourceError;
 
 /// A copy of the last of these snapshots with a new id, as the successor of all that have no successor yet; `None`
 /// if there is nothing to continue.

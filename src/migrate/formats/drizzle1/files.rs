@@ -7,7 +7,7 @@ use crate::migrate::formats::drizzle::journal::Journal;
 use crate::migrate::formats::drizzle::{BREAKPOINT, CUSTOM, snapshot};
 use crate::migrate::formats::scaffold::{Existing, NewFiles};
 use crate::migrate::migration::{Migration, Order};
-use crate::migrate::source::SourceError;
+use crate::migrate::source::error::SourceError;
 use crate::migrate::sql::Script;
 use crate::migrate::version::{LocaleName, Version};
 

@@ -12,7 +12,7 @@ use crate::migrate::formats::directory::{
 use crate::migrate::formats::down_files;
 use crate::migrate::formats::scaffold::{Existing, NewFiles, number_after};
 use crate::migrate::migration::{Migration, Order, title_of_file};
-use crate::migrate::source::SourceError;
+use crate::migrate::source::error::SourceError;
 use crate::migrate::sql::{Script, Text};
 use crate::migrate::version::{Dotted, Version};
 

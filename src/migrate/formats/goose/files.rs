@@ -9,7 +9,7 @@ use crate::migrate::formats::directory::{entries, read_sql, sorted, sql_files, w
 use crate::migrate::formats::scaffold::{Existing, NewFiles};
 use crate::migrate::formats::timestamp::timestamp;
 use crate::migrate::migration::{Migration, Order, title_of_file};
-use crate::migrate::source::SourceError;
+use crate::migrate::source::error::SourceError;
 use crate::migrate::sql::{Script, Text};
 use crate::migrate::version::Version;
 

@@ -10,7 +10,7 @@ use crate::migrate::formats::directory::{
 use crate::migrate::formats::migration_sql::LOCK_FILE;
 use crate::migrate::formats::scaffold::{Existing, NewFiles};
 use crate::migrate::migration::{Migration, Order};
-use crate::migrate::source::SourceError;
+use crate::migrate::source::error::SourceError;
 use crate::migrate::sql::Script;
 use crate::migrate::version::{LocaleName, Version};
 

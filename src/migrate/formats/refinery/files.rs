@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::migrate::formats::directory::{read_sql, sorted, sql_files, warn_of_name};
 use crate::migrate::formats::scaffold::{Existing, NewFiles, number_after};
 use crate::migrate::migration::{Migration, Order, title_of_file};
-use crate::migrate::source::SourceError;
+use crate::migrate::source::error::SourceError;
 use crate::migrate::sql::Script;
 use crate::migrate::version::Version;
 

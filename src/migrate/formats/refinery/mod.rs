@@ -11,7 +11,7 @@ use super::tool::{Facts, KnownBy, Tool};
 use crate::migrate::drift::{OutOfOrder, Policy, Rules};
 use crate::migrate::history::HistoryTable;
 use crate::migrate::migration::Migration;
-use crate::migrate::source::SourceError;
+use crate::migrate::source::error::SourceError;
 
 pub(super) struct Refinery;
 

@@ -7,7 +7,7 @@ use crate::migrate::formats::down_files;
 use crate::migrate::formats::scaffold::{Existing, NewFiles};
 use crate::migrate::formats::timestamp::timestamp;
 use crate::migrate::migration::{Migration, Order, title_of_file};
-use crate::migrate::source::SourceError;
+use crate::migrate::source::error::SourceError;
 use crate::migrate::sql::Script;
 use crate::migrate::version::Version;
 
