@@ -1,6 +1,7 @@
 //! `premain baseline [VERSION]`: record the migrations of an existing database as applied, without
 //! running them.
 
+use super::output;
 use crate::boot::Context;
 use crate::error::Error;
 use crate::exit::Exit;
@@ -10,7 +11,7 @@ pub(super) async fn run(context: &Context<'_>, until: Option<&str>) -> Result<Ex
         let recorded = migrator.baseline(until).await?;
         Ok((recorded, migrator.source().migrations.len()))
     });
-    let Some((recorded, total)) = done.await? else { return Ok(super::no_migrations()) };
+    let Some((recorded, total)) = done.await? else { return Ok(output::no_migrations()) };
     for migration in &recorded {
         tracing::info!("migration {migration} recorded as applied, without running it");
     }

@@ -10,6 +10,7 @@ use std::io;
 use futures_util::future::join_all;
 use serde::Serialize;
 
+use super::output;
 use crate::boot;
 use crate::config::Config;
 use crate::error::Error;
@@ -82,7 +83,7 @@ pub(super) fn run(config: &Config, inherited: &Inherited) -> Result<Exit, Error>
     };
     let exit = verdict(phase, &checks, config.health.boot_ok);
     let health = Health { phase, healthy: exit == Exit::Success, checks };
-    super::print(&match config.status.json {
+    output::print(&match config.status.json {
         true => format!("{}\n", serde_json::to_string(&health).unwrap_or_default()),
         false => sentence(&health),
     });

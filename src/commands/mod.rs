@@ -5,6 +5,7 @@ mod completions;
 mod health;
 mod migrate;
 mod new;
+mod output;
 mod plan;
 mod question;
 mod reset;
@@ -13,8 +14,6 @@ mod rollback;
 mod status;
 mod validate;
 mod wait;
-
-use serde::Serialize;
 
 use crate::boot::{self, in_runtime};
 use crate::config::{Command, Config, cli};
@@ -25,9 +24,9 @@ use crate::sys::Inherited;
 pub fn run(config: &Config, inherited: &Inherited) -> Exit {
     let outcome = match &config.command {
         Command::Run(application) => return boot::run(config, application, inherited),
-        Command::Help => Ok(print(&cli::help())),
-        Command::Version => Ok(print(concat!("premain ", env!("CARGO_PKG_VERSION"), "\n"))),
-        Command::Completions(shell) => Ok(print(&completions::script(*shell))),
+        Command::Help => Ok(output::print(&cli::help())),
+        Command::Version => Ok(output::print(concat!("premain ", env!("CARGO_PKG_VERSION"), "\n"))),
+        Command::Completions(shell) => Ok(output::print(&completions::script(*shell))),
         Command::New(title) => new::run(config, title),
         Command::Validate => validate::run(config),
         Command::Health => health::run(config, inherited),
@@ -49,21 +48,4 @@ pub fn run(config: &Config, inherited: &Inherited) -> Exit {
         }
     };
     outcome.unwrap_or_else(|error| error.report())
-}
-
-/// To standard output. If its reader has gone away (`premain --help | head -1`), that is no error.
-fn print(text: &str) -> Exit {
-    use std::io::Write as _;
-    let _ = std::io::stdout().write_all(text.as_bytes());
-    Exit::Success
-}
-
-/// The answer of a command that found no migrations.
-fn no_migrations() -> Exit {
-    print("no migrations: no directory holds any, and none are embedded\n")
-}
-
-/// `value` as indented JSON and a line end.
-fn json(value: &impl Serialize) -> String {
-    format!("{}\n", serde_json::to_string_pretty(value).unwrap_or_default())
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use time::UtcDateTime;
 
+use super::output;
 use crate::config::Config;
 use crate::error::Error;
 use crate::exit::Exit;
@@ -38,7 +39,7 @@ pub(super) fn run(config: &Config, title: &str) -> Result<Exit, Error> {
         _ => SourceError::Unreadable { path, source }.into(),
     })?;
     for (path, _) in &new.files {
-        super::print(&format!("{}\n", path.display()));
+        output::print(&format!("{}\n", path.display()));
     }
     if let Some((path, _)) = &new.journal {
         tracing::info!("migration {name}: added to {}", path.display());

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::output;
 use crate::boot::Context;
 use crate::error::Error;
 use crate::exit::Exit;
@@ -34,21 +35,21 @@ pub(super) async fn run(context: &Context<'_>) -> Result<Exit, Error> {
         let dry_run = migrator.dry_run().await;
         let dry_run = dry_run.inspect_err(|error| rejected(error, config.status.json))?;
         Ok(match config.status.json {
-            true => super::json(&Answer::new(migrator.source(), dry_run)),
+            true => output::json(&Answer::new(migrator.source(), dry_run)),
             false => script(migrator.source(), &dry_run),
         })
     });
-    Ok(done.await?.map_or_else(super::no_migrations, |text| super::print(&text)))
+    Ok(done.await?.map_or_else(output::no_migrations, |text| output::print(&text)))
 }
 
 /// What would stop a start before it applies anything.
 fn rejected(error: &migrate::Error, json: bool) {
     let text = if json {
-        super::json(&serde_json::json!({ "refused": error.to_string() }))
+        output::json(&serde_json::json!({ "refused": error.to_string() }))
     } else {
         commented(&format!("refused: {error}"))
     };
-    super::print(&text);
+    output::print(&text);
 }
 
 impl Answer {

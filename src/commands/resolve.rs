@@ -1,5 +1,6 @@
 //! `premain resolve`: record the state of a migration that failed halfway, or that was run by hand.
 
+use super::output;
 use crate::boot::Context;
 use crate::error::Error;
 use crate::exit::Exit;
@@ -9,7 +10,7 @@ pub(super) async fn run(context: &Context<'_>, resolution: &Resolution) -> Resul
     let done = context.with_migrator("resolve", "recording a migration", async |migrator| {
         Ok(migrator.resolve(resolution).await?)
     });
-    let Some(migration) = done.await? else { return Ok(super::no_migrations()) };
+    let Some(migration) = done.await? else { return Ok(output::no_migrations()) };
     match resolution {
         Resolution::Applied(_) => {
             tracing::info!("migration {migration} recorded as applied, without running it");

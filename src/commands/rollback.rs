@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::question;
+use super::{output, question};
 use crate::boot::Context;
 use crate::error::Error;
 use crate::exit::Exit;
@@ -22,7 +22,7 @@ pub(super) async fn run(context: &Context<'_>, to: Option<&str>, yes: bool) -> R
     });
     match done.await? {
         Some(outcome) => tracing::info!("migrations: {outcome}"),
-        None => return Ok(super::no_migrations()),
+        None => return Ok(output::no_migrations()),
     }
     Ok(Exit::Success)
 }
@@ -40,7 +40,7 @@ async fn roll_back(
     }
     let count = text::count(migrations.len(), "migration");
     if !yes {
-        super::print(&preview(&migrations));
+        output::print(&preview(&migrations));
         let question = format!("Roll back {count}? [y/N]");
         if !question::confirmed(&question, &["y", "Y", "yes"], context.shutdown).await? {
             return Ok("nothing was rolled back".to_owned());

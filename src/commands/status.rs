@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::output;
 use crate::boot::Context;
 use crate::error::Error;
 use crate::exit::Exit;
@@ -127,7 +128,7 @@ pub(super) async fn run(context: &Context<'_>) -> Result<Exit, Error> {
     if let (Err(error), true) = (&answer, context.config.status.json) {
         // A program that reads JSON gets the error as JSON, too.
         let text = error.to_string();
-        super::print(&super::json(&serde_json::json!({ "state": "error", "error": text })));
+        output::print(&output::json(&serde_json::json!({ "state": "error", "error": text })));
     }
     answer
 }
@@ -138,14 +139,14 @@ async fn report(context: &Context<'_>) -> Result<Exit, Error> {
     let Some((status, unmanaged)) = read.await? else {
         if config.status.json {
             let none = serde_json::json!({ "state": "up-to-date", "migrations": [] });
-            return Ok(super::print(&super::json(&none)));
+            return Ok(output::print(&output::json(&none)));
         }
-        return Ok(super::no_migrations());
+        return Ok(output::no_migrations());
     };
     if config.status.json {
-        super::print(&super::json(&status));
+        output::print(&output::json(&status));
     } else {
-        super::print(&table(&status));
+        output::print(&table(&status));
         for drift in status.drift.iter().filter(|drift| drift.policy != Policy::Ignore.name()) {
             tracing::warn!("{}", drift.says);
         }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::output;
 use crate::config::Config;
 use crate::error::Error;
 use crate::exit::Exit;
@@ -15,7 +16,7 @@ use crate::text;
 
 pub(super) fn run(config: &Config) -> Result<Exit, Error> {
     let (source, mut findings) = match Source::find(&config.migrate) {
-        Ok(None) => return Ok(super::no_migrations()),
+        Ok(None) => return Ok(output::no_migrations()),
         Ok(Some(source)) => (source.to_string(), all(&source).map_err(migrate::Error::from)?),
         Err(error) => {
             let directories = directories(&config.migrate.source);
@@ -35,7 +36,7 @@ pub(super) fn run(config: &Config) -> Result<Exit, Error> {
     };
     findings.sort_by(|one, other| (&one.file, one.location).cmp(&(&other.file, other.location)));
     for finding in &findings {
-        super::print(&format!("{finding}\n"));
+        output::print(&format!("{finding}\n"));
     }
     let count = |severity| {
         findings.iter().filter(|finding: &&Finding| finding.severity == severity).count()

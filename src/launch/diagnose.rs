@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use super::Error;
+use super::error::Error;
 
 /// The message for `program`, for which `execve` failed with `error`.
 pub(super) fn cannot_execute(program: &Path, error: Errno) -> Error {

@@ -7,12 +7,11 @@ use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature_with_raw_key};
 use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{
-    CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
-};
+use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use x509_cert::der::{Decode, Encode};
 
-use super::{TlsError, certificates, webpki_error};
+use super::error::{Refused, TlsError, webpki_error};
+use super::pem::certificates;
 use crate::database::settings::RootCertificates;
 
 /// What a certificate has to prove.
@@ -38,33 +37,6 @@ struct Trust {
     proof: Proof,
     roots: Vec<CertificateDer<'static>>,
     webpki: Arc<WebPkiServerVerifier>,
-}
-
-/// A certificate that proves too little, and which one that is.
-#[derive(Debug, thiserror::Error)]
-#[error("{certificate}: {why}")]
-pub(super) struct Refused {
-    /// `'CN=db', issued by 'CN=our authority'`
-    pub(super) certificate: String,
-    pub(super) why: CertificateError,
-}
-
-impl Refused {
-    fn of(certificate: &CertificateDer<'_>, why: CertificateError) -> Refused {
-        let certificate = match x509_cert::Certificate::from_der(certificate) {
-            Ok(x509_cert::Certificate { tbs_certificate: names, .. }) => {
-                format!("'{}', issued by '{}'", names.subject, names.issuer)
-            }
-            Err(error) => format!("unreadable: {error}"),
-        };
-        Refused { certificate, why }
-    }
-}
-
-impl From<Refused> for Error {
-    fn from(refused: Refused) -> Error {
-        Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(refused))))
-    }
 }
 
 impl Verifier {

@@ -1,0 +1,22 @@
+//! What the commands print to standard output.
+
+use serde::Serialize;
+
+use crate::exit::Exit;
+
+/// To standard output. If its reader has gone away (`premain --help | head -1`), that is no error.
+pub(super) fn print(text: &str) -> Exit {
+    use std::io::Write as _;
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    Exit::Success
+}
+
+/// The answer of a command that found no migrations.
+pub(super) fn no_migrations() -> Exit {
+    print("no migrations: no directory holds any, and none are embedded\n")
+}
+
+/// `value` as indented JSON and a line end.
+pub(super) fn json(value: &impl Serialize) -> String {
+    format!("{}\n", serde_json::to_string_pretty(value).unwrap_or_default())
+}

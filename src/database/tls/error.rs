@@ -1,0 +1,152 @@
+//! Why a connection cannot be encrypted as demanded.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
+use rustls::{AlertDescription, CertificateError, OtherError};
+use x509_cert::der::Decode;
+
+/// Why a connection cannot be encrypted as demanded. None of these goes away by waiting.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// `sslmode` demands TLS and the server has none.
+    #[error(
+        "the server offers no TLS, and sslmode demands it; switch it on there (ssl = on) or set sslmode=disable"
+    )]
+    NotOffered,
+    /// A PEM file cannot be used.
+    #[error("{} is no usable {what}: {why}", .path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What it should hold.
+        what: &'static str,
+        /// What is wrong.
+        why: String,
+    },
+    /// There is nothing to verify a certificate with.
+    #[error(
+        "sslmode demands a verified certificate, and this image has no certificate authorities; \
+         mount a PEM file and name it in sslrootcert"
+    )]
+    NoAuthorities,
+    /// The certificate or the handshake was refused.
+    #[error("{}", explain(.0))]
+    Handshake(rustls::Error),
+}
+
+impl TlsError {
+    /// The TLS error inside an I/O error, if that is what it is.
+    pub(crate) fn from_io(error: &io::Error) -> Option<TlsError> {
+        error.get_ref()?.downcast_ref::<rustls::Error>().cloned().map(TlsError::Handshake)
+    }
+}
+
+fn explain(error: &rustls::Error) -> String {
+    let why = match error {
+        rustls::Error::InvalidCertificate(why) => why,
+        rustls::Error::AlertReceived(
+            AlertDescription::CertificateRequired
+            | AlertDescription::UnknownCA
+            | AlertDescription::BadCertificate
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown,
+        ) => {
+            return format!(
+                "the server does not accept our client certificate ({error}); \
+                 give it one that it trusts in sslcert and sslkey"
+            );
+        }
+        _ => return format!("the TLS handshake failed: {error}"),
+    };
+    let (certificate, why) = match refused(why) {
+        Some(Refused { certificate, why }) => {
+            (format!("the server's certificate ({certificate})"), why)
+        }
+        None => ("the server's certificate".to_owned(), why),
+    };
+    let what = match why {
+        CertificateError::UnknownIssuer => {
+            "was not issued by a known authority; name the right one in sslrootcert".to_owned()
+        }
+        CertificateError::BadSignature => {
+            "was not issued by a known authority, but by another one of the same name; \
+             name the right one in sslrootcert"
+                .to_owned()
+        }
+        CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => {
+            "has no subjectAltName, and its common name does not count; \
+             issue it with one, or use sslmode=verify-ca"
+                .to_owned()
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            format!(
+                "is for another host ({why}); use the name it was issued for, or sslmode=verify-ca"
+            )
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            format!("has expired ({why}); renew it")
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            format!("is not valid yet ({why}); is this clock right?")
+        }
+        _ => match webpki_error(why) {
+            Some(webpki::Error::CaUsedAsEndEntity) => {
+                "is an authority's own; name that very certificate in sslrootcert to trust it"
+                    .to_owned()
+            }
+            Some(webpki::Error::UnsupportedCertVersion) => {
+                "is of X.509 version 1, without any extension; issue it again with a \
+                 subjectAltName (openssl x509 -req -extfile)"
+                    .to_owned()
+            }
+            _ => format!("is not acceptable: {why}"),
+        },
+    };
+    format!("{certificate} {what}")
+}
+
+/// What our own verifier said of a certificate.
+fn refused(error: &CertificateError) -> Option<&Refused> {
+    match error {
+        CertificateError::Other(error) => error.0.downcast_ref(),
+        _ => None,
+    }
+}
+
+/// What the verifier said where rustls has no word for it.
+pub(super) fn webpki_error(error: &CertificateError) -> Option<&webpki::Error> {
+    match error {
+        CertificateError::Other(error) => error.0.downcast_ref(),
+        _ => None,
+    }
+}
+
+/// A certificate that proves too little, and which one that is.
+#[derive(Debug, thiserror::Error)]
+#[error("{certificate}: {why}")]
+pub(super) struct Refused {
+    /// `'CN=db', issued by 'CN=our authority'`
+    pub(super) certificate: String,
+    pub(super) why: CertificateError,
+}
+
+impl Refused {
+    pub(super) fn of(certificate: &CertificateDer<'_>, why: CertificateError) -> Refused {
+        let certificate = match x509_cert::Certificate::from_der(certificate) {
+            Ok(x509_cert::Certificate { tbs_certificate: names, .. }) => {
+                format!("'{}', issued by '{}'", names.subject, names.issuer)
+            }
+            Err(error) => format!("unreadable: {error}"),
+        };
+        Refused { certificate, why }
+    }
+}
+
+impl From<Refused> for rustls::Error {
+    fn from(refused: Refused) -> rustls::Error {
+        rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(refused))))
+    }
+}
