@@ -6,7 +6,8 @@ use crate::database::connection_string::url::redact;
 /// What one option was given: a value, or complaints about it, or nothing.
 pub struct Given<T> {
     value: Option<T>,
-    notes: Notes,
+    /// Boxed, because there are dozens of options, most of them not given.
+    notes: Option<Box<Notes>>,
 }
 
 /// What messages say about a value.
@@ -41,7 +42,7 @@ fn not(text: &str, allowed: &str) -> String {
 
 impl<T> Default for Given<T> {
     fn default() -> Self {
-        Given { value: None, notes: Notes::default() }
+        Given { value: None, notes: None }
     }
 }
 
@@ -63,12 +64,12 @@ impl<T> Given<T> {
 
     /// The option or variable that gave the value.
     pub fn name(&self) -> &str {
-        &self.notes.name
+        self.notes.as_deref().map_or("", |notes| &notes.name)
     }
 
     /// Adds that the value is not what is allowed.
     pub fn complain(&mut self, allowed: &str) {
-        self.notes.complain(allowed);
+        self.notes.get_or_insert_default().complain(allowed);
     }
 }
 
@@ -130,7 +131,7 @@ pub trait Slot {
 
 impl<T: Field> Slot for Given<T> {
     fn read(&mut self, text: &str) {
-        T::add(&mut self.value, text, &mut self.notes);
+        T::add(&mut self.value, text, self.notes.get_or_insert_default());
     }
 
     fn clear(&mut self) {
@@ -138,6 +139,6 @@ impl<T: Field> Slot for Given<T> {
     }
 
     fn notes(&mut self) -> &mut Notes {
-        &mut self.notes
+        self.notes.get_or_insert_default()
     }
 }
