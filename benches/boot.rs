@@ -210,7 +210,7 @@ fn one_hand_over(server: &Server) -> Duration {
     first.signal(Signal::SIGKILL);
     let told = Instant::now();
     database.psql(&format!("SELECT pg_terminate_backend({pid})"));
-    second.end().code(0).says("migration 1 slow applied");
+    second.end().code(0).says("migration V1__slow applied");
     let took = told.elapsed();
     first.end().code(137);
     took

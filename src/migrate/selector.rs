@@ -5,67 +5,64 @@ use super::history::Recorded;
 use super::migration::{Migration, title_of_file};
 use super::version::Version;
 
-/// What can be meant by a VERSION: a migration on disk or a recorded one.
-pub(super) trait Named {
-    fn version(&self) -> &Version;
-    fn name(&self) -> &str;
-    fn title(&self) -> &str;
+/// What a VERSION may mean: a migration on disk or a recorded one.
+pub(super) struct Candidate<'a> {
+    version: &'a Version,
+    name: &'a str,
+    title: &'a str,
 }
 
-impl Named for &Migration {
-    fn version(&self) -> &Version {
-        &self.version
-    }
-    fn name(&self) -> &str {
-        &self.name
-    }
-    fn title(&self) -> &str {
-        &self.title
+impl<'a> From<&'a Migration> for Candidate<'a> {
+    fn from(Migration { version, name, title, .. }: &'a Migration) -> Self {
+        Candidate { version, name, title }
     }
 }
 
-impl Named for &Recorded {
-    fn version(&self) -> &Version {
-        &self.version
-    }
-    fn name(&self) -> &str {
-        &self.name
-    }
-    fn title(&self) -> &str {
-        &self.title
+impl<'a> From<&'a Recorded> for Candidate<'a> {
+    fn from(Recorded { version, name, title, .. }: &'a Recorded) -> Self {
+        Candidate { version, name, title }
     }
 }
 
-/// Whether `wanted` is the number, the name or the file name of `migration`, the file name with or without its ending.
-fn is_meant(migration: &impl Named, wanted: &str) -> bool {
-    let (version, title) = (migration.version(), migration.title());
-    let number = wanted.parse().ok();
-    [migration.name(), title, &version.to_string()].contains(&wanted)
-        || title == title_of_file(wanted)
-        || (number.is_some() && version.number() == number)
+impl Candidate<'_> {
+    /// Whether `wanted` is the file name, with or without its ending.
+    fn has_title(&self, wanted: &str) -> bool {
+        self.title == wanted || self.title == title_of_file(wanted)
+    }
+
+    /// Whether `wanted` is the number, the name or the file name.
+    fn is_meant(&self, wanted: &str) -> bool {
+        let number: Option<i64> = wanted.parse().ok();
+        self.has_title(wanted)
+            || [self.name, &self.version.to_string()].contains(&wanted)
+            || (number.is_some() && self.version.number() == number)
+    }
 }
 
-/// The one migration that `wanted` means; `None` if it means none.
+/// The version of the one migration that `wanted` means; `None` if it means none. A migration may be both on disk
+/// and recorded.
 ///
 /// # Errors
 /// [`Error::AmbiguousMigration`]
-pub(super) fn select<T: Named>(
+pub(super) fn select<'a, T: Into<Candidate<'a>>>(
     migrations: impl IntoIterator<Item = T>,
     wanted: &str,
-) -> Result<Option<T>, Error> {
-    let mut fitting: Vec<T> =
-        migrations.into_iter().filter(|migration| is_meant(migration, wanted)).collect();
+) -> Result<Option<&'a Version>, Error> {
+    let candidates = migrations.into_iter().map(Into::into);
+    let mut fitting: Vec<Candidate<'a>> =
+        candidates.filter(|candidate| candidate.is_meant(wanted)).collect();
     // A title is unique, so it wins over a name that another migration has, too.
-    if fitting.len() > 1
-        && fitting.iter().any(|migration| migration.title() == title_of_file(wanted))
-    {
-        fitting.retain(|migration| migration.title() == title_of_file(wanted));
+    if fitting.iter().any(|candidate| candidate.has_title(wanted)) {
+        fitting.retain(|candidate| candidate.has_title(wanted));
     }
-    match fitting.len() {
-        0 | 1 => Ok(fitting.pop()),
+    fitting.sort_by_key(|candidate| candidate.version);
+    fitting.dedup_by_key(|candidate| candidate.version);
+    match fitting[..] {
+        [] => Ok(None),
+        [Candidate { version, .. }] => Ok(Some(version)),
         _ => Err(Error::AmbiguousMigration {
             wanted: wanted.to_owned(),
-            fitting: fitting.iter().map(|migration| migration.title().to_owned()).collect(),
+            fitting: fitting.iter().map(|candidate| candidate.title.to_owned()).collect(),
         }),
     }
 }

@@ -177,7 +177,7 @@ fn an_option_wins_over_its_variable() {
         .with("true")
         .run()
         .code(0);
-    ended.says("migration 1 here applied");
+    ended.says("migration V1__here applied");
     boot().env("PREMAIN_MIGRATIONS", place.path()).with("true").run().code(0).says("none pending");
 }
 

@@ -51,7 +51,7 @@ fn before_migrate_runs_under_the_lock_when_something_is_pending() {
         ["before-migrate: pending 2", "before-migrate: 1", "before-migrate: "]
     );
     assert!(lines[runs + 4].starts_with("premain: migrations: --before-migrate (sh) done in "));
-    assert!(at("premain: migration 1 t applied in ") > runs);
+    assert!(at("premain: migration V1__t applied in ") > runs);
     assert_eq!(first.output, "started\n", "what a hook prints is the log's, not the application's");
     run().says("none pending").says_nothing_of("before-migrate");
 }
@@ -250,7 +250,7 @@ fn entrypoint_hooks_run_last_in_the_order_of_their_names() {
         .says("/more is a directory and is ignored")
         .says("/30-variables.envsh needs a shell to source it (.envsh) and is ignored")
         .says_nothing_of("hidden");
-    assert!(ended.log.find("9-nine: nine") > ended.log.find("migration 2 u applied"));
+    assert!(ended.log.find("9-nine: nine") > ended.log.find("migration V2__u applied"));
 }
 
 #[test]

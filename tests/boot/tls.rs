@@ -404,7 +404,7 @@ fn direct_tls_negotiation_works_since_postgresql_17() {
     let place = directory(&[("1_t.sql", "CREATE TABLE t ()")]);
     let url =
         format!("postgres://postgres:{PASSWORD}@localhost:{}/postgres?{bound}", server.port());
-    migrate(place.path()).database(&url).run().code(0).says("migration 1 t applied");
+    migrate(place.path()).database(&url).run().code(0).says("migration 1_t applied");
 }
 
 /// Older servers take it for an invalid message, and close the connection.

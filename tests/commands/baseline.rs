@@ -39,7 +39,7 @@ fn unmanaged_tables_are_rejected_until_a_baseline() {
 
     baseline(&database, place.path(), &["2"])
         .code(0)
-        .says("migration 1 a recorded as applied, without running it")
+        .says("migration 001_a recorded as applied, without running it")
         .says("migrations: 2 of 3 recorded");
     migrate(place.path()).database(database.url()).run().code(0).says("migrations 1 applied");
     assert!(database.has_table("c"));

@@ -10,3 +10,4 @@ mod resolve;
 mod rollback;
 mod status;
 mod validate;
+mod versions;

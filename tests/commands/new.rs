@@ -67,7 +67,7 @@ fn files_are_never_overwritten_or_written_elsewhere() {
     let words = ["--migrations", "."];
     new(place.path(), "../../etc/passwd", &words).code(0);
     assert!(place.path().join("V3__etc_passwd.sql").is_file());
-    new(place.path(), "/", &words).code(64).says("names no migration");
+    new(place.path(), "/", &words).code(64).says("'/' cannot name a migration");
     new(place.path(), "x", &["--migrations", "embedded"]).code(64).says("--migrations");
     premain(["new"]).run().code(64).says("premain new NAME");
 }

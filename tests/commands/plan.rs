@@ -69,7 +69,7 @@ fn the_plan_is_available_as_json() {
     let ended = plan(place.path(), &database).words(["--output", "json"]).run().code(0);
     let answer: serde_json::Value = serde_json::from_str(&ended.output).unwrap();
     assert_eq!(answer["steps"].as_array().unwrap().len(), 3);
-    assert_eq!(answer["steps"][1]["migrations"][0], "2 b");
+    assert_eq!(answer["steps"][1]["migrations"][0], "002_b");
     assert!(answer["before"][0].as_str().unwrap().contains("premain_migrations"), "{answer}");
 }
 
@@ -79,7 +79,7 @@ fn the_plan_fails_where_a_start_would() {
     migrate(directory(&FILES).path()).database(database.url()).run().code(0);
     let edited = directory(&[("001_a.sql", "SELECT 1"), FILES[1], FILES[2]]);
     let ended = plan(edited.path(), &database).run().code(65);
-    assert!(ended.output.starts_with("-- refused: migration 1 a was edited"), "{}", ended.output);
+    assert!(ended.output.starts_with("-- refused: migration 001_a was edited"), "{}", ended.output);
     let more =
         directory(&[FILES[0], FILES[1], FILES[2], ("004_d.sql", "SELECT 1;\n\\copy t from x")]);
     let ended = plan(more.path(), &database).run().code(65).says("004_d.sql:2:1");

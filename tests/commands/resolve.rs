@@ -65,7 +65,7 @@ fn cases_that_prisma_rejects_are_rejected() {
     let database = failed_by_prisma(place.path());
     // P3008, P3012, P3011 and P3017.
     for (how, says) in [
-        (["--applied", "1_a"], "it is recorded as applied already"),
+        (["--applied", "1_a"], "it is already recorded as applied"),
         (["--rolled-back", "1_a"], "it did not fail, it is applied"),
         (["--rolled-back", "3_c"], "is called '3_c'"),
         (["--applied", "3_c"], "is called '3_c'"),
@@ -94,7 +94,7 @@ fn failed_halfway(directory: &Path) -> Database<'static> {
         .database(database.url())
         .run()
         .code(65)
-        .says("migration 2 b failed halfway")
+        .says("migration 002_b failed halfway")
         .says("'premain resolve --applied 2'");
     database
 }
@@ -103,12 +103,16 @@ fn failed_halfway(directory: &Path) -> Database<'static> {
 fn plain_sql_that_failed_halfway_can_be_resolved() {
     let place = directory(&SQL);
     let database = failed_halfway(place.path());
-    resolve(&database, place.path(), ["--applied", "2"]).code(0).says("2 b recorded as applied");
+    resolve(&database, place.path(), ["--applied", "2"])
+        .code(0)
+        .says("migration 002_b recorded as applied");
     migrate(place.path()).database(database.url()).run().code(0).says("none pending (2 applied");
 
     let database = failed_halfway(place.path());
     database.psql("DROP TABLE b");
-    resolve(&database, place.path(), ["--rolled-back", "b"]).code(0).says("2 b is pending again");
+    resolve(&database, place.path(), ["--rolled-back", "b"])
+        .code(0)
+        .says("migration 002_b is pending again");
     migrate(place.path()).database(database.url()).run().code(0).says("migrations 1 applied");
     assert!(database.has_table("b"));
     resolve(&database, place.path(), ["--rolled-back", "2"]).code(64).says("'premain rollback'");
@@ -121,7 +125,9 @@ fn a_migration_run_by_hand_is_recorded_without_running_it() {
     database.psql("CREATE TABLE a ()");
     resolve(&database, place.path(), ["--rolled-back", "1"]).code(64).says("not recorded at all");
     assert!(!database.has_table("premain_migrations"));
-    resolve(&database, place.path(), ["--applied", "001"]).code(0).says("1 a recorded as applied");
+    resolve(&database, place.path(), ["--applied", "001"])
+        .code(0)
+        .says("migration 001_a recorded as applied");
     migrate(place.path()).database(database.url()).run().code(0).says("migrations 1 applied");
     premain(["resolve"]).run().code(64).says("--applied VERSION and --rolled-back VERSION");
 }
@@ -178,7 +184,7 @@ fn stopped_halfway(format: &str) -> (tempfile::TempDir, Database<'static>) {
         .code(65)
         .says("1 of its 2 statements were kept")
         .says("'premain resolve --rolled-back 2'");
-    run().code(65).says("migration 2 b failed halfway").says("'premain resolve --applied 2'");
+    run().code(65).says("migration 2_b failed halfway").says("'premain resolve --applied 2'");
     assert!(!database.psql("SELECT 1 FROM pg_class WHERE relname = 'j'").is_empty());
     (place, database)
 }

@@ -40,13 +40,14 @@ fn rollback_reverts_the_last_migration_or_back_to_a_version_or_all() {
     let database = migrated(place.path());
     rollback(&database, place.path(), &["--yes"])
         .code(0)
-        .says("migration 3 c rolled back in")
+        .says("migration 003_c rolled back in")
         .says("migrations: 1 migration rolled back");
     assert_eq!(versions(&database), "1 2");
     assert!(!database.has_table("c") && database.has_table("b"));
     migrate(place.path()).database(database.url()).run().code(0).says("migrations 1 applied");
     let ended = rollback(&database, place.path(), &["--to", "1", "--yes"]).code(0);
-    let places = ["migration 3 c rolled", "migration 2 b rolled"].map(|line| ended.log.find(line));
+    let places =
+        ["migration 003_c rolled", "migration 002_b rolled"].map(|line| ended.log.find(line));
     assert!(places[0].is_some() && places[0] < places[1], "newest first: {}", ended.log);
     assert_eq!(versions(&database), "1");
     rollback(&database, place.path(), &["--to", "2", "--yes"]).code(64).says("is called '2'");
@@ -83,7 +84,7 @@ fn rollback_at_a_terminal_shows_the_sql_and_asks() {
         let (ended, screen) = terminal.end();
         assert_eq!(ended, code, "{keys:?}: {screen}");
         assert!(
-            screen.contains("-- migration 3 c: ") && screen.contains("DROP TABLE c"),
+            screen.contains("-- migration 003_c: ") && screen.contains("DROP TABLE c"),
             "{screen}"
         );
         assert_eq!(versions(&database), left, "{keys:?}: {screen}");
@@ -96,14 +97,14 @@ fn a_missing_down_migration_stops_before_anything_runs() {
     let database = migrated(place.path());
     rollback(&database, place.path(), &["--to", "none", "--yes"])
         .code(65)
-        .says("no way down for migration 2 b, 1 a");
+        .says("migration 002_b, 001_a has no down migration");
     assert_eq!(versions(&database), "1 2 3");
 
     // A newer image has migrated; its down migration is not on disk.
     let older = directory(&FILES[..4]);
     rollback(&database, older.path(), &["--yes"])
         .code(65)
-        .says("migration 3 c is applied and newer");
+        .says("migration 003_c is applied and newer");
     let drifted = directory(&[("001_a.sql", "other"), FILES[2], FILES[4], FILES[5]]);
     rollback(&database, drifted.path(), &["--yes"]).code(65).says("was edited");
     assert_eq!(versions(&database), "1 2 3");
@@ -121,9 +122,9 @@ fn a_failing_down_migration_keeps_nothing() {
     let database = migrated(place.path());
     rollback(&database, place.path(), &["--to", "1", "--yes"])
         .code(76)
-        .says("migration 3 c rolled back in")
+        .says("migration 003_c rolled back in")
         .says("002_b.down.sql:2:7")
-        .says("nothing of migration 2 b was undone");
+        .says("nothing of migration 002_b was rolled back");
     assert_eq!(versions(&database), "1 2");
     assert!(database.has_table("b"));
     let psql = directory(&[FILES[0], FILES[2], ("002_b.down.sql", "\\dt")]);
@@ -156,9 +157,9 @@ fn a_down_migration_may_run_without_a_transaction() {
     let database = migrated(place.path());
     rollback(&database, place.path(), &["--yes"])
         .code(65)
-        .says("1 of its 2 statements were done")
-        .says("done: statement 1 (line 1): DROP INDEX CONCURRENTLY j")
-        .says("migration 1 a still counts as applied");
+        .says("1 of its 2 statements were kept")
+        .says("kept: statement 1 (line 1): DROP INDEX CONCURRENTLY j")
+        .says("migration 001_a still counts as applied");
     std::fs::write(
         place.path().join("001_a.down.sql"),
         "DROP INDEX CONCURRENTLY IF EXISTS j; DROP TABLE a",
@@ -182,7 +183,7 @@ fn the_confirmed_sql_is_what_runs() {
     terminal.types("y\n");
     let (code, screen) = terminal.end();
     assert_eq!(code, 75, "{screen}");
-    assert!(screen.contains("somebody else migrated in between"), "{screen}");
+    assert!(screen.contains("another session migrated in the meantime"), "{screen}");
     assert_eq!(versions(&database), "1 2");
 }
 

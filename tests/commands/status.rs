@@ -19,12 +19,12 @@ fn migrations_are_pending_then_applied() {
     let database = Server::shared().database();
     let place = directory(&FILES);
     let ended = status(&place, &database.url()).run().code(1);
-    assert!(ended.output.contains("2 b  pending"), "{}", ended.output);
+    assert!(ended.output.contains("V2__b  pending"), "{}", ended.output);
     assert!(!database.has_table("refinery_schema_history"), "status touches nothing");
 
     migrate(place.path()).database(database.url()).run().code(0);
     let ended = status(&place, &database.url()).run().code(0);
-    assert!(ended.output.contains("3 c  applied"), "{}", ended.output);
+    assert!(ended.output.contains("V3__c  applied"), "{}", ended.output);
 }
 
 #[test]

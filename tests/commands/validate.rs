@@ -51,7 +51,11 @@ fn all_files_that_are_not_sql_are_reported() {
 fn colliding_names_are_reported() {
     let place = directory(&[("001_a.sql", "SELECT 1"), ("1_b.sql", "SELECT 1")]);
     let ended = validate(&place).code(65);
-    assert!(ended.output.contains("are both version 1"), "{}", ended.output);
+    assert!(
+        ended.output.contains("./001_a.sql and ./1_b.sql both have version 1"),
+        "{}",
+        ended.output
+    );
 }
 
 #[test]
@@ -72,7 +76,7 @@ fn journals_that_make_drizzle_skip_migrations_are_reported() {
         ("0001_c.sql", "SELECT 1"),
         ("0002_d.sql", "SELECT 1"),
     ]);
-    let ended = validate(&place).code(0).says("0002_d.sql is no migration");
+    let ended = validate(&place).code(0).says("0002_d.sql is not a migration");
     let expected =
         ["_journal.json:4:47: warning: 0001_c has a 'when' before", "0001_c has the idx of 0001_b"];
     for text in expected {

@@ -48,8 +48,8 @@ fn a_server_crash_during_a_migration_is_recovered_from() {
     running
         .end()
         .code(0)
-        .says("migration 1 slow was interrupted, the connection was lost")
-        .says("migration 1 slow is not in the history table: it was rolled back")
+        .says("migration 1_slow was interrupted, the connection was lost")
+        .says("migration 1_slow is not in the history table: it was rolled back")
         .says("migrations 2 applied");
     is_whole(&server.existing(&name));
 }
@@ -231,11 +231,11 @@ fn a_full_disk_keeps_nothing_and_a_rerun_with_space_succeeds() {
         .says("2_b.sql:2:1: could not extend file")
         .says("No space left on device (53100 disk_full)")
         .says("Check free disk space")
-        .says("nothing of migration 2 b was kept; make room on the server's disk, and start again")
+        .says("nothing of migration 2_b was kept; make room on the server's disk, and start again")
         .says("1 of 2 migrations were applied before it: 1 a");
     assert!(database.has_table("a") && !database.has_table("b"));
     disk.mount("remount,size=200m");
-    run().code(0).says("migration 2 b applied");
+    run().code(0).says("migration 2_b applied");
 }
 
 #[test]
@@ -252,6 +252,6 @@ fn a_cancelled_migration_is_not_blamed_on_its_file() {
         .end()
         .code(76)
         .says("canceling statement due to user request (57014 query_canceled)")
-        .says("nothing of migration 1 slow was kept; find out who or what cancelled it");
+        .says("nothing of migration 1_slow was kept; find out who or what cancelled it");
     assert!(!database.has_table("slow"));
 }

@@ -74,7 +74,7 @@ fn a_default_directory_that_is_a_dangling_link_is_rejected() {
 #[test]
 fn a_directory_named_like_a_migration_file_is_rejected() {
     let place = directory(&[("001_a.sql/readme", ""), ("002_b.sql", "SELECT 1")]);
-    fails(place.path(), 65, "001_a.sql: it is a folder, not a file; Docker makes one");
+    fails(place.path(), 65, "001_a.sql: it is a directory, not a file; Docker makes one");
 }
 
 #[test]
@@ -147,9 +147,9 @@ fn implausible_journals_are_rejected() {
     let place = directory(&[("meta/_journal.json", "{")]);
     let journal = place.path().join("meta/_journal.json");
     fs::write(&journal, format!("{{\"a\": {}", "[".repeat(1 << 20))).unwrap();
-    fails(place.path(), 65, "it is not the journal that drizzle-kit writes");
+    fails(place.path(), 65, "it is not a journal as drizzle-kit writes it");
     fs::write(&journal, format!("{{\"entries\": {}", "[".repeat(1 << 20))).unwrap();
-    fails(place.path(), 65, "it is not the journal that drizzle-kit writes");
+    fails(place.path(), 65, "it is not a journal as drizzle-kit writes it");
     File::options().write(true).open(&journal).unwrap().set_len(1 << 30).unwrap();
     fails(place.path(), 65, "meta/_journal.json: it is larger than 16 MB");
     fs::write(&journal, b"{\"entries\": [\xff]}").unwrap();
@@ -165,7 +165,7 @@ fn too_many_entries_are_rejected() {
     fails(
         place.path(),
         65,
-        "it holds more than 100000 files, and cannot be meant; name the folder",
+        "it holds more than 100000 files, so it cannot be the directory of migrations; name the right one",
     );
 }
 

@@ -167,7 +167,7 @@ fn hostile_answers_to_premains_own_statements_end_with_75() {
 fn hostile_answers_to_a_migration_end_with_75() {
     let lost = |answer| {
         let ended = hostile(MIGRATION, answer, as_it_is).code(75);
-        ended.says("migration 1 t was interrupted, the connection was lost")
+        ended.says("migration 1_t was interrupted, the connection was lost")
     };
     lost(gigabyte).says("a message of 1023 MB");
     lost(lengths::<3>).says("a negative length");

@@ -149,7 +149,8 @@ fn a_silent_connection_ends_with_a_timeout_or_a_signal() {
         let mut running = premain.start();
         let silent = wait_for("it ends, or a migration hears nothing", || {
             let log = running.log();
-            let migrating = log.contains("of 5 pending") && !log.contains("migration 5 t5 applied");
+            let migrating =
+                log.contains("of 5 pending") && !log.contains("migration V5__t5 applied");
             let silent = migrating && !place.proxy.is_armed();
             (silent || running.has_ended()).then_some(silent)
         });
@@ -181,9 +182,9 @@ fn a_migration_that_outlives_its_connection_is_awaited() {
     running
         .end()
         .code(0)
-        .says("migration 1 slow was interrupted, the connection was lost (the server closed it)")
-        .says("migration 1 slow is in the history table: it was committed")
-        .says("migration 2 next applied")
+        .says("migration 1_slow was interrupted, the connection was lost (the server closed it)")
+        .says("migration 1_slow is in the history table: it was committed")
+        .says("migration 2_next applied")
         .says("migrations 2 applied");
     assert!(database.has_table("slow") && database.has_table("next"));
 }
@@ -197,7 +198,7 @@ fn three_lost_connections_without_progress_end_with_75() {
     ]);
     let ended = migrate(place.path()).database(database.url()).run().code(75);
     assert_eq!(ended.lines_with("connecting again, to look what became of it"), 2, "{}", ended.log);
-    assert_eq!(ended.lines_with("migration 2 suicide is not in the history table"), 2);
+    assert_eq!(ended.lines_with("migration 2_suicide is not in the history table"), 2);
     ended.says("terminating connection due to administrator command");
     assert!(database.has_table("good") && !database.has_table("half"));
 }

@@ -60,7 +60,7 @@ fn a_killed_replica_behind_a_pooler_releases_the_lock() {
     second.wait_for("waiting for the migration lock");
     database.psql("DROP TABLE site.gate");
     first.signal(Signal::SIGKILL);
-    second.end().code(0).says("migration 1 slow applied");
+    second.end().code(0).says("migration V1__slow applied");
     no_lock_is_held(&server);
 }
 
@@ -75,7 +75,7 @@ fn transaction_and_statement_pooling_are_rejected_with_the_remedy() {
         through(&pooler, &database, &place)
             .run()
             .code(78)
-            .says("DATABASE_URL leads to a connection pooler that keeps no session for us")
+            .says("DATABASE_URL leads to a connection pooler that keeps no session for premain")
             .says("name a direct connection in MIGRATION_DATABASE_URL (or DIRECT_URL)");
         no_lock_is_held(&server);
     }

@@ -152,7 +152,7 @@ fn a_killed_replica_releases_the_lock() {
     first.signal(Signal::SIGKILL);
     first.end().code(137);
     // The server checks for a lost client every second, also during a statement.
-    second.end().code(0).says("got the migration lock").says("migration 1 slow applied");
+    second.end().code(0).says("got the migration lock").says("migration V1__slow applied");
     assert_eq!(relay.database.psql(RECORDED), "1|1");
 }
 
@@ -170,7 +170,7 @@ fn a_terminated_session_releases_the_lock() {
     );
     // The first replica reconnects, and the one that gets the lock applies the migration.
     second.end().code(0).says("got the migration lock");
-    first.end().code(0).says("migration 1 slow was interrupted, the connection was lost");
+    first.end().code(0).says("migration V1__slow was interrupted, the connection was lost");
     assert_eq!(relay.database.psql(RECORDED), "1|1");
 }
 
@@ -194,7 +194,7 @@ fn a_frozen_replica_keeps_the_lock_and_is_named() {
     // The remedy in docs/production.md.
     let second = relay.start(&relay.database.url());
     relay.database.psql(&format!("SELECT pg_terminate_backend({pid})"));
-    second.end().code(0).says("migration 1 slow applied");
+    second.end().code(0).says("migration V1__slow applied");
     first.signal(Signal::SIGCONT);
     first.end().code(0).says("connecting again");
     assert_eq!(relay.database.psql(RECORDED), "1|1");
@@ -217,8 +217,8 @@ fn a_replica_cut_off_from_the_network_releases_the_lock() {
     relay.open_the_gate();
     cable.cut();
     wait_for("the server notices", || (relay.sleepers() == "0").then_some(()));
-    second.end().code(0).says("migration 1 slow applied");
-    first.end().code(75).says("migration 1 slow was interrupted, the connection was lost");
+    second.end().code(0).says("migration V1__slow applied");
+    first.end().code(75).says("migration V1__slow was interrupted, the connection was lost");
     assert_eq!(relay.database.psql(RECORDED), "1|1");
 }
 

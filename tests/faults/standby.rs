@@ -30,7 +30,7 @@ fn pending_migrations_wait_until_a_standby_is_promoted() {
     running.wait_for("1 migration pending, and the server takes no writes");
     running.wait_for("it is a standby, and migrations need the primary");
     server.promote();
-    let ended = running.end().code(0).says("migration 1 t applied");
+    let ended = running.end().code(0).says("migration V1__t applied");
     assert_eq!(ended.output, "started\n");
     // The summary includes the wait for the primary.
     ended.says("starting echo").says_nothing_of("(1 attempt)");
@@ -60,7 +60,10 @@ fn a_standby_is_enough_with_nothing_pending() {
 fn the_writable_one_of_several_hosts_is_migrated() {
     let (standby, primary) = (standby(), Server::start(&[]));
     let place = directory(&[("V1__t.sql", "CREATE TABLE t ()")]);
-    migrate(&place, &either([&standby, &primary], "")).run().code(0).says("migration 1 t applied");
+    migrate(&place, &either([&standby, &primary], ""))
+        .run()
+        .code(0)
+        .says("migration V1__t applied");
     assert_eq!(primary.psql("postgres", "SELECT count(*) FROM t"), "0");
 }
 
@@ -81,7 +84,7 @@ fn a_failover_is_followed_to_the_new_primary() {
     let mut running = migrate(&more, &either([&primary, &replica], "")).start();
     running.wait_for("connection refused, 127.0.0.1:");
     replica.promote();
-    running.end().code(0).says("migration 2 u applied");
+    running.end().code(0).says("migration V2__u applied");
     assert_eq!(replica.psql("postgres", there), "2");
 }
 
@@ -119,9 +122,9 @@ fn a_failover_during_a_migration_is_followed_to_the_new_primary() {
         let ended = running
             .end()
             .code(0)
-            .says("migration 3 slow was interrupted, the connection was lost")
-            .says("migration 3 slow is not in the history table: it was rolled back")
-            .says("migration 3 slow applied")
+            .says("migration V3__slow was interrupted, the connection was lost")
+            .says("migration V3__slow is not in the history table: it was rolled back")
+            .says("migration V3__slow applied")
             .says("migrations 3 applied");
         assert_eq!(ended.output, "started\n");
         assert_eq!(replica.psql("postgres", "SELECT count(*), sum(a) FROM t"), "2|3");

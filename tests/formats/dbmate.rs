@@ -35,7 +35,7 @@ fn premain_leaves_the_same_database_as_dbmate() {
     let place = directory(&FILES);
     migrate(&ours, place.path())
         .says(" (dbmate, 3 files), history table schema_migrations")
-        .says("migration 001 init applied in");
+        .says("migration 001_init applied in");
     dbmate(&theirs, place.path(), "migrate").unwrap();
     assert_eq!(ours.dump(), theirs.dump());
 }
@@ -80,7 +80,7 @@ fn a_migration_rolled_back_by_dbmate_is_applied_again() {
     let place = directory(&FILES[..2]);
     migrate(&database, place.path());
     dbmate(&database, place.path(), "rollback").unwrap();
-    migrate(&database, place.path()).says("migration 20260101000001 größe applied");
+    migrate(&database, place.path()).says("migration 20260101000001_größe applied");
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn drift_is_handled_as_dbmate_does_and_logged() {
     let mut files = FILES.to_vec();
     files.push(("002_late.sql", "-- migrate:up\n-- migrate:down\n"));
     migrate(&database, directory(&files).path())
-        .says("migration 002 late is out of order: 20260101000002 is applied already; it is applied all the same");
+        .says("migration 002_late is out of order: 20260101000002-no_way_back is already applied; it is applied nevertheless");
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn a_failing_migration_leaves_no_row_with_either_tool() {
     let bad = ("2_bad.sql", "-- migrate:up\nCREATE TABLE bad ();\nSELECT 1/0;\n-- migrate:down\n");
     let place = directory(&[FILES[0], bad]);
     dbmate(&database, place.path(), "migrate").unwrap_err();
-    run(&database, place.path()).code(76).says("migration 2 bad failed at");
+    run(&database, place.path()).code(76).says("migration 2_bad failed at");
     assert_eq!(database.psql("SELECT version FROM schema_migrations"), "001");
     assert!(!database.has_table("bad"));
 }
@@ -166,8 +166,11 @@ fn invalid_directories_are_errors_before_the_database_is_asked() {
             &[("1_a.sql", "-- migrate:up"), ("2_b.sql", "-- +goose Up")],
             "of two formats, dbmate and goose",
         ),
-        (&[("1_a.sql", "SELECT 1;\n-- migrate:up\n-- migrate:down")], "a statement stands before"),
-        (&[("1_a.sql", "-- migrate:up"), ("1_b.sql", "-- migrate:up")], "are both version 1"),
+        (
+            &[("1_a.sql", "SELECT 1;\n-- migrate:up\n-- migrate:down")],
+            "a statement comes before '-- migrate:up'",
+        ),
+        (&[("1_a.sql", "-- migrate:up"), ("1_b.sql", "-- migrate:up")], "both have version 1"),
     ] {
         premain(["--migrations"])
             .with(directory(files).path())

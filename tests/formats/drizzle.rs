@@ -265,7 +265,7 @@ fn statements_committed_before_a_failure_are_listed() {
         let directory = journal(&[(1, name, sql)]);
         run(&database, directory.path())
             .code(65)
-            .says("what stands before that was kept")
+            .says("what comes before that was kept")
             .says("undo");
     }
     assert!(["one", "two", "three"].iter().all(|table| database.has_table(table)));
@@ -306,7 +306,7 @@ fn drift_that_drizzle_ignores_is_logged_and_ignored() {
     migrate(&database, directory.path())
         .says("migration 0000_init was edited after it was applied;")
         .says("migration 0004_late is skipped, as Drizzle skips it")
-        .says("0009_nobody.sql is no migration")
+        .says("0009_nobody.sql is not a migration")
         .says("none pending");
     native(&database, directory.path());
     assert_eq!(database.dump(), before);
@@ -371,7 +371,7 @@ fn a_row_that_makes_drizzle_apply_everything_again_is_an_error() {
     let database = Server::shared().database();
     migrate(&database, &all());
     database.psql("UPDATE drizzle.__drizzle_migrations SET created_at = NULL WHERE id = 2");
-    run(&database, &all()).code(65).says("the row of id 2 has no created_at");
+    run(&database, &all()).code(65).says("the row with id 2 has no created_at");
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn a_row_from_before_1_0_without_a_migration_is_an_error() {
     for database in [&ours, &theirs] {
         node::drizzle("drizzle-orm", database, &fixture("drizzle/migrations"), None).unwrap();
     }
-    run(&ours, part.path()).code(65).says("its row of id 4 (created_at 1795212163160)");
+    run(&ours, part.path()).code(65).says("its row with id 4 (created_at 1795212163160)");
     let error = node::drizzle("drizzle-orm-1", &theirs, part.path(), None).unwrap_err();
     assert!(error.contains("ids: 4"), "{error}");
 }

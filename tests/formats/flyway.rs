@@ -79,7 +79,7 @@ fn premain_leaves_the_same_database_as_flyway() {
     migrate(&ours, directory(&FILES).path())
         .code(0)
         .says(" (flyway, 4 files), history table flyway_schema_history")
-        .says("migration 1.2 the first applied in")
+        .says("migration V1.2__the_first applied in")
         .says("migration R__views applied in");
     create(&theirs);
     for (at, sql) in [FILES[0].1, &FILES[1].1[3..], FILES[3].1, FILES[2].1].iter().enumerate() {
@@ -108,7 +108,7 @@ fn premain_continues_where_flyway_stopped() {
     // `flyway repair` of what has no file any more; then the file comes back.
     insert(&database, 5, ROWS[1], ("DELETE", true));
     database.psql("DROP TABLE b");
-    migrate(&database, place.path()).code(0).says("migration 1.10 b");
+    migrate(&database, place.path()).code(0).says("migration V1_10__b");
     assert!(history(&database).ends_with("5|1.10|b|t\n6|1.10|b|t"), "{}", history(&database));
 }
 
@@ -160,14 +160,22 @@ fn drift_is_handled_as_flyway_does() {
         files[at] = file;
         migrate(&database, directory(&files).path())
     };
-    changed(0, ("V1.2__the_first.sql", "SELECT 1;")).code(65).says("1.2 the first was edited");
-    changed(0, ("V1.2__renamed.sql", FILES[0].1)).code(65).says("1.2 renamed was edited");
+    changed(0, ("V1.2__the_first.sql", "SELECT 1;"))
+        .code(65)
+        .says("migration V1.2__the_first was edited");
+    changed(0, ("V1.2__renamed.sql", FILES[0].1))
+        .code(65)
+        .says("migration V1.2__renamed was edited");
     changed(0, ("V1.2__the_first.sql", "CREATE TABLE a (id int);\r\n")).code(0);
-    changed(0, ("R__z.sql", "")).code(65).says("1.2 the first is applied but has no file");
-    changed(3, ("V1.9__late.sql", "")).code(65).says("1.9 late is out of order: 1.10 is applied");
+    changed(0, ("R__z.sql", ""))
+        .code(65)
+        .says("migration V1.2__the_first is applied but has no file");
+    changed(3, ("V1.9__late.sql", ""))
+        .code(65)
+        .says("migration V1.9__late is out of order: V1_10__b is already applied");
     migrate(&database, directory(&[FILES[0], FILES[2], FILES[3]]).path())
         .code(0)
-        .says("is ahead of this image: migration 1.10 b");
+        .says("is ahead of this image: migration V1_10__b");
 }
 
 #[test]
@@ -179,7 +187,7 @@ fn a_failed_migration_stops_until_it_is_resolved() {
     insert(&database, 1, ROWS[0], ("SQL", false));
     migrate(&database, place.path())
         .code(65)
-        .says("migration 1.2 the first failed halfway")
+        .says("migration V1.2__the_first failed halfway")
         .says("premain resolve --applied 1.2");
     run(&database, place.path(), &["resolve", "--applied", "1.2"]).code(0);
     migrate(&database, place.path()).code(0).says("3 of 4 pending");
@@ -188,7 +196,7 @@ fn a_failed_migration_stops_until_it_is_resolved() {
     let place =
         directory(&[&files[..], &[("V2__x.sql.conf", "executeInTransaction=false\n")]].concat());
     migrate(&database, place.path()).code(65).says("V2__x.sql:3:8:");
-    migrate(&database, place.path()).code(65).says("migration 2 x failed halfway");
+    migrate(&database, place.path()).code(65).says("migration V2__x failed halfway");
     run(&database, place.path(), &["resolve", "--rolled-back", "2"]).code(0);
 }
 
@@ -214,7 +222,7 @@ fn undo_files_of_the_paid_edition_are_down_migrations() {
 fn invalid_directories_are_errors_before_anything_runs() {
     let begin = ("V1.1__a.sql", "SELECT 1;\n");
     for (files, text) in [
-        (&[begin, ("V1_1_0__b.sql", "")][..], "are both version 1.1"),
+        (&[begin, ("V1_1_0__b.sql", "")][..], "both have version 1.1"),
         (&[begin, ("V2__B.java", "class")], "it is a migration in Java"),
         (&[begin, ("V1.1__a.sql.conf", "shouldExecute=false")], "does not know 'shouldExecute'"),
         (&[begin, ("001_x.sql", "")], "of two formats"),

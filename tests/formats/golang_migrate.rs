@@ -55,7 +55,7 @@ fn premain_leaves_the_same_database_as_golang_migrate() {
     let place = directory(&FILES);
     migrate(&ours, place.path())
         .says(" (golang-migrate, 3 files), history table schema_migrations")
-        .says("migration 10 c applied in");
+        .says("migration 000010_c applied in");
     create(&theirs);
     for (version, name) in [(1, "a"), (2, "b"), (10, "c")] {
         set_version(&theirs, version, true);
@@ -79,7 +79,7 @@ fn premain_continues_where_golang_migrate_stopped() {
     // `migrate down 1`
     database.psql("DROP TABLE c");
     set_version(&database, 2, false);
-    migrate(&database, place.path()).says("migration 10 c applied");
+    migrate(&database, place.path()).says("migration 000010_c applied");
 }
 
 #[test]
@@ -90,11 +90,11 @@ fn a_dirty_version_stops_until_it_is_resolved() {
     set_version(&database, 2, true);
     run(&database, place.path(), &["migrate"])
         .code(65)
-        .says("migration 2 b failed halfway: it is dirty")
+        .says("migration 000002_b failed halfway: it is dirty")
         .says("'premain resolve --applied 2'");
     // `migrate force 2`
     set_version(&database, 2, false);
-    migrate(&database, place.path()).says("migration 10 c applied");
+    migrate(&database, place.path()).says("migration 000010_c applied");
     // The down migration of the first one.
     set_version(&database, -1, true);
     run(&database, place.path(), &["migrate"]).code(65).says("migration -1 failed halfway");
@@ -128,7 +128,7 @@ fn a_baseline_records_the_newest_version() {
 fn a_failing_migration_keeps_nothing_and_is_not_dirty() {
     let database = Server::shared().database();
     let place = directory(&[FILES[0], ("2_bad.up.sql", "CREATE TABLE bad (); SELECT 1/0;")]);
-    run(&database, place.path(), &["migrate"]).code(76).says("migration 2 bad failed at");
+    run(&database, place.path(), &["migrate"]).code(76).says("migration 2_bad failed at");
     assert_eq!(row(&database), "1|f");
     assert!(!database.has_table("bad"));
 }

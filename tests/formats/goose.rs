@@ -57,7 +57,7 @@ fn premain_leaves_the_same_database_as_goose() {
     let (ours, theirs) = (Server::shared().database(), Server::shared().database());
     migrate(&ours, directory(&FILES).path())
         .says(" (goose, 3 files), history table goose_db_version")
-        .says("migration 10 c applied in");
+        .says("migration 00010_c applied in");
     create(&theirs);
     theirs.psql(
         "CREATE TABLE a (id int); CREATE FUNCTION b() RETURNS int AS $$\nBEGIN RETURN 1;\nEND; $$ LANGUAGE plpgsql; \
@@ -81,10 +81,10 @@ fn premain_continues_where_goose_stopped() {
 
     // `goose down` takes the row away; before version 2 it added one.
     database.psql("DROP TABLE c; DELETE FROM goose_db_version WHERE version_id=10");
-    migrate(&database, place.path()).says("migration 10 c applied");
+    migrate(&database, place.path()).says("migration 00010_c applied");
     database.psql("DROP TABLE c");
     insert(&database, 10, false);
-    migrate(&database, place.path()).says("migration 10 c applied");
+    migrate(&database, place.path()).says("migration 00010_c applied");
     assert_eq!(
         database.psql("SELECT version_id, is_applied FROM goose_db_version ORDER BY id"),
         "0|t\n1|t\n2|t\n10|t\n10|f\n10|t"
@@ -113,7 +113,7 @@ fn drift_is_handled_as_goose_does() {
     files.push(("00003_late.sql", "-- +goose Up\nSELECT 1;\n"));
     run(&database, directory(&files).path(), &["migrate"])
         .code(65)
-        .says("migration 3 late is out of order: 10 is applied already");
+        .says("migration 00003_late is out of order: 00010_c is already applied");
 }
 
 #[test]
@@ -150,11 +150,11 @@ fn invalid_directories_are_errors_before_the_database_is_asked() {
     let begin = ("1_a.sql", "-- +goose Up\nSELECT 1;\n");
     for (files, text) in [
         (&[begin, ("00002_b.go", "package x")][..], "it is a migration in Go"),
-        (&[begin, ("01_b.sql", "-- +goose Up")], "are both version 1"),
-        (&[("1_a.sql", "SELECT 1;\n-- +goose Up")], "line 1 stands before"),
+        (&[begin, ("01_b.sql", "-- +goose Up")], "both have version 1"),
+        (&[("1_a.sql", "SELECT 1;\n-- +goose Up")], "line 1 comes before '-- +goose Up'"),
         (
             &[("1_a.sql", "-- +goose Up\n-- +goose ENVSUBST ON\n")],
-            "no variables of the environment",
+            "does not substitute environment variables",
         ),
     ] {
         premain(["migrate", "--migrations"])

@@ -29,7 +29,7 @@ fn files_are_applied_in_the_order_of_their_numbers() {
     ];
     migrate(&database, &files)
         .says(" (sql, 4 files), history table premain_migrations")
-        .says("migration 1 create t applied in")
+        .says("migration 001-create t applied in")
         .says("migrations 4 applied");
     migrate(&database, &files).says("none pending (4 applied before)");
     assert_eq!(
@@ -56,14 +56,14 @@ fn drift_is_handled_by_the_rules_of_plain_sql() {
     let database = Server::shared().database();
     let files = [("1_a.sql", "SELECT 1"), ("3_c.sql", "SELECT 3"), ("4_d.sql", "SELECT 4")];
     migrate(&database, &files);
-    migrate(&database, &files[..2]).says("the database is ahead of this image: migration 4 d");
-    run(&database, &files[1..]).code(65).says("migration 1 a is applied but has no file");
+    migrate(&database, &files[..2]).says("the database is ahead of this image: migration 4_d");
+    run(&database, &files[1..]).code(65).says("migration 1_a is applied but has no file");
     run(&database, &[("1_a.sql", "SELECT 2"), files[1], files[2]])
         .code(65)
-        .says("migration 1 a was edited after it was applied on");
+        .says("migration 1_a was edited after it was applied on");
     migrate(&database, &[files[0], ("2_b.sql", "CREATE TABLE b ()"), files[1], files[2]])
-        .says("migration 2 b is out of order: 4 is applied already; it is applied all the same")
-        .says("migration 2 b applied");
+        .says("migration 2_b is out of order: 4_d is already applied; it is applied nevertheless")
+        .says("migration 2_b applied");
     assert!(database.has_table("b"));
 }
 
@@ -75,7 +75,7 @@ fn a_failed_migration_stops_until_the_history_table_is_corrected() {
     database.psql("UPDATE premain_migrations SET success = false");
     run(&database, &files)
         .code(65)
-        .says("migration 1 a failed halfway")
+        .says("migration 1_a failed halfway")
         .says("'premain resolve --rolled-back 1'");
     database.psql("DELETE FROM premain_migrations");
     migrate(&database, &files).says("migrations 1 applied");
@@ -84,8 +84,8 @@ fn a_failed_migration_stops_until_the_history_table_is_corrected() {
 #[test]
 fn invalid_directories_are_errors_before_the_database_is_asked() {
     for (files, text) in [
-        (&[("1_a.sql", ""), ("001_b.sql", "")][..], "are both version 1"),
-        (&[("1_a.sql", ""), ("1_a.up.sql", "")], "are both version 1"),
+        (&[("1_a.sql", ""), ("001_b.sql", "")][..], "both have version 1"),
+        (&[("1_a.sql", ""), ("1_a.up.sql", "")], "both have version 1"),
         (
             &[("1_a.sql", " -- migrate:up\nSELECT 1;\n -- migrate:down\n")],
             "line 1 is a marker of dbmate's",

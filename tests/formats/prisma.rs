@@ -218,7 +218,7 @@ fn drift_that_prisma_ignores_is_logged_and_ignored() {
     ]);
     migrate(&ours, before.path());
     migrate(&ours, after.path())
-        .says("migration 2_b is out of order: 4_d is applied already; it is applied all the same")
+        .says("migration 2_b is out of order: 4_d is already applied; it is applied nevertheless")
         .says("migration 3_c was edited after it was applied on ")
         .says("migration 4_d is applied but has no file")
         .says_nothing_of("migration 1_a");

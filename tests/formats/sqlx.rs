@@ -40,7 +40,7 @@ fn premain_leaves_the_same_database_as_sqlx() {
     let place = directory(&FILES);
     migrate(&ours, place.path())
         .says(" (sqlx, 3 files), history table _sqlx_migrations")
-        .says("migration 20260101000003 more of it applied in");
+        .says("migration 20260101000003_more_of_it applied in");
     sqlx(&theirs, place.path(), &["run"]).unwrap();
     assert_eq!(dump(&ours), dump(&theirs));
 }
@@ -95,7 +95,7 @@ fn a_migration_reverted_by_sqlx_is_applied_again() {
     let place = directory(&FILES[..3]);
     migrate(&database, place.path());
     sqlx(&database, place.path(), &["revert"]).unwrap();
-    migrate(&database, place.path()).says("migration 2 rev applied");
+    migrate(&database, place.path()).says("migration 2_rev applied");
 }
 
 #[test]
@@ -136,12 +136,12 @@ fn drift_is_handled_as_sqlx_does_except_line_ends_and_ahead() {
     migrate(&database, directory(&FILES).path());
     let edited = |sql| directory(&[(FILES[0].0, sql), FILES[1], FILES[3]]);
     let place = edited("CREATE TABLE other (id int);");
-    run(&database, place.path()).code(65).says("migration 1 init was edited");
+    run(&database, place.path()).code(65).says("migration 1_init was edited");
     sqlx(&database, place.path(), &["run"]).unwrap_err();
     migrate(&database, edited("CREATE TABLE users (id int);\nCREATE TABLE größe ();").path());
     migrate(&database, directory(&FILES[..3]).path()).says("is ahead of this image");
     let place = directory(&FILES[1..]);
-    run(&database, place.path()).code(65).says("migration 1 init is applied but has no file");
+    run(&database, place.path()).code(65).says("migration 1_init is applied but has no file");
     sqlx(&database, place.path(), &["run"]).unwrap_err();
 
     // sqlx applies what is older without a word.
@@ -150,7 +150,7 @@ fn drift_is_handled_as_sqlx_does_except_line_ends_and_ahead() {
         files.push((name, "SELECT 1"));
         directory(&files)
     };
-    migrate(&database, late("3_late.sql").path()).says("migration 3 late is out of order");
+    migrate(&database, late("3_late.sql").path()).says("migration 3_late is out of order");
     database.psql("DELETE FROM _sqlx_migrations WHERE version = 3");
     sqlx(&database, late("3_late.sql").path(), &["run"]).unwrap();
 }
@@ -165,7 +165,7 @@ fn a_row_marked_as_failed_stops_both_tools() {
     assert!(error.contains("partially applied"), "{error}");
     run(&database, place.path())
         .code(65)
-        .says("migration 2 rev failed halfway")
+        .says("migration 2_rev failed halfway")
         .says("'premain resolve --applied 2'");
 }
 
@@ -215,5 +215,5 @@ fn names_that_sqlx_cannot_parse_are_rejected() {
         .database("postgres://x@127.0.0.1:1/x")
         .run()
         .code(65)
-        .says("'x' is no version");
+        .says("'x' is not a version");
 }

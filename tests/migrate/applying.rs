@@ -11,7 +11,7 @@ fn embedded_migrations_are_applied_before_the_application_starts() {
     assert_eq!(ended.output, "hello\n");
     ended
         .says("migrations: embedded (refinery, 5 files)")
-        .says("migration 1 create_abilities applied in");
+        .says("migration V1__create_abilities applied in");
     assert!(database.has_table("abilities"));
     assert_eq!(database.psql("SELECT count(*) FROM refinery_schema_history"), "5");
 }
@@ -52,10 +52,10 @@ fn a_failing_migration_keeps_nothing_and_the_application_is_not_started() {
     let ended = ended.code(76);
     assert_eq!(ended.output, "", "the application ran");
     let ended = ended
-        .says("migration 2 bad failed at ")
+        .says("migration V2__bad failed at ")
         .says("V2__bad.sql:3:21: type \"intt\" does not exist (42704 undefined_object)")
         .says("^^^^")
-        .says("nothing of migration 2 bad was kept")
+        .says("nothing of migration V2__bad was kept")
         .says("1 of 3 migrations were applied before it: 1 good");
     drop(ended);
     assert!(
@@ -229,23 +229,23 @@ fn drift_stops_a_start_unless_the_database_is_ahead() {
         migrate(place.path()).database(database.url()).run()
     };
     migrate(&files).code(0);
-    migrate(&files[..2]).code(0).says("ahead of this image: migration 3 c");
-    migrate(&[files[0], files[2]]).code(65).says("migration 2 b is applied but has no file");
+    migrate(&files[..2]).code(0).says("ahead of this image: migration V3__c");
+    migrate(&[files[0], files[2]]).code(65).says("migration V2__b is applied but has no file");
     migrate(&[("V1__a.sql", "CREATE TABLE a (x int)"), files[1], files[2]])
         .code(65)
-        .says("migration 1 a was edited after it was applied");
+        .says("migration V1__a was edited after it was applied");
     database.psql("DELETE FROM refinery_schema_history WHERE version = 2; DROP TABLE b");
-    migrate(&files).code(65).says("migration 2 b is out of order");
+    migrate(&files).code(65).says("migration V2__b is out of order");
     migrate(&[files[0], ("U2__b.sql", "CREATE TABLE b ()"), files[2]])
         .code(0)
-        .says("migration 2 b applied");
+        .says("migration U2__b applied");
 }
 
 #[test]
 fn invalid_directories_are_errors_before_the_database_is_asked() {
     type Files = &'static [(&'static str, &'static str)];
     let cases: [(Files, i32, &str); 4] = [
-        (&[("V1__a.sql", ""), ("sub/V1__b.sql", "")], 65, "are both version 1"),
+        (&[("V1__a.sql", ""), ("sub/V1__b.sql", "")], 65, "both have version 1"),
         (&[("|1__a.sql", "")], 65, "begin it with V or U"),
         (&[("V1__nul.sql", "SELECT 1;\nSELECT '\0';")], 65, "line 2 holds a NUL byte"),
         (&[("readme.txt", "")], 65, "holds no migration"),

@@ -85,7 +85,7 @@ fn an_error_in_a_large_file_has_a_line_and_nothing_is_kept() {
         .code(76)
         .says(&format!("1_large.sql:{}:15: column \"nme\" does not exist", rows + 3))
         .says(&format!("{} |   SELECT 'ü', nme;", rows + 3))
-        .says("nothing of migration 1 large was kept");
+        .says("nothing of migration 1_large was kept");
     assert!(!database.has_table("t"));
     let unix = sql.replace("SELECT 'ü', nme", "SELECT 1").replace("\r\n", "\n");
     fs::write(place.path().join("1_large.sql"), &unix).unwrap();

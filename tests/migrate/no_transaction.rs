@@ -111,7 +111,7 @@ fn statements_kept_by_a_failed_script_are_listed_and_recorded() {
     run()
         .code(65)
         .says("2_half.sql:8:15: relation \"nope\" does not exist (42P01 undefined_table)")
-        .says("migration 2 half runs without a transaction: 4 of its 8 statements were kept")
+        .says("migration 2_half runs without a transaction: 4 of its 8 statements were kept")
         .says("kept: statement 1 (line 1): VACUUM t")
         .says("kept: statement 4 (line 4): COMMIT")
         .says("premain resolve --rolled-back 2")
@@ -121,7 +121,7 @@ fn statements_kept_by_a_failed_script_are_listed_and_recorded() {
         database.psql("SELECT version, success FROM premain_migrations ORDER BY 1"),
         "1|t\n2|f"
     );
-    run().code(65).says("migration 2 half failed halfway");
+    run().code(65).says("migration 2_half failed halfway");
     database.psql("DELETE FROM premain_migrations WHERE version = 2; CREATE TABLE nope (a int)");
     run().code(0).says("migrations 2 applied");
     assert_eq!(
@@ -143,7 +143,7 @@ fn a_failure_that_kept_nothing_leaves_no_failed_row() {
         .run()
         .code(76)
         .says("2_x.sql:1:8: relation \"nope\" does not exist")
-        .says("nothing of migration 2 x was kept");
+        .says("nothing of migration 2_x was kept");
     assert_eq!(database.psql("SELECT version FROM premain_migrations"), "1");
 }
 
@@ -156,7 +156,7 @@ fn history_tables_that_cannot_record_a_failure_are_named() {
         .run()
         .code(65)
         .says("1 of its 2 statements were kept")
-        .says("the history table cannot hold that")
+        .says("the history table cannot record that")
         .says("premain resolve --applied 2");
 }
 
@@ -170,7 +170,7 @@ fn a_failed_unique_index_leaves_nothing_behind() {
         .code(76)
         .says("V2__i.sql:1:1: could not create unique index \"i\" (23505 unique_violation)")
         .says("is duplicated")
-        .says("left the invalid index public.i behind, which is dropped");
+        .says("left the invalid index public.i behind; it is dropped");
     assert!(!database.has_table("i"));
     database.psql("DELETE FROM t WHERE a = 1");
     run().code(0);
@@ -196,7 +196,7 @@ fn only_an_invalid_index_is_dropped_before_the_retry() {
             .database(database.url())
             .run()
             .code(0)
-            .says("an earlier run left the invalid index public.i behind, which is dropped");
+            .says("an earlier run left the invalid index public.i behind; it is dropped");
         assert!(is_valid(&database, "i"));
     }
     // Another index of that name is none of ours.
@@ -237,7 +237,7 @@ fn a_finished_index_without_a_record_is_recorded() {
     let before = database.psql("SELECT 'i'::regclass::oid");
     let place = directory(&[TABLE, INDEX]);
     migrate(place.path()).database(database.url()).run().code(0).says(
-        "its index is there and valid; an earlier run was interrupted before it was recorded",
+        "its index exists and is valid; an earlier run was interrupted before it was recorded",
     );
     assert_eq!(database.psql("SELECT 'i'::regclass::oid"), before);
 }
@@ -275,7 +275,7 @@ fn statements_kept_before_a_signal_are_listed() {
     stopped
         .end()
         .code(143)
-        .says("migration 2 i is stopped halfway")
+        .says("migration 2_i was stopped halfway")
         .says("1 of its 2 statements were kept")
         .says("premain resolve --rolled-back 2");
     migrate(place.path()).database(database.url()).run().code(65).says("failed halfway");

@@ -29,11 +29,11 @@ fn the_blocking_session_is_named_while_waiting_and_when_giving_up() {
         .database(database.url())
         .run()
         .code(75)
-        .says("migration 1 alter runs for 2s, waiting (Lock: relation) behind pid ")
+        .says("migration V1__alter runs for 2s, waiting (Lock: relation) behind pid ")
         .says("(the report, postgres@local, idle in transaction, begun ")
         .says(": SELECT 1 FROM site.busy WHERE …)");
     // At growing intervals, however often it is tried.
-    assert!((2..=3).contains(&ended.lines_with("alter runs for")), "{}", ended.log);
+    assert!((2..=3).contains(&ended.lines_with("migration V1__alter runs for")), "{}", ended.log);
     let facts = "could not get its table locks behind pid ";
     assert_eq!(ended.lines_with(facts), 1, "{}", ended.log);
     ended
@@ -47,7 +47,7 @@ fn the_wait_event_of_a_long_migration_is_logged() {
     let place = directory(&[("V1__sleep.sql", gate::PASS), ("V2__t.sql", "CREATE TABLE t ()")]);
     let gate = gate::close(&database);
     let mut running = migrate(place.path()).database(database.url()).start();
-    running.wait_for("migration 1 sleep runs for 2s (Timeout: PgSleep)");
+    running.wait_for("migration V1__sleep runs for 2s (Timeout: PgSleep)");
     drop(gate);
     let ended = running.end().code(0);
     assert_eq!(ended.lines_with("runs for"), 1, "{}", ended.log);
@@ -59,7 +59,7 @@ fn the_progress_of_an_index_build_is_logged() {
     let place = directory(&half_an_index().each_ref().map(|(name, sql)| (*name, sql.as_str())));
     let gate = gate::close(&database);
     let mut running = migrate(place.path()).database(database.url()).start();
-    running.wait_for("migration 2 index runs for 2s: index of big: ");
+    running.wait_for("migration V2__index runs for 2s: index of big: ");
     running.wait_for("% (building index: scanning table, ");
     drop(gate);
     running.end().code(0);
@@ -73,10 +73,11 @@ fn a_progress_bar_is_shown_at_a_terminal() {
     let premain = migrate(place.path()).database(database.url()).env("TERM", "xterm");
     let mut running = premain.start_at_a_terminal();
     running.wait_for("[=");
-    running.wait_for("% migration 2 index runs for");
+    running.wait_for("% migration V2__index runs for");
     drop(gate);
     let ended = running.end().code(0);
-    let told = ended.log.lines().filter(|line| line.starts_with("premain: migration 2 index runs"));
+    let told =
+        ended.log.lines().filter(|line| line.starts_with("premain: migration V2__index runs"));
     assert_eq!(told.count(), 0, "a bar is enough: {}", ended.log);
     let last = ended.log.lines().last().unwrap();
     assert!(last.contains("migrations 2 applied"), "{}", ended.log);
@@ -94,8 +95,8 @@ fn a_role_limited_to_one_connection_can_migrate() {
     let url = database.url().replace("postgres@", &format!("{role}@"));
     let gate = gate::close(&database);
     let mut running = migrate(place.path()).database(&url).start();
-    running.wait_for("migration 1 sleep runs for 2s");
+    running.wait_for("migration V1__sleep runs for 2s");
     drop(gate);
     let ended = running.end().code(0);
-    assert_eq!(ended.lines_with("migration 1 sleep runs for 2s"), 1, "{}", ended.log);
+    assert_eq!(ended.lines_with("migration V1__sleep runs for 2s"), 1, "{}", ended.log);
 }

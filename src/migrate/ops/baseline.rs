@@ -17,7 +17,7 @@ impl Migrator<'_> {
             Some("none") => 0,
             Some(wanted) => {
                 let last = select(migrations, wanted)?.ok_or_else(|| self.no_such(wanted))?;
-                migrations.iter().position(|file| file == last).map_or(0, |at| at + 1)
+                migrations.iter().position(|file| file.version == *last).map_or(0, |at| at + 1)
             }
         };
         self.lock().await?;

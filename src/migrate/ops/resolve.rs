@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::migrate::error::Error;
 use crate::migrate::migration::{Migration, Order};
 use crate::migrate::migrator::Migrator;
-use crate::migrate::selector::select;
+use crate::migrate::selector::{Candidate, select};
 use crate::migrate::settings::Resolution;
 use crate::migrate::sql::Script;
 
@@ -20,16 +20,13 @@ impl Migrator<'_> {
         self.lock().await?;
         let history = self.read_history().await?;
         let table = self.table(history.as_ref());
-        let rows = history.iter().flat_map(|history| &history.recorded);
-        let mut row = select(rows.clone(), wanted)?;
-        let mut file = select(&self.source.migrations, wanted)?;
+        let recorded = history.as_ref().map_or(&[][..], |history| &history.recorded);
+        let files = &self.source.migrations;
         // A name may be known on one side only.
-        if let (Some(row), None) = (row, file) {
-            file = self.source.migrations.iter().find(|file| file.version == row.version);
-        }
-        if let (None, Some(file)) = (row, file) {
-            row = rows.clone().find(|row| row.version == file.version);
-        }
+        let known = files.iter().map(Candidate::from).chain(recorded.iter().map(Candidate::from));
+        let version = select(known, wanted)?;
+        let file = files.iter().find(|file| Some(&file.version) == version);
+        let row = recorded.iter().find(|row| Some(&row.version) == version);
         let unresolvable = |migration: String, why| Error::Unresolvable { migration, why };
         let mut statements = Vec::new();
         let resolved = match (resolution, file, row) {

@@ -88,8 +88,8 @@ impl<'a> Migrator<'a> {
             None => applied.len().saturating_sub(1),
             Some("none") => 0,
             Some(wanted) => {
-                let last = select(applied.iter().copied(), wanted)?;
-                let at = last.and_then(|last| applied.iter().position(|file| *file == last));
+                let last = select(&self.source.migrations, wanted)?;
+                let at = applied.iter().position(|file| Some(&file.version) == last);
                 at.ok_or_else(|| Error::NoSuchMigration {
                     wanted: wanted.to_owned(),
                     source: format!("{} that is applied", self.source),

@@ -111,7 +111,8 @@ async fn look(session: &Session, other: &Session, backend: i32) -> Result<Look, 
     }
     match tokio::time::timeout(PATIENCE, occupy(other)).await {
         Ok(Ok(theirs)) if theirs == Some(backend) => Ok(Look::Shared(
-            "another client was given our session of the server (transaction pooling)".to_owned(),
+            "another client was given premain's session of the server (transaction pooling)"
+                .to_owned(),
         )),
         Ok(Ok(_)) => {
             let _ = other.execute("ROLLBACK").await;
