@@ -104,7 +104,7 @@ fn a_missing_down_migration_stops_before_anything_runs() {
     let older = directory(&FILES[..4]);
     rollback(&database, older.path(), &["--yes"])
         .code(65)
-        .says("migration 003_c is applied and newer");
+        .says("migration 3_c is applied and newer");
     let drifted = directory(&[("001_a.sql", "other"), FILES[2], FILES[4], FILES[5]]);
     rollback(&database, drifted.path(), &["--yes"]).code(65).says("was edited");
     assert_eq!(versions(&database), "1 2 3");

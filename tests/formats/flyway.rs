@@ -175,7 +175,7 @@ fn drift_is_handled_as_flyway_does() {
         .says("migration V1.9__late is out of order: V1_10__b is already applied");
     migrate(&database, directory(&[FILES[0], FILES[2], FILES[3]]).path())
         .code(0)
-        .says("is ahead of this image: migration V1_10__b");
+        .says("is ahead of this image: migration V1.10__b");
 }
 
 #[test]
@@ -224,7 +224,10 @@ fn invalid_directories_are_errors_before_anything_runs() {
     for (files, text) in [
         (&[begin, ("V1_1_0__b.sql", "")][..], "both have version 1.1"),
         (&[begin, ("V2__B.java", "class")], "it is a migration in Java"),
-        (&[begin, ("V1.1__a.sql.conf", "shouldExecute=false")], "does not know 'shouldExecute'"),
+        (
+            &[begin, ("V1.1__a.sql.conf", "shouldExecute=false")],
+            "does not know the setting 'shouldExecute'",
+        ),
         (&[begin, ("001_x.sql", "")], "of two formats"),
     ] {
         premain(["migrate", "--migrations"])

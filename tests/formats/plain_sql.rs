@@ -88,9 +88,9 @@ fn invalid_directories_are_errors_before_the_database_is_asked() {
         (&[("1_a.sql", ""), ("1_a.up.sql", "")], "both have version 1"),
         (
             &[("1_a.sql", " -- migrate:up\nSELECT 1;\n -- migrate:down\n")],
-            "line 1 is a marker of dbmate's",
+            "line 1 is a marker of dbmate: give --format dbmate",
         ),
-        (&[("1_a.sql", "\n  -- +goose Up\n")], "line 2 is a marker of goose's"),
+        (&[("1_a.sql", "\n  -- +goose Up\n")], "line 2 is a marker of goose: give --format goose"),
         (&[("99999999999999999999_a.sql", ""), ("1_b.sql", "")], "too large"),
         (&[("1_a.sql", ""), ("V2__b.sql", "")], "of two formats, refinery and sql"),
     ] {
