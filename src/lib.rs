@@ -44,7 +44,7 @@ mod hooks;
 pub mod init;
 pub mod launch;
 pub mod log;
-pub mod migrate;
+mod migrate;
 mod phase;
 pub mod redact;
 mod retry;
@@ -54,3 +54,7 @@ pub mod sys;
 mod text;
 mod value;
 mod wait;
+
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use migrate::fuzzing;

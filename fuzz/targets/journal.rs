@@ -1,15 +1,15 @@
-//! Drizzle's journal: whatever is taken for one says what any reader of JSON finds in it.
+//! Drizzle's journal: what is accepted as one says what any JSON reader finds in it.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use premain::migrate::fuzzing::journal;
+use premain::fuzzing::journal;
 use serde_json::Value;
 
 fuzz_target!(|text: &str| {
     let Ok(entries) = journal(text) else { return };
-    // An array is read as an object's fields; and a number of no size, where nobody reads it, is JSON
-    // to some and not to others.
+    // serde also reads an array as the fields of an object; and a number such as 1e999 in a field that is ignored is
+    // valid to one reader and invalid to another.
     let Ok(Value::Object(fields)) = serde_json::from_str(text) else { return };
     let known = fields["entries"].as_array().expect("entries are an array");
     assert_eq!(entries.len(), known.len());

@@ -1,10 +1,10 @@
-//! The splitter of SQL: nothing but blanks, comments and semicolons stands between two statements, a
-//! statement alone is that statement, and it does not matter in which pieces a text comes.
+//! The splitter of SQL: between two statements there are only blanks, comments and semicolons, a
+//! statement alone is that statement, and the chunks in which a text is read make no difference.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use premain::migrate::fuzzing::{statements, statements_of_pieces, unrunnable};
+use premain::fuzzing::{statements, statements_of_chunks, unrunnable};
 
 fuzz_target!(|sql: &str| {
     let found = statements(sql);
@@ -12,7 +12,7 @@ fuzz_target!(|sql: &str| {
     for (range, kind) in &found {
         assert!(end <= range.start && range.start < range.end);
         assert!(statements(&sql[end..range.start]).is_empty());
-        // With its semicolon, where it has one.
+        // With its semicolon, if it has one.
         let alone = &sql[range.start..sql.len().min(range.end + 1)];
         assert_eq!(statements(alone), [(0..range.len(), kind.clone())]);
         end = range.end;
@@ -20,16 +20,16 @@ fuzz_target!(|sql: &str| {
     assert!(statements(&sql[end..]).is_empty());
     assert!(unrunnable(sql).is_none_or(|at| sql.is_char_boundary(at) && at < sql.len()));
 
-    // Anywhere, and always in the same place.
+    // An arbitrary cut, always the same for the same text.
     let cut = sql.bytes().map(usize::from).sum::<usize>() * 31 % (sql.len() + 1);
     if sql.is_char_boundary(cut) {
-        assert_eq!(statements_of_pieces(sql, cut), found);
+        assert_eq!(statements_of_chunks(sql, cut), found);
     }
 
     // What is hidden in a comment or a string is no statement.
     for (begin, end) in [("SELECT $q$", "$q$"), ("SELECT 1 /* ", " */"), ("SELECT '", "'")] {
         if !["$q$", "/*", "*/", "'"].iter().any(|mark| sql.contains(mark)) {
-            // Blanks, lest its first or last sign makes a mark with what is put around it.
+            // Blanks, so that its first and last sign make no mark with what is put around it.
             let hidden = format!("{begin} {sql} {end};");
             let whole = [(0..hidden.len() - 1, "Ordinary".to_owned())];
             assert_eq!(statements(&hidden), whole);

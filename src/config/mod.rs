@@ -40,7 +40,7 @@ pub struct Config {
     /// The database to wait for and migrate, if there is one.
     pub database: Option<Database>,
     /// Migrating.
-    pub migrate: migrate::Settings,
+    pub(crate) migrate: migrate::Settings,
     /// What else runs before the application.
     pub hooks: hooks::Settings,
     /// PID 1.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// What to do about one kind of drift, as the user says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Policy {
+pub(crate) enum Policy {
     /// Stop the start.
     Fail,
     /// Log a warning and go on.
@@ -16,11 +16,11 @@ pub enum Policy {
 
 impl Policy {
     /// Every policy with the name that the options take.
-    pub const ALL: &[(&str, Policy)] =
+    pub(crate) const ALL: &[(&str, Policy)] =
         &[("fail", Policy::Fail), ("warn", Policy::Warn), ("ignore", Policy::Ignore)];
 
     /// The name that the options take: `warn`.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Policy::Fail => "fail",
             Policy::Warn => "warn",
@@ -31,20 +31,20 @@ impl Policy {
 
 /// What the user wants for each kind of drift; `None` means what the native tool does.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct OnDrift {
+pub(crate) struct OnDrift {
     /// `--on-edited`
-    pub edited: Option<Policy>,
+    pub(crate) edited: Option<Policy>,
     /// `--on-missing`
-    pub missing: Option<Policy>,
+    pub(crate) missing: Option<Policy>,
     /// `--on-ahead`
-    pub ahead: Option<Policy>,
+    pub(crate) ahead: Option<Policy>,
     /// `--on-out-of-order`
-    pub out_of_order: Option<Policy>,
+    pub(crate) out_of_order: Option<Policy>,
 }
 
 /// What to do about a pending migration that is older than an applied one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OutOfOrder {
+pub(crate) enum OutOfOrder {
     /// Stop the start.
     Fail,
     /// Apply it and log a warning.
@@ -57,22 +57,22 @@ pub enum OutOfOrder {
 
 /// What to do about each kind of drift.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rules {
+pub(crate) struct Rules {
     /// A file is not the one that was applied.
-    pub edited: Policy,
+    pub(crate) edited: Policy,
     /// An applied migration has no file, although newer migrations have one.
-    pub missing: Policy,
+    pub(crate) missing: Policy,
     /// A pending migration is older than an applied one.
-    pub out_of_order: OutOfOrder,
+    pub(crate) out_of_order: OutOfOrder,
     /// The database knows migrations newer than every file: an older image was started.
-    pub ahead: Policy,
+    pub(crate) ahead: Policy,
 }
 
 impl Rules {
     /// These rules with what the user wants instead. [`OutOfOrder::Skip`] cannot be chosen: it is Drizzle's
     /// own rule, and the only alternatives are to apply or to stop.
     #[must_use]
-    pub fn with_overrides(self, wanted: &OnDrift) -> Rules {
+    pub(crate) fn with_overrides(self, wanted: &OnDrift) -> Rules {
         Rules {
             edited: wanted.edited.unwrap_or(self.edited),
             missing: wanted.missing.unwrap_or(self.missing),
@@ -87,7 +87,7 @@ impl Rules {
     }
 
     /// What these rules say about `drift`.
-    pub fn policy(&self, drift: &Drift) -> Policy {
+    pub(crate) fn policy(&self, drift: &Drift) -> Policy {
         match drift {
             Drift::Edited { .. } => self.edited,
             Drift::Missing { .. } => self.missing,
@@ -105,7 +105,7 @@ impl Rules {
 /// One disagreement between the migrations on disk and the history table. Migrations are named by their
 /// titles.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Drift {
+pub(crate) enum Drift {
     /// A file is not the one that was applied.
     Edited {
         /// The migration.
@@ -147,7 +147,7 @@ pub enum Drift {
 
 impl Drift {
     /// Whether a migration that its own tool is running right now looks like this, too.
-    pub fn may_be_running(&self) -> bool {
+    pub(crate) fn may_be_running(&self) -> bool {
         matches!(self, Drift::Failed { .. })
     }
 }

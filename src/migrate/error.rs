@@ -17,7 +17,7 @@ use crate::text;
 /// Why migrating stopped. Its text says what failed and where, why, and what to do next; the first line contains the
 /// word `migration`, so that `grep migration` finds it. Migrations are named by their titles.
 #[derive(Debug)]
-pub enum Error {
+pub(crate) enum Error {
     /// The migrations cannot be read.
     Source(SourceError),
     /// The history table is not as its tool writes it.
@@ -98,13 +98,13 @@ pub enum Error {
 
 impl Error {
     /// For `map_err`: what a statement of premain's own was for.
-    pub fn statement(what: impl Into<String>) -> impl FnOnce(QueryError) -> Error {
+    pub(crate) fn statement(what: impl Into<String>) -> impl FnOnce(QueryError) -> Error {
         move |error| Error::Statement { what: what.into(), error }
     }
 
     /// Whether another session may continue: the connection broke, or the server went away, and the migration that was
     /// running is in the database with its record or not at all.
-    pub fn is_lost(&self) -> bool {
+    pub(crate) fn is_lost(&self) -> bool {
         match self {
             Error::Statement { error: QueryError::Lost(_), .. } => true,
             Error::Statement { error: QueryError::Server(error), .. } => {
@@ -116,7 +116,7 @@ impl Error {
     }
 
     /// The exit status that says so.
-    pub fn exit(&self) -> Exit {
+    pub(crate) fn exit(&self) -> Exit {
         match self {
             Error::Source(SourceError::Unreadable { .. }) => Exit::Unreadable,
             Error::Source(

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Severity {
+pub(crate) enum Severity {
     /// It cannot work.
     Error,
     /// It works, but most likely not as it was meant.
@@ -14,15 +14,15 @@ pub enum Severity {
 
 /// A mistake in the migrations.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// How bad it is.
-    pub severity: Severity,
+    pub(crate) severity: Severity,
     /// The file, or the directory, that it is in.
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// Line and column, both from 1; `None` if it is about the whole file.
-    pub location: Option<(usize, usize)>,
+    pub(crate) location: Option<(usize, usize)>,
     /// What is wrong, why, and what to do.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 impl fmt::Display for Finding {
@@ -38,12 +38,16 @@ impl fmt::Display for Finding {
 
 impl Finding {
     /// A finding about the whole of `file`.
-    pub fn about_file(severity: Severity, file: &Path, message: impl Into<String>) -> Finding {
+    pub(crate) fn about_file(
+        severity: Severity,
+        file: &Path,
+        message: impl Into<String>,
+    ) -> Finding {
         Finding { severity, file: file.to_owned(), location: None, message: message.into() }
     }
 
     /// `migrations/001_a.sql:3:1`
-    pub fn at(&self) -> String {
+    pub(crate) fn at(&self) -> String {
         let file = self.file.display();
         match self.location {
             None => file.to_string(),

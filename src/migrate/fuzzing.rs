@@ -1,44 +1,53 @@
-//! A door for the fuzzers in `fuzz/`, which see this crate from outside, as everybody does. What is
-//! behind it is nobody else's business: it is there under `--cfg fuzzing` alone, which only their
-//! builds set.
+//! What the fuzzers in `fuzz/` call. Exists only under `--cfg fuzzing`, which only their builds set.
+
+#![allow(missing_docs)]
 
 use std::ops::Range;
 
-use super::formats::Journal;
+use super::formats::{HistoryTableName, Journal};
 use super::sql::splitter::{self, Splitter, Statement};
+use super::version::LocaleName;
 
 /// The entries of a Drizzle journal: `when` and `tag`, in its order.
-///
-/// # Errors
-/// Why it is none for PostgreSQL.
 pub fn journal(text: &str) -> Result<Vec<(i64, String)>, String> {
     Ok(Journal::parse(text)?.entries.into_iter().map(|entry| (entry.when, entry.tag)).collect())
 }
 
-/// Where each statement of `sql` stands, and what it means for transactions.
+/// The range of each statement of `sql`, and its kind.
 pub fn statements(sql: &str) -> Vec<(Range<usize>, String)> {
-    splitter::statements(sql).map(shown).collect()
+    splitter::statements(sql).map(rendered).collect()
 }
 
-/// The same, where `sql` comes in two pieces.
-pub fn statements_of_pieces(sql: &str, cut: usize) -> Vec<(Range<usize>, String)> {
+/// The same, if `sql` is read in two chunks.
+pub fn statements_of_chunks(sql: &str, cut: usize) -> Vec<(Range<usize>, String)> {
     let mut splitter = Splitter::default();
     let mut found: Vec<_> =
-        std::iter::from_fn(|| splitter.next(&sql[..cut], false)).map(shown).collect();
-    let gone = splitter.needed();
-    splitter.forget(gone);
-    let rest = std::iter::from_fn(|| splitter.next(&sql[gone..], true));
-    found.extend(rest.map(shown).map(|(range, kind)| (range.start + gone..range.end + gone, kind)));
+        std::iter::from_fn(|| splitter.next(&sql[..cut], false)).map(rendered).collect();
+    let dropped = splitter.needed_from();
+    splitter.drop_text(dropped);
+    let rest = std::iter::from_fn(|| splitter.next(&sql[dropped..], true)).map(rendered);
+    found.extend(rest.map(|(range, kind)| (range.start + dropped..range.end + dropped, kind)));
     found
 }
 
-/// Where the first thing stands that only psql can do.
+/// The offset of the first thing that only psql can run.
 pub fn unrunnable(sql: &str) -> Option<usize> {
     let mut splitter = Splitter::default();
     while splitter.next(sql, true).is_some() {}
     splitter.unrunnable.map(|(at, _)| at)
 }
 
-fn shown(Statement { range, kind }: Statement) -> (Range<usize>, String) {
+/// Compares two names as JavaScript's `localeCompare` does.
+pub fn compare_names(one: &str, other: &str) -> std::cmp::Ordering {
+    LocaleName(one.to_owned()).cmp(&LocaleName(other.to_owned()))
+}
+
+/// The parts of `--history-table`: the schema, if there is one, and the table.
+pub fn history_table_name(text: &str) -> Result<Vec<String>, String> {
+    let name = HistoryTableName::parse(text)?;
+    Ok(name.schema.into_iter().chain([name.table]).collect())
+}
+
+fn rendered(Statement { range, kind }: Statement) -> (Range<usize>, String) {
     (range, format!("{kind:?}"))
 }

@@ -9,19 +9,19 @@ use crate::database::Rows;
 
 /// A migration as its history table records it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recorded {
+pub(crate) struct Recorded {
     /// What the table knows it by.
-    pub version: Version,
+    pub(crate) version: Version,
     /// Its name in the table; empty if the table has none.
-    pub name: String,
+    pub(crate) name: String,
     /// What people call it: its file's title if it has a file, otherwise what the file would be called.
-    pub title: String,
+    pub(crate) title: String,
     /// The native tool's checksum, as it is in the table.
-    pub checksum: String,
+    pub(crate) checksum: String,
     /// When it was applied, as the table has it, if it does.
-    pub applied_on: Option<String>,
+    pub(crate) applied_on: Option<String>,
     /// If it failed halfway: what the table tells, and what to do.
-    pub failure: Option<String>,
+    pub(crate) failure: Option<String>,
 }
 
 impl fmt::Display for Recorded {
@@ -33,11 +33,11 @@ impl fmt::Display for Recorded {
 
 /// A history table as it was read, or as it is going to be created.
 #[derive(Debug)]
-pub struct History {
+pub(crate) struct History {
     /// The table, which renders new records.
-    pub table: Box<dyn HistoryTable>,
+    pub(crate) table: Box<dyn HistoryTable>,
     /// Its rows, in any order.
-    pub recorded: Vec<Recorded>,
+    pub(crate) recorded: Vec<Recorded>,
 }
 
 impl History {
@@ -56,29 +56,29 @@ impl History {
 /// A row, or the whole table, is not what the native tool would have written.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("history table {table}: {why}")]
-pub struct Malformed {
+pub(crate) struct Malformed {
     /// The history table.
-    pub table: String,
+    pub(crate) table: String,
     /// What is wrong, and what to do.
-    pub why: String,
+    pub(crate) why: String,
 }
 
 /// The statements that record a migration that does not run in one transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Marks {
+pub(crate) struct Marks {
     /// It was started.
-    pub start: String,
+    pub(crate) start: String,
     /// All of it was applied.
-    pub finish: String,
+    pub(crate) finish: String,
     /// Nothing of it was kept: removes the mark.
-    pub withdraw: String,
+    pub(crate) withdraw: String,
     /// It stopped halfway, for the reason in the setting `premain.failure`.
-    pub fail: String,
+    pub(crate) fail: String,
 }
 
 /// One tool's dialect of a history table: which SQL reads, creates and writes it. Pure: it never talks to a
 /// server.
-pub trait HistoryTable: fmt::Debug {
+pub(crate) trait HistoryTable: fmt::Debug {
     /// Its name, for messages.
     fn name(&self) -> &str;
 

@@ -97,7 +97,7 @@ impl<'a> Lint<'a> {
 ///
 /// # Errors
 /// The large file can no longer be read.
-pub fn survey(script: &Script) -> Result<Survey, SourceError> {
+pub(crate) fn survey(script: &Script) -> Result<Survey, SourceError> {
     script.survey().map_err(|source| unreadable(script, source))
 }
 
@@ -105,7 +105,7 @@ pub fn survey(script: &Script) -> Result<Survey, SourceError> {
 ///
 /// # Errors
 /// The large file can no longer be read.
-pub fn cannot_run(script: &Script, survey: &Survey) -> Result<Vec<Finding>, SourceError> {
+pub(crate) fn cannot_run(script: &Script, survey: &Survey) -> Result<Vec<Finding>, SourceError> {
     let mut lint = Lint::new(script);
     lint.cannot_run(survey).map_err(|source| unreadable(script, source))?;
     Ok(lint.findings)
@@ -115,7 +115,7 @@ pub fn cannot_run(script: &Script, survey: &Survey) -> Result<Vec<Finding>, Sour
 ///
 /// # Errors
 /// A large file can no longer be read.
-pub fn all(source: &Source) -> Result<Vec<Finding>, SourceError> {
+pub(crate) fn all(source: &Source) -> Result<Vec<Finding>, SourceError> {
     let mut findings = Vec::new();
     for migration in &source.migrations {
         for script in [Some(&migration.up), migration.down.as_ref()].into_iter().flatten() {
@@ -140,7 +140,7 @@ fn unreadable(script: &Script, source: io::Error) -> SourceError {
 }
 
 /// Every file of a directory that is not UTF-8 or holds a NUL byte; reading the directory stops at the first.
-pub fn encoding(directory: &Path) -> Vec<Finding> {
+pub(crate) fn encoding(directory: &Path) -> Vec<Finding> {
     let mut findings = Vec::new();
     for entry in WalkDir::new(directory).sort_by_file_name().into_iter().flatten() {
         let path = entry.path();

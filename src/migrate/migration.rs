@@ -7,19 +7,19 @@ use super::version::Version;
 
 /// A migration on disk, or embedded in the binary.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Migration {
+pub(crate) struct Migration {
     /// What its history table knows it by.
-    pub version: Version,
+    pub(crate) version: Version,
     /// What its tool calls it: `add_orders`.
-    pub name: String,
+    pub(crate) name: String,
     /// What people call it: its file or directory, without the ending: `V3__add_orders`.
-    pub title: String,
+    pub(crate) title: String,
     /// Whether it may be applied after a newer one.
-    pub order: Order,
+    pub(crate) order: Order,
     /// The up migration.
-    pub up: Script,
+    pub(crate) up: Script,
     /// The down migration, if there is one.
-    pub down: Option<Script>,
+    pub(crate) down: Option<Script>,
 }
 
 impl Migration {
@@ -31,7 +31,7 @@ impl Migration {
 
 /// Whether a migration may be applied although a newer one is already applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
+pub(crate) enum Order {
     /// No: `V3__name.sql`.
     Strict,
     /// Yes: `U3__name.sql`.

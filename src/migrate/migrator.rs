@@ -13,7 +13,7 @@ use super::unmanaged::{Found, query};
 use crate::database::{QueryError, Session};
 
 /// Operates on the migrations of one source in one session. The operations are in [`super::run`] and [`super::ops`].
-pub struct Migrator<'a> {
+pub(crate) struct Migrator<'a> {
     pub(super) session: &'a Session,
     pub(super) source: &'a Source,
     pub(super) settings: &'a Settings,
@@ -32,7 +32,11 @@ pub(super) enum Log {
 
 impl<'a> Migrator<'a> {
     /// A migrator for `source` in `session`.
-    pub fn new(session: &'a Session, source: &'a Source, settings: &'a Settings) -> Migrator<'a> {
+    pub(crate) fn new(
+        session: &'a Session,
+        source: &'a Source,
+        settings: &'a Settings,
+    ) -> Migrator<'a> {
         let tool = source.format.tool();
         Migrator {
             session,
@@ -44,17 +48,17 @@ impl<'a> Migrator<'a> {
     }
 
     /// The migrations and where they come from.
-    pub fn source(&self) -> &'a Source {
+    pub(crate) fn source(&self) -> &'a Source {
         self.source
     }
 
     /// What to do about drift.
-    pub fn rules(&self) -> Rules {
+    pub(crate) fn rules(&self) -> Rules {
         self.rules
     }
 
     /// The name of the history table, for messages: where it was found, if it was read.
-    pub fn table_name<'h>(&'h self, history: Option<&'h History>) -> &'h str {
+    pub(crate) fn table_name<'h>(&'h self, history: Option<&'h History>) -> &'h str {
         self.table(history).name()
     }
 
@@ -72,7 +76,7 @@ impl<'a> Migrator<'a> {
     ///
     /// # Errors
     /// [`Error`]: it cannot be read, or is not as its tool writes it.
-    pub async fn read_history(&self) -> Result<Option<History>, Error> {
+    pub(crate) async fn read_history(&self) -> Result<Option<History>, Error> {
         match self.session.query(&self.table.read()).await {
             Ok(results) => Ok(Some(self.parse(&results)?)),
             Err(error) if is_absent(&error) => Ok(None),
@@ -122,7 +126,7 @@ impl<'a> Migrator<'a> {
     ///
     /// # Errors
     /// [`Error::Unmanaged`]
-    pub async fn history_table_exists(&self) -> Result<bool, Error> {
+    pub(crate) async fn history_table_exists(&self) -> Result<bool, Error> {
         let results = self.session.query(&query(self.table.name())).await;
         let results = results.map_err(Error::statement("ask which tables there are"))?;
         match Found::parse(&results, self.table.name()) {
@@ -142,7 +146,7 @@ impl<'a> Migrator<'a> {
     }
 
     /// Compares disk and history table, whatever the rules say about drift.
-    pub fn compare(&self, history: Option<&History>) -> Plan<'a> {
+    pub(crate) fn compare(&self, history: Option<&History>) -> Plan<'a> {
         let table = self.table(history);
         let recorded = history.map(|history| history.recorded.as_slice()).unwrap_or_default();
         let unchanged = |file: &Migration, row: &_| table.is_unchanged(file, row);

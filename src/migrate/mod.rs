@@ -3,35 +3,34 @@
 //! [`Source`] reads [`Migration`]s from a directory; a history table is read as [`Recorded`] rows; [`plan`] compares the two
 //! without any I/O; [`run`] is the one loop that applies, in one replica at a time; [`ops`] are the other operations. What
 //! differs between tools is in [`formats`], one directory per tool. A [`Migrator`] holds what every operation needs. Signals
-//! are not handled here: the caller races them.
+//! are not handled in these modules: the caller races them.
 
-pub mod drift;
+pub(crate) mod drift;
 mod error;
-pub mod finding;
-pub mod formats;
+pub(crate) mod finding;
+pub(crate) mod formats;
 #[cfg(fuzzing)]
-#[doc(hidden)]
 pub mod fuzzing;
-pub mod history;
-pub mod lint;
-pub mod migration;
+mod history;
+pub(crate) mod lint;
+mod migration;
 mod migrator;
-pub mod ops;
-pub mod plan;
-pub mod run;
+pub(crate) mod ops;
+pub(crate) mod plan;
+mod run;
 mod selector;
-pub mod settings;
-pub mod source;
-pub mod sql;
-pub mod unmanaged;
-pub mod version;
+pub(crate) mod settings;
+pub(crate) mod source;
+mod sql;
+mod unmanaged;
+mod version;
 
-pub use error::Error;
-pub use history::Recorded;
-pub use migration::Migration;
-pub use migrator::Migrator;
-pub use run::lock::hold_lock;
-pub use run::{Outcome, Progress, Report};
-pub use settings::Settings;
-pub use source::Source;
-pub use version::Version;
+pub(crate) use error::Error;
+pub(crate) use history::Recorded;
+pub(crate) use migration::Migration;
+pub(crate) use migrator::Migrator;
+pub(crate) use run::lock::hold_lock;
+pub(crate) use run::{Outcome, Progress, Report};
+pub(crate) use settings::Settings;
+pub(crate) use source::Source;
+pub(crate) use version::Version;

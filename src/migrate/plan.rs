@@ -10,20 +10,20 @@ use super::version::Version;
 
 /// What to apply, and how disk and database disagree.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Plan<'a> {
+pub(crate) struct Plan<'a> {
     /// The migrations to apply, in this order.
-    pub pending: Vec<&'a Migration>,
+    pub(crate) pending: Vec<&'a Migration>,
     /// How many migrations on disk are already applied.
-    pub applied: usize,
+    pub(crate) applied: usize,
     /// Every disagreement, whatever the rules say about it.
-    pub drift: Vec<Drift>,
+    pub(crate) drift: Vec<Drift>,
 }
 
 impl<'a> Plan<'a> {
     /// The pending migrations in groups that must be applied all or nothing. A group is one migration, except
     /// under [`OutOfOrder::Skip`]: there an older migration after a newer one would be skipped for ever once
     /// the newer one is recorded, so both are one group.
-    pub fn groups(&self, rules: Rules) -> Vec<&[&'a Migration]> {
+    pub(crate) fn groups(&self, rules: Rules) -> Vec<&[&'a Migration]> {
         // For each index, the oldest version from there on.
         let mut oldest: Vec<&Version> =
             self.pending.iter().map(|migration| &migration.version).collect();
@@ -49,7 +49,7 @@ impl<'a> Plan<'a> {
 
 /// Compares `on_disk`, in the order of application, with `recorded`, in any order. `unchanged` tells whether
 /// a file is still the one that was applied.
-pub fn plan<'a>(
+pub(crate) fn plan<'a>(
     on_disk: &'a [Migration],
     recorded: &[Recorded],
     rules: &Rules,

@@ -5,31 +5,31 @@ use std::time::Duration;
 
 use super::formats::Format;
 
-pub use super::drift::{OnDrift, Policy};
-pub use super::formats::HistoryTableName;
+pub(crate) use super::drift::{OnDrift, Policy};
+pub(crate) use super::formats::HistoryTableName;
 
 /// Where migrations come from and how they are applied.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// `--migrations`
-    pub source: SourceChoice,
+    pub(crate) source: SourceChoice,
     /// `--format`, if it was given.
-    pub format: Option<Format>,
+    pub(crate) format: Option<Format>,
     /// `--history-table`, if it was given.
-    pub history_table: Option<HistoryTableName>,
+    pub(crate) history_table: Option<HistoryTableName>,
     /// How long to wait for the migration lock; `None` means for ever.
-    pub lock_timeout: Option<Duration>,
+    pub(crate) lock_timeout: Option<Duration>,
     /// How long a statement may queue for a table lock; `None` means for ever.
-    pub ddl_lock_timeout: Option<Duration>,
+    pub(crate) ddl_lock_timeout: Option<Duration>,
     /// How often a migration that exceeded `ddl_lock_timeout` is retried.
-    pub ddl_retries: u32,
+    pub(crate) ddl_retries: u32,
     /// What to do about drift, if the user said so.
-    pub on_drift: OnDrift,
+    pub(crate) on_drift: OnDrift,
 }
 
 /// Where to look for migrations.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SourceChoice {
+pub(crate) enum SourceChoice {
     /// The usual directories, else what is embedded, else nothing.
     Auto,
     /// What the binary carries.

@@ -23,25 +23,25 @@ const FOREIGN: [(&str, &str, &str); 9] = [
 
 /// A database that holds tables but no history table.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Unmanaged {
+pub(crate) struct Unmanaged {
     /// The history table that does not exist.
-    pub history_table: String,
+    pub(crate) history_table: String,
     /// How many tables of the user's there are.
-    pub tables: usize,
+    pub(crate) tables: usize,
     /// The tool that managed it until now.
-    pub tool: Option<Manager>,
+    pub(crate) tool: Option<Manager>,
 }
 
 /// The tool that managed a database until now.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Manager {
+pub(crate) struct Manager {
     name: &'static str,
     /// Its history table, qualified and quoted.
     table: String,
     /// The format that continues its history; `None` if premain cannot.
     format: Option<Format>,
     /// The revision that it recorded last, if premain can tell.
-    pub revision: Option<String>,
+    pub(crate) revision: Option<String>,
 }
 
 /// A tool that may have managed a database, by its history table.

@@ -6,7 +6,7 @@ use std::fmt;
 /// The identity of a migration, on disk and in its history table. All versions of a directory and its
 /// history table are of one kind, except Flyway's two. "Older" and "newer" mean this order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Version {
+pub(crate) enum Version {
     /// A number that people chose: refinery's `3`, or a time such as `20240101120000`.
     Number(i64),
     /// Milliseconds since 1970: `when` in Drizzle's journal.
@@ -37,7 +37,7 @@ impl fmt::Display for Version {
 
 impl Version {
     /// The number, if people number these migrations.
-    pub fn number(&self) -> Option<i64> {
+    pub(crate) fn number(&self) -> Option<i64> {
         match self {
             Version::Number(number) => Some(*number),
             Version::Digits(Digits(digits)) => digits.parse().ok(),
@@ -48,7 +48,7 @@ impl Version {
     }
 
     /// Whether it has no place in the order of versions.
-    pub fn is_repeatable(&self) -> bool {
+    pub(crate) fn is_repeatable(&self) -> bool {
         matches!(self, Version::Repeatable(_))
     }
 }
@@ -58,7 +58,7 @@ impl Version {
 /// For printable ASCII the order is exactly that one: signs before digits before letters; case decides only
 /// between names that are equal without it. All other characters come after those, by code point.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LocaleName(pub String);
+pub(crate) struct LocaleName(pub(crate) String);
 
 /// Every printable ASCII sign, without letters and digits, in the order of the Unicode collation.
 const SIGNS: &str = " _-,;:!?.'\"()[]{}@*/\\&#%`^+<=>|~$";
@@ -96,7 +96,7 @@ impl PartialOrd for LocaleName {
 /// Digits in the order of the file names that they begin: `10_b.sql` comes before `1_a.sql`, because `0` comes
 /// before `_`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Digits(pub String);
+pub(crate) struct Digits(pub(crate) String);
 
 impl Ord for Digits {
     fn cmp(&self, other: &Self) -> Ordering {
@@ -113,11 +113,11 @@ impl PartialOrd for Digits {
 
 /// A version as it is written, ordered by its numbers: `1.2` comes before `1.10`, and `1` equals `1.0`.
 #[derive(Debug, Clone)]
-pub struct Dotted(pub String);
+pub(crate) struct Dotted(pub(crate) String);
 
 impl Dotted {
     /// Parses `1.2` or `1_2`; `None` if `text` is not a version.
-    pub fn parse(text: &str) -> Option<Dotted> {
+    pub(crate) fn parse(text: &str) -> Option<Dotted> {
         let version = text.replace('_', ".");
         let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
         version.split('.').all(is_number).then_some(Dotted(version))

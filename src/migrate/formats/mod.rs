@@ -15,17 +15,17 @@ mod migration_sql;
 mod plain;
 mod prisma;
 mod refinery;
-pub mod scaffold;
+pub(crate) mod scaffold;
 mod sqlx;
 mod table;
 mod timestamp;
-pub mod tool;
+pub(crate) mod tool;
 
 use std::fmt;
 use std::path::Path;
 
-pub use table::HistoryTableName;
-pub use tool::{Facts, KnownBy, Tool};
+pub(crate) use table::HistoryTableName;
+pub(crate) use tool::{KnownBy, Tool};
 
 #[cfg(fuzzing)]
 pub(super) use drizzle::journal::Journal;
@@ -51,16 +51,16 @@ const TOOLS: [&dyn Tool; 10] = [
 
 /// A tool's name for `--format`: the layout of its directory, and the dialect of its history table.
 #[derive(Clone, Copy)]
-pub struct Format(&'static dyn Tool);
+pub(crate) struct Format(&'static dyn Tool);
 
 impl Format {
     /// refinery, which embedded migrations belong to.
-    pub const REFINERY: Format = Format(&refinery::Refinery);
+    pub(crate) const REFINERY: Format = Format(&refinery::Refinery);
     /// Plain SQL, which a new directory gets.
-    pub const PLAIN: Format = Format(&plain::Plain);
+    pub(crate) const PLAIN: Format = Format(&plain::Plain);
 
     /// Every format, in the order of help and documentation.
-    pub fn all() -> impl Iterator<Item = Format> {
+    pub(crate) fn all() -> impl Iterator<Item = Format> {
         TOOLS.into_iter().map(Format)
     }
 
@@ -68,7 +68,7 @@ impl Format {
     ///
     /// # Errors
     /// The names that there are.
-    pub fn parse(name: &str) -> Result<Format, String> {
+    pub(crate) fn parse(name: &str) -> Result<Format, String> {
         Format::all().find(|format| format.name() == name).ok_or_else(|| {
             let names: Vec<_> = Format::all().map(Format::name).collect();
             format!("one of {}", names.join(", "))
@@ -76,12 +76,12 @@ impl Format {
     }
 
     /// `golang-migrate`
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         self.0.facts().name
     }
 
     /// The tool itself.
-    pub fn tool(self) -> &'static dyn Tool {
+    pub(crate) fn tool(self) -> &'static dyn Tool {
         self.0
     }
 }
@@ -169,7 +169,26 @@ fn numbered(directory: &Path) -> Result<Vec<Format>, SourceError> {
 mod tests {
     use std::fs;
 
+    use super::tool::Facts;
     use super::*;
+
+    #[test]
+    fn the_documentation_states_the_facts() {
+        let read =
+            |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path));
+        let (readme, formats) = (read("README.md").unwrap(), read("docs/formats.md").unwrap());
+        for format in Format::all() {
+            let Facts { name, directory, example, table, known_by, .. } = format.0.facts();
+            let row = format!("| `{name}` | {directory} | {table} |");
+            assert!(readme.contains(&row), "README.md lacks this row:\n{row}");
+            let begin = format!("| [`{name}`](#");
+            let row = formats.lines().find(|line| line.starts_with(&begin)).unwrap_or_default();
+            let has_facts = row.contains(example) && row.contains(table);
+            assert!(has_facts, "docs/formats.md has another row for {name} ({example}): {row}");
+            let needs_format = row.contains(&format!("give `--format {name}`"));
+            assert_eq!(needs_format, *known_by == KnownBy::Nothing, "{row}");
+        }
+    }
 
     #[test]
     fn each_tool_by_its_files() {

@@ -11,24 +11,24 @@ use crate::migrate::migration::Migration;
 
 /// A directory that gets a new migration.
 #[derive(Debug)]
-pub struct Existing<'a> {
+pub(crate) struct Existing<'a> {
     /// The directory; it need not exist yet.
-    pub directory: &'a Path,
+    pub(crate) directory: &'a Path,
     /// The migrations in it.
-    pub migrations: &'a [Migration],
+    pub(crate) migrations: &'a [Migration],
     /// What the new migration is called: letters, digits and `_`.
-    pub title: &'a str,
+    pub(crate) title: &'a str,
     /// The current time.
-    pub now: UtcDateTime,
+    pub(crate) now: UtcDateTime,
 }
 
 /// The files that make the next migration.
 #[derive(Debug, PartialEq, Eq)]
-pub struct NewFiles {
+pub(crate) struct NewFiles {
     /// The new files with their content; the migration itself comes first.
-    pub files: Vec<(PathBuf, String)>,
+    pub(crate) files: Vec<(PathBuf, String)>,
     /// A file that is written anew, with its content: Drizzle's journal.
-    pub journal: Option<(PathBuf, String)>,
+    pub(crate) journal: Option<(PathBuf, String)>,
 }
 
 impl NewFiles {
@@ -41,7 +41,7 @@ impl NewFiles {
     ///
     /// # Errors
     /// The file that could not be written, and why.
-    pub fn write(&self) -> Result<(), (PathBuf, io::Error)> {
+    pub(crate) fn write(&self) -> Result<(), (PathBuf, io::Error)> {
         for (path, text) in &self.files {
             let failed = |error| (path.clone(), error);
             if let Some(directory) = path.parent() {
@@ -109,7 +109,7 @@ impl Existing<'_> {
 }
 
 /// What is left of `title` for a file name: letters, digits and `_`; empty if nothing is.
-pub fn sanitised(title: &str) -> String {
+pub(crate) fn sanitised(title: &str) -> String {
     let mut name = String::new();
     for character in title.chars().flat_map(char::to_lowercase) {
         let kept = if character.is_alphanumeric() { character } else { '_' };

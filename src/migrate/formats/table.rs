@@ -6,11 +6,11 @@ use crate::migrate::sql::quoting::{create_schema, literal, quote, quote_if_neede
 
 /// A history table as the user names it: without quotes, case kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HistoryTableName {
+pub(crate) struct HistoryTableName {
     /// The schema, if one was named.
-    pub schema: Option<String>,
+    pub(crate) schema: Option<String>,
     /// The table.
-    pub table: String,
+    pub(crate) table: String,
 }
 
 impl HistoryTableName {
@@ -18,7 +18,7 @@ impl HistoryTableName {
     ///
     /// # Errors
     /// What a table name looks like.
-    pub fn parse(text: &str) -> Result<HistoryTableName, String> {
+    pub(crate) fn parse(text: &str) -> Result<HistoryTableName, String> {
         let allowed = || "[SCHEMA.]TABLE, each part plain or in double quotes".to_owned();
         let mut parts = vec![String::new()];
         let mut quoted = false;

@@ -13,7 +13,7 @@ use crate::migrate::source::error::SourceError;
 use crate::migrate::sql::Text;
 
 /// A migration tool. Its directory of migrations and its history table belong together.
-pub trait Tool: Sync {
+pub(crate) trait Tool: Sync {
     /// What help and documentation say about it.
     fn facts(&self) -> &'static Facts;
 
@@ -56,31 +56,33 @@ pub trait Tool: Sync {
 
 /// What help and documentation say about a tool.
 #[derive(Debug)]
-pub struct Facts {
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "a test compares the documentation with all of them")
+)]
+pub(crate) struct Facts {
     /// What `--format` takes: `golang-migrate`.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// What people call the tool: `Drizzle`.
-    pub tool: &'static str,
+    pub(crate) tool: &'static str,
     /// Its history table by default, and a second table or column (`table.column`) that tells it from another tool with
     /// a table of the same name, or nothing.
-    pub own_table: (&'static str, &'static str),
+    pub(crate) own_table: (&'static str, &'static str),
     /// Markdown: whose directory it is, and what a migration in it is called.
-    pub directory: &'static str,
+    pub(crate) directory: &'static str,
     /// One migration, as an example: `1_create_users.up.sql`.
-    pub example: &'static str,
+    pub(crate) example: &'static str,
     /// Its history table, as Markdown.
-    pub table: &'static str,
+    pub(crate) table: &'static str,
     /// What tells its directory from the others.
-    pub known_by: KnownBy,
+    pub(crate) known_by: KnownBy,
     /// What it does about drift.
-    pub rules: Rules,
-    /// Whether its history table tells that a file was edited.
-    pub records_checksum: bool,
+    pub(crate) rules: Rules,
 }
 
 /// What tells a tool's directory from the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KnownBy {
+pub(crate) enum KnownBy {
     /// A layout or a file that no other tool has.
     Layout,
     /// The names of its files.

@@ -10,7 +10,7 @@ impl Migrator<'_> {
     ///
     /// # Errors
     /// [`Error`]; nothing was recorded then.
-    pub async fn baseline(&self, until: Option<&str>) -> Result<Vec<String>, Error> {
+    pub(crate) async fn baseline(&self, until: Option<&str>) -> Result<Vec<String>, Error> {
         let migrations = &self.source.migrations;
         let count = match until {
             None => migrations.len(),

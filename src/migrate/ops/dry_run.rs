@@ -13,15 +13,15 @@ use crate::migrate::sql::Reader;
 
 /// Everything that is pending, as SQL.
 #[derive(Debug)]
-pub struct DryRun<'a> {
+pub(crate) struct DryRun<'a> {
     /// The name of the history table.
-    pub history_table: String,
+    pub(crate) history_table: String,
     /// The statements before the first migration: they create or upgrade the history table.
-    pub before: Vec<String>,
+    pub(crate) before: Vec<String>,
     /// The groups that are applied together, with their SQL and that of their records.
-    pub groups: Vec<(Vec<&'a Migration>, String)>,
+    pub(crate) groups: Vec<(Vec<&'a Migration>, String)>,
     /// How many migrations are applied.
-    pub applied: usize,
+    pub(crate) applied: usize,
 }
 
 impl<'a> Migrator<'a> {
@@ -29,7 +29,7 @@ impl<'a> Migrator<'a> {
     ///
     /// # Errors
     /// [`Error`]: what would stop it.
-    pub async fn dry_run(&self) -> Result<DryRun<'a>, Error> {
+    pub(crate) async fn dry_run(&self) -> Result<DryRun<'a>, Error> {
         let history = self.read_history().await?;
         let plan = self.plan(history.as_ref(), Log::Warnings)?;
         let surveys = survey(plan.pending.iter().map(|migration| &migration.up))?;

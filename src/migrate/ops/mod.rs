@@ -1,7 +1,7 @@
 //! The operations besides applying: each is a method of [`Migrator`](super::Migrator).
 
-pub mod baseline;
-pub mod dry_run;
-pub mod reset;
-pub mod resolve;
-pub mod rollback;
+mod baseline;
+pub(crate) mod dry_run;
+pub(crate) mod reset;
+mod resolve;
+mod rollback;

@@ -14,11 +14,11 @@ use crate::migrate::sql::splitter::{self, Token};
 
 /// What was removed.
 #[derive(Debug)]
-pub struct Emptied {
+pub(crate) struct Emptied {
     /// How many objects were dropped, without those that were dropped with them.
-    pub objects: usize,
+    pub(crate) objects: usize,
     /// How many other sessions were ended.
-    pub sessions: usize,
+    pub(crate) sessions: usize,
 }
 
 /// The objects of all schemas that belong neither to an extension nor to another object. (A partitioned table belongs to
@@ -34,7 +34,7 @@ const OBJECTS: &str = "FROM pg_catalog.pg_depend d \
 ///
 /// # Errors
 /// [`Error`]; nothing was dropped then.
-pub async fn drop_everything(
+pub(crate) async fn drop_everything(
     session: &Session,
     source: Option<&Source>,
     settings: &Settings,

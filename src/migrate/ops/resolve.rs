@@ -15,7 +15,7 @@ impl Migrator<'_> {
     ///
     /// # Errors
     /// [`Error`]; nothing was changed then.
-    pub async fn resolve(&self, resolution: &Resolution) -> Result<String, Error> {
+    pub(crate) async fn resolve(&self, resolution: &Resolution) -> Result<String, Error> {
         let (Resolution::Applied(wanted) | Resolution::RolledBack(wanted)) = resolution;
         self.lock().await?;
         let history = self.read_history().await?;

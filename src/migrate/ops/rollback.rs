@@ -19,7 +19,10 @@ impl<'a> Migrator<'a> {
     ///
     /// # Errors
     /// [`Error`]: one of them has no down migration, or no file.
-    pub async fn find_rollback(&self, to: Option<&str>) -> Result<Vec<&'a Migration>, Error> {
+    pub(crate) async fn find_rollback(
+        &self,
+        to: Option<&str>,
+    ) -> Result<Vec<&'a Migration>, Error> {
         let history = self.read_history().await?;
         self.to_roll_back(history.as_ref(), to, Log::Warnings)
     }
@@ -28,7 +31,7 @@ impl<'a> Migrator<'a> {
     ///
     /// # Errors
     /// [`Error`]; the migrations before the one that failed are rolled back.
-    pub async fn rollback(
+    pub(crate) async fn rollback(
         &self,
         to: Option<&str>,
         expected: &[&Migration],

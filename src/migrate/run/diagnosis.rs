@@ -12,15 +12,15 @@ use crate::redact;
 
 /// What the server said, and where in the file.
 #[derive(Debug)]
-pub struct Diagnosis {
+pub(crate) struct Diagnosis {
     /// `migrations/V3__orders.sql:4:12`; without line and column if the server does not tell the position.
-    pub place: String,
+    pub(crate) place: String,
     /// The message, its SQLSTATE and the name of that.
-    pub message: String,
+    pub(crate) message: String,
     /// The SQLSTATE.
-    pub code: String,
+    pub(crate) code: String,
     /// The line, the caret, detail and hint.
-    pub drawing: String,
+    pub(crate) drawing: String,
 }
 
 /// A position in a file, in characters.

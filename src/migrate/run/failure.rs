@@ -9,16 +9,16 @@ use super::remedy::{remedy, wants_no_transaction};
 
 /// Why a migration failed, and what of it was kept.
 #[derive(Debug)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// Why.
-    pub reason: Reason,
+    pub(crate) reason: Reason,
     /// What of it was kept.
-    pub kept: Kept,
+    pub(crate) kept: Kept,
 }
 
 /// Why a migration failed.
 #[derive(Debug)]
-pub enum Reason {
+pub(crate) enum Reason {
     /// The server rejected it.
     Rejected(Box<Diagnosis>),
     /// It could not get its table locks.
@@ -43,7 +43,7 @@ pub enum Reason {
 
 /// What was kept of a migration that failed.
 #[derive(Debug)]
-pub enum Kept {
+pub(crate) enum Kept {
     /// It was one transaction: nothing was kept. If the connection was lost, all of it may be committed together with
     /// its record.
     AllOrNothing,
@@ -55,17 +55,17 @@ pub enum Kept {
 
 /// The statements that were kept of a migration without a transaction.
 #[derive(Debug)]
-pub struct Halfway {
+pub(crate) struct Halfway {
     /// How many statements were kept.
-    pub kept: usize,
+    pub(crate) kept: usize,
     /// The last of them: `1 (line 3): CREATE INDEX CONCURRENTLY …`
-    pub last: Vec<String>,
+    pub(crate) last: Vec<String>,
     /// How many statements the migration has.
-    pub total: usize,
+    pub(crate) total: usize,
     /// Whether the history table has a mark of it.
-    pub marked: bool,
+    pub(crate) marked: bool,
     /// The VERSION for `premain resolve`.
-    pub version: String,
+    pub(crate) version: String,
 }
 
 impl Failure {
@@ -76,12 +76,12 @@ impl Failure {
 
     /// Whether another session may continue: the connection broke, and the migration is in the database with its record
     /// or not at all.
-    pub fn is_lost(&self) -> bool {
+    pub(crate) fn is_lost(&self) -> bool {
         matches!(self, Failure { reason: Reason::Lost(_), kept: Kept::AllOrNothing })
     }
 
     /// What to say about the up migration `migration`.
-    pub fn explain_up(&self, f: &mut fmt::Formatter<'_>, migration: &str) -> fmt::Result {
+    pub(crate) fn explain_up(&self, f: &mut fmt::Formatter<'_>, migration: &str) -> fmt::Result {
         self.reason.explain(f, migration, "")?;
         match (&self.kept, &self.reason) {
             (Kept::AllOrNothing, Reason::Rejected(diagnosis))
@@ -121,7 +121,7 @@ impl Failure {
     }
 
     /// What to say about the down migration of `migration`.
-    pub fn explain_down(&self, f: &mut fmt::Formatter<'_>, migration: &str) -> fmt::Result {
+    pub(crate) fn explain_down(&self, f: &mut fmt::Formatter<'_>, migration: &str) -> fmt::Result {
         self.reason.explain(f, migration, "down ")?;
         match (&self.kept, &self.reason) {
             (Kept::AllOrNothing, Reason::Rejected(diagnosis)) => {

@@ -85,7 +85,7 @@ pub(in crate::migrate) async fn acquire(
 ///
 /// # Errors
 /// [`Error::Locked`], or what the server says.
-pub async fn hold_lock(session: &Session, settings: &Settings) -> Result<(), Error> {
+pub(crate) async fn hold_lock(session: &Session, settings: &Settings) -> Result<(), Error> {
     acquire(session, Vec::new(), settings.lock_timeout).await
 }
 

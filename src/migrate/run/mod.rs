@@ -1,17 +1,17 @@
 //! The one loop that applies migrations.
 
-pub mod activity;
-pub mod concurrent_index;
-pub mod diagnosis;
-pub mod failure;
-pub mod lock;
-pub mod message;
-pub mod no_transaction;
-pub mod pooler;
-pub mod progress;
-pub mod remedy;
-pub mod sqlstate;
-pub mod transactional;
+mod activity;
+mod concurrent_index;
+mod diagnosis;
+pub(super) mod failure;
+pub(super) mod lock;
+pub(super) mod message;
+mod no_transaction;
+mod pooler;
+pub(super) mod remedy;
+mod sqlstate;
+pub(super) mod transactional;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -30,7 +30,7 @@ use transactional::Applier;
 
 /// How migrating ended.
 #[derive(Debug)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// Nothing is pending any more.
     UpToDate(Report),
     /// This many migrations are pending, and the server accepts no writes.
@@ -39,20 +39,20 @@ pub enum Outcome {
 
 /// What migrating did.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Report {
+pub(crate) struct Report {
     /// How many migrations this start applied.
-    pub applied: usize,
+    pub(crate) applied: usize,
     /// How many were applied before.
-    pub before: usize,
+    pub(crate) before: usize,
     /// How long applying took.
-    pub elapsed: Duration,
+    pub(crate) elapsed: Duration,
 }
 
 /// How far one start has come, over all of its sessions: a connection that is lost is replaced.
 #[derive(Debug, Default)]
-pub struct Progress {
+pub(crate) struct Progress {
     /// How many migrations this start applied.
-    pub applied: usize,
+    pub(crate) applied: usize,
     /// How long that took.
     elapsed: Duration,
     /// The migrations that were running when the connection was lost: whether they were committed is unknown.
@@ -90,7 +90,7 @@ impl Migrator<'_> {
     /// # Errors
     /// [`Error`], or the error of `before`. A migration that failed has left nothing behind, unless the error says so.
     /// With the same `progress`, another session can continue after a lost connection.
-    pub async fn run<E: From<Error>>(
+    pub(crate) async fn run<E: From<Error>>(
         &self,
         progress: &mut Progress,
         before: impl AsyncFnOnce(usize) -> Result<(), E>,

@@ -8,7 +8,7 @@ use tokio_postgres::error::{DbError, ErrorPosition};
 use super::diagnosis::{Diagnosis, Position};
 use super::failure::{Failure, Kept, Reason};
 use super::message::{Message, Task, Transaction};
-use super::progress::Watch;
+use super::watch::Watch;
 use crate::database::{QueryError, Session};
 use crate::migrate::migration::Migration;
 use crate::migrate::settings::Settings;

@@ -7,7 +7,7 @@ use crate::migrate::version::Version;
 
 /// Why the migrations cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum SourceError {
+pub(crate) enum SourceError {
     /// A directory or file cannot be read.
     #[error("{}: {}", .path.display(), crate::database::reason(.source))]
     Unreadable {

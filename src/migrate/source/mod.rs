@@ -1,7 +1,7 @@
 //! Where migrations come from: a directory, or the binary itself.
 
 mod embedded;
-pub mod error;
+pub(crate) mod error;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -14,13 +14,13 @@ use error::SourceError;
 
 /// Every migration there is, and where they were found.
 #[derive(Debug)]
-pub struct Source {
+pub(crate) struct Source {
     /// The directory; `None` for embedded migrations.
-    pub directory: Option<PathBuf>,
+    pub(crate) directory: Option<PathBuf>,
     /// The tool that the directory, and the history table, belong to.
-    pub format: Format,
+    pub(crate) format: Format,
     /// Oldest first.
-    pub migrations: Vec<Migration>,
+    pub(crate) migrations: Vec<Migration>,
 }
 
 impl fmt::Display for Source {
@@ -36,14 +36,15 @@ impl fmt::Display for Source {
 }
 
 /// The directories that `--migrations auto` looks into, relative to the working directory.
-pub const USUAL_DIRECTORIES: [&str; 3] = ["./drizzle", "./prisma/migrations", "./migrations"];
+pub(crate) const USUAL_DIRECTORIES: [&str; 3] =
+    ["./drizzle", "./prisma/migrations", "./migrations"];
 
 impl Source {
     /// Finds the migrations that the settings name; `None` if there are none.
     ///
     /// # Errors
     /// [`SourceError`]: an unreadable or malformed directory, or more than one to choose from.
-    pub fn find(settings: &Settings) -> Result<Option<Source>, SourceError> {
+    pub(crate) fn find(settings: &Settings) -> Result<Option<Source>, SourceError> {
         match &settings.source {
             SourceChoice::None => Ok(None),
             SourceChoice::Embedded => {
@@ -77,7 +78,7 @@ impl Source {
     ///
     /// # Errors
     /// [`SourceError`]: it is unreadable or malformed.
-    pub fn read(directory: &Path, format: Option<Format>) -> Result<Source, SourceError> {
+    pub(crate) fn read(directory: &Path, format: Option<Format>) -> Result<Source, SourceError> {
         let format = match format {
             Some(format) => format,
             None => formats::detect(directory)?,

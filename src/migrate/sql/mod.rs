@@ -1,12 +1,12 @@
 //! SQL as text: splitting a script into statements, quoting, and finding a position in a file.
 
-pub mod location;
-pub mod quoting;
-pub mod script;
-pub mod splitter;
-pub mod text;
+pub(super) mod location;
+pub(super) mod quoting;
+mod script;
+pub(super) mod splitter;
+mod text;
 
 pub(crate) use script::Reader;
-pub use script::{Script, Survey};
-pub use splitter::Kind;
-pub use text::Text;
+pub(crate) use script::{Script, Survey};
+pub(crate) use splitter::Kind;
+pub(crate) use text::Text;

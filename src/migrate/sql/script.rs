@@ -10,19 +10,19 @@ use crate::migrate::source::error::SourceError;
 
 /// An up migration or a down migration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Script {
+pub(crate) struct Script {
     /// Its file, for messages.
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// The whole text of the file: history tables keep checksums of it.
-    pub sql: Text,
+    pub(crate) sql: Text,
     /// Which bytes of `sql` run, in order. One range, unless the tool has a marker between statements.
     /// Excludes the other direction if the file has both, and a byte order mark, which the server takes
     /// for a syntax error.
-    pub parts: Vec<Range<usize>>,
+    pub(crate) parts: Vec<Range<usize>>,
     /// False if the file itself says that it must not run in a transaction.
-    pub transactional: bool,
+    pub(crate) transactional: bool,
     /// A placeholder that only its own tool can replace: its position in characters, and the error.
-    pub placeholder: Option<(usize, String)>,
+    pub(crate) placeholder: Option<(usize, String)>,
 }
 
 /// The first line of a file that must not run in a transaction.
@@ -33,7 +33,7 @@ const LARGEST_STATEMENT: usize = (1 << 30) - 1;
 
 impl Script {
     /// A script that is the whole file.
-    pub fn whole(file: PathBuf, sql: impl Into<Text>) -> Script {
+    pub(crate) fn whole(file: PathBuf, sql: impl Into<Text>) -> Script {
         let sql = sql.into();
         let everything = text_begins(&sql)..sql.len();
         Script::of(file, sql, vec![everything])
@@ -43,7 +43,11 @@ impl Script {
     ///
     /// # Errors
     /// The large file can no longer be read.
-    pub fn split(file: PathBuf, sql: impl Into<Text>, marker: &str) -> Result<Script, SourceError> {
+    pub(crate) fn split(
+        file: PathBuf,
+        sql: impl Into<Text>,
+        marker: &str,
+    ) -> Result<Script, SourceError> {
         let sql = sql.into();
         let unreadable = |source| SourceError::Unreadable { path: file.clone(), source };
         let mut start = text_begins(&sql);
@@ -66,7 +70,7 @@ impl Script {
     ///
     /// # Errors
     /// The large file can no longer be read.
-    pub fn survey(&self) -> io::Result<Survey> {
+    pub(crate) fn survey(&self) -> io::Result<Survey> {
         let mut survey = Survey { no_transaction: !self.transactional, ..Survey::default() };
         let mut reader = Reader::new(self)?;
         while let Some((kind, _, _)) = reader.next()? {
@@ -150,7 +154,7 @@ impl<'a> Reader<'a> {
             let splitter = match &mut self.splitter {
                 Some(splitter) => splitter,
                 None if read < part.start => {
-                    self.forget(self.buffer.len());
+                    self.drop_text(self.buffer.len());
                     if !self.fill()? {
                         break;
                     }
@@ -164,11 +168,11 @@ impl<'a> Reader<'a> {
             if let Some((at, why)) = splitter.unrunnable.take() {
                 self.unrunnable.get_or_insert((self.offset + at, why));
             }
-            let unfinished = self.buffer.len() - splitter.needed();
+            let unfinished = self.buffer.len() - splitter.needed_from();
             if unfinished.max(found.as_ref().map_or(0, |found| found.range.len()))
                 > LARGEST_STATEMENT
             {
-                let start = found.map_or(splitter.needed(), |found| found.range.start);
+                let start = found.map_or(splitter.needed_from(), |found| found.range.start);
                 let why = "what begins here goes on for more than 1 GB, the most that PostgreSQL \
                            takes in one statement; is there a quote or a comment left open?";
                 self.unrunnable.get_or_insert((self.offset + start, why.to_owned()));
@@ -183,9 +187,9 @@ impl<'a> Reader<'a> {
                 self.part += 1;
                 continue;
             }
-            let needless = splitter.needed();
-            splitter.forget(needless);
-            self.forget(needless);
+            let needless = splitter.needed_from();
+            splitter.drop_text(needless);
+            self.drop_text(needless);
             if !self.fill()? {
                 break;
             }
@@ -198,7 +202,7 @@ impl<'a> Reader<'a> {
         self.counted = end;
     }
 
-    fn forget(&mut self, length: usize) {
+    fn drop_text(&mut self, length: usize) {
         self.count(length);
         self.buffer.drain(..length);
         self.offset += length;
@@ -235,14 +239,14 @@ impl<'a> Reader<'a> {
 
 /// What the statements of a script need, taken together.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Survey {
+pub(crate) struct Survey {
     /// How many statements there are.
-    pub statements: usize,
+    pub(crate) statements: usize,
     /// Whether a statement ends the transaction that it runs in.
-    pub ends_transaction: bool,
+    pub(crate) ends_transaction: bool,
     /// Whether the file, or one of its statements, cannot run in a transaction.
-    pub no_transaction: bool,
+    pub(crate) no_transaction: bool,
     /// The first thing that only psql, or the migration's own tool, can run: its position in characters,
     /// and the error.
-    pub unrunnable: Option<(usize, String)>,
+    pub(crate) unrunnable: Option<(usize, String)>,
 }

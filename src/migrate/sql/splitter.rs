@@ -16,7 +16,7 @@ pub(in crate::migrate) struct Statement {
 
 /// What a statement means for transactions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// It runs in the transaction that is open.
     Ordinary,
     /// It begins a transaction: `BEGIN`, `START TRANSACTION`.
@@ -119,13 +119,13 @@ impl Splitter {
     }
 
     /// The first `length` bytes of the text are there no more; they were read.
-    pub(in crate::migrate) fn forget(&mut self, length: usize) {
+    pub(in crate::migrate) fn drop_text(&mut self, length: usize) {
         self.at -= length;
         self.start = self.start.map(|start| start.saturating_sub(length));
     }
 
     /// Up to where the text is needed no more.
-    pub(in crate::migrate) fn needed(&self) -> usize {
+    pub(in crate::migrate) fn needed_from(&self) -> usize {
         self.start.unwrap_or(self.at)
     }
 

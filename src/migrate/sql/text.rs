@@ -20,7 +20,7 @@ const CHUNK: usize = 1 << 20;
 
 /// A text; always UTF-8 without NUL.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Text {
+pub(crate) enum Text {
     /// All of it.
     InMemory(String),
     /// A file of 16 MiB or more.
@@ -29,7 +29,7 @@ pub enum Text {
 
 /// A large file that was read once from beginning to end and found valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LargeFile {
+pub(crate) struct LargeFile {
     path: PathBuf,
     length: usize,
     /// Of the file as it was read first, to notice that it was changed since.
@@ -89,20 +89,15 @@ impl Text {
     }
 
     /// Its length in bytes.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Text::InMemory(text) => text.len(),
             Text::OnDisk(large) => large.length,
         }
     }
 
-    /// Whether it has no bytes.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// All of it, unless it is a large file.
-    pub fn in_memory(&self) -> Option<&str> {
+    pub(crate) fn in_memory(&self) -> Option<&str> {
         match self {
             Text::InMemory(text) => Some(text),
             Text::OnDisk(_) => None,
@@ -110,7 +105,7 @@ impl Text {
     }
 
     /// Its first 100 characters at least, or all of it.
-    pub fn beginning(&self) -> &str {
+    pub(crate) fn beginning(&self) -> &str {
         match self {
             Text::InMemory(text) => text,
             Text::OnDisk(large) => &large.beginning,
@@ -121,7 +116,7 @@ impl Text {
     ///
     /// # Errors
     /// The large file can no longer be read.
-    pub fn chunks(&self, mut each: impl FnMut(&str)) -> io::Result<()> {
+    pub(crate) fn chunks(&self, mut each: impl FnMut(&str)) -> io::Result<()> {
         let mut chunks = Chunks::of(self)?;
         while let Some(chunk) = chunks.next()? {
             each(chunk);
@@ -175,7 +170,7 @@ impl Text {
     ///
     /// # Errors
     /// The large file can no longer be read.
-    pub fn lines<T>(
+    pub(crate) fn lines<T>(
         &self,
         mut each: impl FnMut(usize, &str) -> Option<T>,
     ) -> io::Result<Option<T>> {
@@ -210,7 +205,7 @@ impl Text {
     }
 
     /// Its SHA-256 in lower-case hexadecimal, as most tools record it.
-    pub fn sha256(&self) -> String {
+    pub(crate) fn sha256(&self) -> String {
         match self {
             Text::InMemory(text) => hexadecimal(&Sha256::digest(text.as_bytes())),
             Text::OnDisk(large) => large.sha256.clone(),
@@ -221,7 +216,7 @@ impl Text {
     ///
     /// # Errors
     /// The large file can no longer be read.
-    pub fn digest<D: Digest>(&self) -> io::Result<String> {
+    pub(crate) fn digest<D: Digest>(&self) -> io::Result<String> {
         let mut hasher = D::new();
         self.chunks(|chunk| hasher.update(chunk))?;
         Ok(hexadecimal(&hasher.finalize()))
@@ -231,7 +226,7 @@ impl Text {
     ///
     /// # Errors
     /// The large file can no longer be read.
-    pub fn digest_with<D: Digest>(&self, line_end: &str) -> io::Result<String> {
+    pub(crate) fn digest_with<D: Digest>(&self, line_end: &str) -> io::Result<String> {
         let mut hasher = D::new();
         // A carriage return that may begin a line end.
         let mut held = false;

@@ -25,7 +25,6 @@ const FACTS: Facts = Facts {
     example: "20240101120000_create_users.sql",
     table: "`schema_migrations`",
     known_by: KnownBy::Lines,
-    records_checksum: false,
     // dbmate applies every file whose version is not recorded, and checks nothing else.
     rules: Rules {
         edited: Policy::Warn,

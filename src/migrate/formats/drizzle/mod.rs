@@ -30,7 +30,6 @@ const FACTS: Facts = Facts {
     example: "0000_init.sql",
     table: "`drizzle.__drizzle_migrations`",
     known_by: KnownBy::Layout,
-    records_checksum: true,
     // Drizzle compares nothing but the newest time: it ignores edited, missing and older migrations.
     rules: Rules {
         edited: Policy::Warn,

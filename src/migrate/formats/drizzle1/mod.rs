@@ -24,7 +24,6 @@ const FACTS: Facts = Facts {
     example: "20240101120000_init/migration.sql",
     table: "the same, with names",
     known_by: KnownBy::Layout,
-    records_checksum: true,
     // Drizzle compares nothing but names.
     rules: Rules {
         edited: Policy::Warn,

@@ -23,7 +23,6 @@ const FACTS: Facts = Facts {
     example: "V1_2__create_users.sql",
     table: "`flyway_schema_history`",
     known_by: KnownBy::FileNames,
-    records_checksum: true,
     // As `flyway migrate` validates before it begins.
     rules: Rules {
         edited: Policy::Fail,

@@ -23,7 +23,6 @@ const FACTS: Facts = Facts {
     example: "1_create_users.up.sql",
     table: "`schema_migrations`",
     known_by: KnownBy::Nothing,
-    records_checksum: false,
     // Every version up to the recorded one counts as applied, so nothing is ever out of order.
     rules: Rules {
         edited: Policy::Warn,

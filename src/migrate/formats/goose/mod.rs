@@ -25,7 +25,6 @@ const FACTS: Facts = Facts {
     example: "00001_create_users.sql",
     table: "`goose_db_version`",
     known_by: KnownBy::Lines,
-    records_checksum: false,
     // goose rejects a file that is older than the newest applied one, and ignores rows without a file.
     rules: Rules {
         edited: Policy::Warn,

@@ -25,7 +25,6 @@ const FACTS: Facts = Facts {
     example: "001_create_users.sql",
     table: "`premain_migrations`",
     known_by: KnownBy::Numbers,
-    records_checksum: true,
     rules: Rules {
         edited: Policy::Fail,
         missing: Policy::Fail,

@@ -25,7 +25,6 @@ const FACTS: Facts = Facts {
     example: "20240101120000_init/migration.sql",
     table: "`_prisma_migrations`, in the URL's `?schema=`",
     known_by: KnownBy::Layout,
-    records_checksum: true,
     // `prisma migrate deploy` compares nothing but names.
     rules: Rules {
         edited: Policy::Warn,

@@ -23,7 +23,6 @@ const FACTS: Facts = Facts {
     example: "V1__create_users.sql",
     table: "`refinery_schema_history`",
     known_by: KnownBy::FileNames,
-    records_checksum: true,
     rules: Rules {
         edited: Policy::Fail,
         missing: Policy::Fail,

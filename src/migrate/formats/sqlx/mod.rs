@@ -23,7 +23,6 @@ const FACTS: Facts = Facts {
     example: "1_create_users.sql",
     table: "`_sqlx_migrations`",
     known_by: KnownBy::Nothing,
-    records_checksum: true,
     rules: Rules {
         edited: Policy::Fail,
         missing: Policy::Fail,

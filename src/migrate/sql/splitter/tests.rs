@@ -172,8 +172,8 @@ proptest! {
             while let Some(Statement { range, kind }) = splitter.next(&sql[gone..cut], cut == sql.len()) {
                 found.push(Statement { range: range.start + gone..range.end + gone, kind });
             }
-            let needed = splitter.needed();
-            splitter.forget(needed);
+            let needed = splitter.needed_from();
+            splitter.drop_text(needed);
             gone += needed;
         }
         prop_assert_eq!(found, statements(&sql).collect::<Vec<_>>());
