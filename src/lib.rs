@@ -51,6 +51,8 @@ mod retry;
 mod shutdown;
 mod signal;
 pub mod sys;
+#[cfg(test)]
+mod tests;
 mod text;
 mod value;
 mod wait;

@@ -11,7 +11,7 @@ use crate::config::value::Completion;
 /// An option as a shell sees it.
 struct Completed {
     name: String,
-    help: &'static str,
+    help: String,
     value: Option<Completion>,
     repeated: bool,
 }
@@ -27,7 +27,7 @@ pub(super) fn script(shell: Shell) -> String {
 fn general() -> impl Iterator<Item = Completed> {
     OPTIONS.iter().map(|option| Completed {
         name: option.name(),
-        help: option.help,
+        help: option.help(),
         value: option.value.map(|_| (option.completion)()),
         repeated: option.repeated,
     })
@@ -38,7 +38,7 @@ fn own(command: &str) -> Vec<Completed> {
     let options = COMMANDS.iter().filter(|info| info.name == command).flat_map(|info| info.options);
     let completed = |option: &'static OwnOption| Completed {
         name: option.name.to_owned(),
-        help: option.help,
+        help: option.help.to_owned(),
         value: option.value.map(|_| Completion::Nothing),
         repeated: false,
     };
@@ -142,7 +142,7 @@ fn quoted(text: &str) -> String {
 fn zsh() -> String {
     let entry = |option: &Completed| {
         // What ends or parts a description in _arguments.
-        let help = quoted(option.help).replace('[', "\\[").replace(']', "\\]").replace(':', "\\:");
+        let help = quoted(&option.help).replace('[', "\\[").replace(']', "\\]").replace(':', "\\:");
         let repeated = if option.repeated { "*" } else { "" };
         match &option.value {
             None => format!("    '{repeated}--{}[{help}]'\n", option.name),
@@ -212,7 +212,7 @@ fn fish() -> String {
             }
             Some(Completion::Nothing) => " -x".to_owned(),
         };
-        let help = quoted(option.help);
+        let help = quoted(&option.help);
         let _ =
             writeln!(text, "complete -c premain{condition} -l {}{value} -d '{help}'", option.name);
     };

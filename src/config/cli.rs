@@ -176,7 +176,7 @@ option below is also a variable: PREMAIN_WAIT_TIMEOUT for --wait-timeout. The op
         let _ = writeln!(text, "\n{}:", section.title());
         for option in OPTIONS.iter().filter(|option| option.section == section) {
             let _ = writeln!(text, "  {}", option.usage());
-            indent(&mut text, option.help);
+            indent(&mut text, &option.help());
         }
     }
     text.push_str("\n  -h, --help      this text\n  -V, --version   the version\n");

@@ -29,8 +29,8 @@ pub struct OptionInfo {
     pub value: Option<&'static str>,
     /// The part of the help that lists it.
     pub section: Section,
-    /// What it does, in one or more sentences, with its default.
-    pub help: &'static str,
+    /// [`OptionInfo::help`], with `{formats}` for the names of all formats.
+    help: &'static str,
     /// Whether it may be repeated.
     pub repeated: bool,
     /// Whether an empty variable is an error instead of unset.
@@ -88,6 +88,11 @@ impl OptionInfo {
     pub fn usage(&self) -> String {
         let value = self.value.map(|value| format!(" {value}")).unwrap_or_default();
         format!("--{}{value}", self.name())
+    }
+
+    /// What it does, in one or more sentences, with its default.
+    pub fn help(&self) -> String {
+        self.help.replace("{formats}", &Format::names())
     }
 
     /// The option of that name, without dashes in front.
@@ -148,7 +153,7 @@ options! {
         migrations: SourceChoice = "WHERE",
             "A directory, 'embedded', 'none', or 'auto': ./drizzle, ./prisma/migrations or ./migrations, otherwise what is embedded. Default auto.";
         format: Format = "FORMAT",
-            "The layout of the directory, if its files do not tell: refinery, drizzle, drizzle1 (1.0 and later), prisma, sql, sqlx, dbmate, golang-migrate, goose, flyway.";
+            "The layout of the directory, if its files do not tell: {formats}.";
         history_table: HistoryTableName = "[SCHEMA.]TABLE",
             "The history table, if it is not the native tool's default. Without SCHEMA it is in Drizzle's schema, or where the session creates tables. As in SQL, a name with capitals needs double quotes.";
         lock_timeout: ServerLimit = "DURATION",
@@ -158,13 +163,13 @@ options! {
         ddl_retries: Count = "COUNT",
             "How often to retry a migration that ran into --ddl-lock-timeout. Default 10.";
         on_edited: Policy = "fail|warn|ignore",
-            "What to do if the file of an applied migration was edited. Default fail, or warn where the native tool does not look.";
+            "What to do if the file of an applied migration was edited. Default: what the migration tool itself does (docs/formats.md).";
         on_missing: Policy = "fail|warn|ignore",
-            "What to do if the file of an applied migration is missing although there are newer files. Default fail, or warn where the native tool does not look.";
+            "What to do if the file of an applied migration is missing although there are newer files. Default: what the migration tool itself does (docs/formats.md).";
         on_ahead: Policy = "fail|warn|ignore",
             "What to do if applied migrations are newer than every file, because an older image was started. Default warn.";
         on_out_of_order: Policy = "fail|warn|ignore",
-            "What to do with a pending migration that is older than an applied one: stop, apply it with a warning, or apply it. The default is what the native tool does: fail for refinery and goose, never applied for Drizzle before 1.0, otherwise warn.";
+            "What to do with a pending migration that is older than an applied one: stop, apply it with a warning, or apply it. Default: what the migration tool itself does (docs/formats.md).";
         generate: HookCommand = "CMD",
             "Run this before the migrations directory is read. Example: npx drizzle-kit generate.";
         before_migrate: HookCommand = "CMD",
@@ -302,62 +307,14 @@ impl<'de> Visitor<'de> for Variables {
 
 #[cfg(test)]
 mod tests {
-    use std::fmt::Write as _;
-
     use super::*;
-    use crate::config::command::COMMANDS;
-
-    /// The README's tables of commands and settings are these tables; `UPDATE_README=1` writes them.
-    #[test]
-    fn the_readme_has_every_command_and_option() {
-        const BEGIN: &str = "UPDATE_README=1 cargo test --lib readme -->\n";
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-        for (name, expected) in [("commands", commands()), ("settings", settings())] {
-            let readme = std::fs::read_to_string(path).unwrap();
-            let (before, rest) = readme.split_once(&format!("<!-- {name}: ")).unwrap();
-            let (origin, rest) = rest.split_once(BEGIN).unwrap();
-            let end = format!("<!-- /{name} -->");
-            let (table, after) = rest.split_once(&end).unwrap();
-            if std::env::var_os("UPDATE_README").is_some() {
-                let text = format!("{before}<!-- {name}: {origin}{BEGIN}{expected}{end}{after}");
-                std::fs::write(path, text).unwrap();
-            } else {
-                assert_eq!(table, expected, "run: UPDATE_README=1 cargo test --lib readme");
-            }
-        }
-    }
-
-    fn commands() -> String {
-        let mut text = "\n| | |\n|---|---|\n".to_owned();
-        for command in COMMANDS {
-            let (line, help) = (command.line(), command.help);
-            let line = line.replace('|', "\\|");
-            writeln!(text, "| `{line}` | {help} |").unwrap();
-        }
-        text + "\n"
-    }
-
-    fn settings() -> String {
-        let mut text = String::new();
-        for section in Section::ALL {
-            let title = section.title();
-            write!(text, "\n**{title}**\n\n| option | variable | |\n|---|---|---|\n").unwrap();
-            for option in OPTIONS.iter().filter(|option| option.section == section) {
-                let usage = option.usage().replace('|', "\\|");
-                let help = option.help.replace('|', "\\|");
-                let variable = option.variable();
-                writeln!(text, "| `{usage}` | `{variable}` | {help} |").unwrap();
-            }
-        }
-        text + "\n"
-    }
 
     #[test]
     fn a_value_of_a_few_words_is_called_by_them() {
         for option in OPTIONS {
             let Completion::Words(words) = (option.completion)() else { continue };
             let called = option.value.unwrap();
-            let listed = words.iter().all(|word| option.help.contains(word));
+            let listed = words.iter().all(|word| option.help().contains(word));
             assert!(called == words.join("|") || listed, "{called}: {words:?}");
         }
     }

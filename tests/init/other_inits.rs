@@ -1,6 +1,6 @@
 //! The same cases against other inits. The comparison table in `docs/init.md` is the result.
 //!
-//! `UPDATE_DOCS=1 cargo test --test init other_inits` writes it.
+//! `UPDATE_README=1 cargo test --test init other_inits` writes it.
 
 use std::fs;
 use std::io::Write;
@@ -232,10 +232,10 @@ fn the_table_in_the_docs_is_current() {
     let docs = fs::read_to_string(path).unwrap();
     let (before, rest) = docs.split_once("<!-- who does what -->\n").unwrap();
     let (current, after) = rest.split_once("<!-- end -->").unwrap();
-    if std::env::var_os("UPDATE_DOCS").is_some() {
+    if std::env::var_os("UPDATE_README").is_some() {
         let docs = format!("{before}<!-- who does what -->\n{table}<!-- end -->{after}");
         fs::write(path, docs).unwrap();
     } else {
-        assert_eq!(current, table, "UPDATE_DOCS=1 cargo test --test init other_inits writes it");
+        assert_eq!(current, table, "UPDATE_README=1 cargo test --test init other_inits writes it");
     }
 }

@@ -25,18 +25,21 @@ use std::fmt;
 use std::path::Path;
 
 pub(crate) use table::HistoryTableName;
+#[cfg(test)]
+pub(crate) use tool::{Facts, Records};
 pub(crate) use tool::{KnownBy, Tool};
 
 #[cfg(fuzzing)]
 pub(super) use drizzle::journal::Journal;
 
+use super::migration::Migration;
 use super::source::error::SourceError;
-use super::sql::Text;
+use super::sql::{Script, Text};
 use directory::{read_sql, sql_files};
 
 /// Every tool, in the order in which help and documentation list them. A directory is looked at in this order,
 /// too.
-const TOOLS: [&dyn Tool; 10] = [
+const TOOLS: &[&dyn Tool] = &[
     &refinery::Refinery,
     &drizzle::Drizzle,
     &drizzle1::Drizzle1,
@@ -61,7 +64,7 @@ impl Format {
 
     /// Every format, in the order of help and documentation.
     pub(crate) fn all() -> impl Iterator<Item = Format> {
-        TOOLS.into_iter().map(Format)
+        TOOLS.iter().copied().map(Format)
     }
 
     /// The format of that name.
@@ -69,10 +72,14 @@ impl Format {
     /// # Errors
     /// The names that there are.
     pub(crate) fn parse(name: &str) -> Result<Format, String> {
-        Format::all().find(|format| format.name() == name).ok_or_else(|| {
-            let names: Vec<_> = Format::all().map(Format::name).collect();
-            format!("one of {}", names.join(", "))
-        })
+        Format::all()
+            .find(|format| format.name() == name)
+            .ok_or_else(|| format!("one of {}", Format::names()))
+    }
+
+    /// Every name, separated by commas.
+    pub(crate) fn names() -> String {
+        Format::all().map(Format::name).collect::<Vec<_>>().join(", ")
     }
 
     /// `golang-migrate`
@@ -83,6 +90,47 @@ impl Format {
     /// The tool itself.
     pub(crate) fn tool(self) -> &'static dyn Tool {
         self.0
+    }
+
+    /// Every migration in `directory`, which may be none.
+    ///
+    /// # Errors
+    /// [`SourceError`]: a file cannot be read, or the tool itself would reject it; or another tool's marker separates
+    /// the up migration from the down migration, and both would run.
+    pub(crate) fn read(self, directory: &Path) -> Result<Vec<Migration>, SourceError> {
+        let migrations = self.0.read(directory)?;
+        if self.0.facts().known_by == KnownBy::Numbers {
+            for migration in &migrations {
+                reject_markers(&migration.up)?;
+            }
+        }
+        Ok(migrations)
+    }
+}
+
+/// Rejects a file with a marker of any tool.
+fn reject_markers(script: &Script) -> Result<(), SourceError> {
+    let mut number = 0;
+    let found = script.sql.lines(|_, line| {
+        number += 1;
+        let comment = line.trim_start().strip_prefix("--")?.trim_start();
+        let has_marker = |format: &Format| match format.0.facts().known_by {
+            KnownBy::Markers(markers) => markers.iter().any(|marker| comment.starts_with(marker)),
+            _ => false,
+        };
+        Some((number, Format::all().find(has_marker)?))
+    });
+    let path = script.file.clone();
+    match found {
+        Err(source) => Err(SourceError::Unreadable { path, source }),
+        Ok(None) => Ok(()),
+        Ok(Some((line, tool))) => Err(SourceError::Malformed {
+            path,
+            why: format!(
+                "line {line} is a marker of {tool}: give --format {tool}; \
+                 as plain SQL the whole file would run, its down migration included"
+            ),
+        }),
     }
 }
 
@@ -169,26 +217,7 @@ fn numbered(directory: &Path) -> Result<Vec<Format>, SourceError> {
 mod tests {
     use std::fs;
 
-    use super::tool::Facts;
     use super::*;
-
-    #[test]
-    fn the_documentation_states_the_facts() {
-        let read =
-            |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path));
-        let (readme, formats) = (read("README.md").unwrap(), read("docs/formats.md").unwrap());
-        for format in Format::all() {
-            let Facts { name, directory, example, table, known_by, .. } = format.0.facts();
-            let row = format!("| `{name}` | {directory} | {table} |");
-            assert!(readme.contains(&row), "README.md lacks this row:\n{row}");
-            let begin = format!("| [`{name}`](#");
-            let row = formats.lines().find(|line| line.starts_with(&begin)).unwrap_or_default();
-            let has_facts = row.contains(example) && row.contains(table);
-            assert!(has_facts, "docs/formats.md has another row for {name} ({example}): {row}");
-            let needs_format = row.contains(&format!("give `--format {name}`"));
-            assert_eq!(needs_format, *known_by == KnownBy::Nothing, "{row}");
-        }
-    }
 
     #[test]
     fn each_tool_by_its_files() {
@@ -245,6 +274,21 @@ mod tests {
             };
             assert!(found.contains(expected), "{files:?} {found}");
         }
+    }
+
+    #[test]
+    fn markers_of_other_tools_are_rejected() {
+        let rejected = |sql: &str| {
+            let script = Script::whole("1_a.sql".into(), Text::InMemory(sql.to_owned()));
+            reject_markers(&script).err().map(|error| error.to_string())
+        };
+        for (sql, says) in [
+            ("-- up\n  -- migrate:down transaction:false", "line 2 is a marker of dbmate"),
+            ("--+goose Up", "line 1 is a marker of goose"),
+        ] {
+            assert!(rejected(sql).unwrap().contains(says), "{sql}");
+        }
+        assert_eq!(rejected("-- we migrate:up to you\nSELECT '+goose'"), None);
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub(crate) trait Tool: Sync {
 #[derive(Debug)]
 #[cfg_attr(
     not(test),
-    expect(dead_code, reason = "a test compares the documentation with all of them")
+    expect(dead_code, reason = "the tables of the documentation are made from all of them")
 )]
 pub(crate) struct Facts {
     /// What `--format` takes: `golang-migrate`.
@@ -68,16 +68,31 @@ pub(crate) struct Facts {
     /// Its history table by default, and a second table or column (`table.column`) that tells it from another tool with
     /// a table of the same name, or nothing.
     pub(crate) own_table: (&'static str, &'static str),
-    /// Markdown: whose directory it is, and what a migration in it is called.
-    pub(crate) directory: &'static str,
-    /// One migration, as an example: `1_create_users.up.sql`.
-    pub(crate) example: &'static str,
+    /// Markdown: the tool, with a link to it, and which of its releases.
+    pub(crate) origin: &'static str,
+    /// Markdown: what a migration is called, and what else is in its files or beside them.
+    pub(crate) migration: &'static str,
     /// Its history table, as Markdown.
     pub(crate) table: &'static str,
     /// What tells its directory from the others.
     pub(crate) known_by: KnownBy,
     /// What it does about drift.
     pub(crate) rules: Rules,
+    /// What its history table records.
+    pub(crate) records: Records,
+    /// Markdown: an exception to its rules, or nothing.
+    pub(crate) exception: &'static str,
+}
+
+/// What a history table records, and so which drift it can show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Records {
+    /// Every applied migration, with a checksum of its file.
+    Checksums,
+    /// Every applied migration, but nothing of what is in its file.
+    Versions,
+    /// The newest applied migration only: every older file counts as applied.
+    NewestVersion,
 }
 
 /// What tells a tool's directory from the others.
@@ -87,9 +102,9 @@ pub(crate) enum KnownBy {
     Layout,
     /// The names of its files.
     FileNames,
-    /// Lines in its files.
-    Lines,
-    /// Numbered files that nothing else claims.
+    /// Comments in its files: what they begin with.
+    Markers(&'static [&'static str]),
+    /// Numbered files without another tool's markers.
     Numbers,
     /// Nothing: it must be named by `--format`.
     Nothing,

@@ -83,7 +83,7 @@ impl Source {
             Some(format) => format,
             None => formats::detect(directory)?,
         };
-        let migrations = format.tool().read(directory)?;
+        let migrations = format.read(directory)?;
         Ok(Source { directory: Some(directory.to_owned()), format, migrations })
     }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::scaffold::{Existing, NewFiles};
 use super::table::HistoryTableName;
-use super::tool::{Facts, KnownBy, Tool};
+use super::tool::{Facts, KnownBy, Records, Tool};
 use crate::migrate::drift::{OutOfOrder, Policy, Rules};
 use crate::migrate::history::HistoryTable;
 use crate::migrate::migration::Migration;
@@ -21,10 +21,10 @@ const FACTS: Facts = Facts {
     name: "dbmate",
     tool: "dbmate",
     own_table: ("schema_migrations", ""),
-    directory: "[dbmate](https://github.com/amacneil/dbmate)'s: `20240101120000_create_users.sql` with `-- migrate:up`",
-    example: "20240101120000_create_users.sql",
+    origin: "[dbmate](https://github.com/amacneil/dbmate)",
+    migration: "`20240101120000_create_users.sql` with `-- migrate:up`",
     table: "`schema_migrations`",
-    known_by: KnownBy::Lines,
+    known_by: KnownBy::Markers(&["migrate:up", "migrate:down"]),
     // dbmate applies every file whose version is not recorded, and checks nothing else.
     rules: Rules {
         edited: Policy::Warn,
@@ -32,6 +32,8 @@ const FACTS: Facts = Facts {
         out_of_order: OutOfOrder::Apply,
         ahead: Policy::Warn,
     },
+    records: Records::Versions,
+    exception: "",
 };
 
 impl Tool for Dbmate {

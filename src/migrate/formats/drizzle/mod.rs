@@ -12,7 +12,7 @@ use std::path::Path;
 use super::directory::is_file;
 use super::scaffold::{Existing, NewFiles};
 use super::table::HistoryTableName;
-use super::tool::{Facts, KnownBy, Tool};
+use super::tool::{Facts, KnownBy, Records, Tool};
 use crate::migrate::drift::{OutOfOrder, Policy, Rules};
 use crate::migrate::finding::Finding;
 use crate::migrate::history::HistoryTable;
@@ -26,8 +26,8 @@ const FACTS: Facts = Facts {
     name: "drizzle",
     tool: "Drizzle",
     own_table: ("__drizzle_migrations", ""),
-    directory: "[Drizzle](https://orm.drizzle.team)'s before 1.0: `0000_init.sql` and so on, in the order of `meta/_journal.json`",
-    example: "0000_init.sql",
+    origin: "[Drizzle](https://orm.drizzle.team) before 1.0",
+    migration: "`0000_init.sql`, in the order of `meta/_journal.json`",
     table: "`drizzle.__drizzle_migrations`",
     known_by: KnownBy::Layout,
     // Drizzle compares nothing but the newest time: it ignores edited, missing and older migrations.
@@ -37,6 +37,8 @@ const FACTS: Facts = Facts {
         out_of_order: OutOfOrder::Skip,
         ahead: Policy::Warn,
     },
+    records: Records::Checksums,
+    exception: "",
 };
 
 impl Tool for Drizzle {

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::migration_sql;
 use super::scaffold::{Existing, NewFiles};
 use super::table::HistoryTableName;
-use super::tool::{Facts, KnownBy, Tool};
+use super::tool::{Facts, KnownBy, Records, Tool};
 use crate::migrate::drift::{OutOfOrder, Policy, Rules};
 use crate::migrate::history::HistoryTable;
 use crate::migrate::migration::Migration;
@@ -20,8 +20,8 @@ const FACTS: Facts = Facts {
     name: "drizzle1",
     tool: "Drizzle",
     own_table: ("__drizzle_migrations", ""),
-    directory: "Drizzle's from 1.0 on: `20240101120000_init/migration.sql` with `snapshot.json`, and so on",
-    example: "20240101120000_init/migration.sql",
+    origin: "Drizzle from 1.0 on",
+    migration: "`20240101120000_init/migration.sql` with `snapshot.json`",
     table: "the same, with names",
     known_by: KnownBy::Layout,
     // Drizzle compares nothing but names.
@@ -31,6 +31,8 @@ const FACTS: Facts = Facts {
         out_of_order: OutOfOrder::Apply,
         ahead: Policy::Warn,
     },
+    records: Records::Checksums,
+    exception: "",
 };
 
 impl Tool for Drizzle1 {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::scaffold::{Existing, NewFiles};
 use super::table::HistoryTableName;
-use super::tool::{Facts, KnownBy, Tool};
+use super::tool::{Facts, KnownBy, Records, Tool};
 use crate::migrate::drift::{OutOfOrder, Policy, Rules};
 use crate::migrate::history::HistoryTable;
 use crate::migrate::migration::Migration;
@@ -19,8 +19,8 @@ const FACTS: Facts = Facts {
     name: "flyway",
     tool: "Flyway",
     own_table: ("flyway_schema_history", ""),
-    directory: "[Flyway](https://github.com/flyway/flyway)'s: `V1_2__create_users.sql`, `R__views.sql`, at any depth; [docs/formats.md](docs/formats.md#flyway)",
-    example: "V1_2__create_users.sql",
+    origin: "[Flyway](https://github.com/flyway/flyway)",
+    migration: "`V1_2__create_users.sql`, `R__views.sql`, at any depth",
     table: "`flyway_schema_history`",
     known_by: KnownBy::FileNames,
     // As `flyway migrate` validates before it begins.
@@ -30,6 +30,8 @@ const FACTS: Facts = Facts {
         out_of_order: OutOfOrder::Fail,
         ahead: Policy::Warn,
     },
+    records: Records::Checksums,
+    exception: "an edited `R__views.sql` is applied again",
 };
 
 impl Tool for Flyway {

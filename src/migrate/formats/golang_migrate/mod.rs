@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::scaffold::{Existing, NewFiles};
 use super::table::HistoryTableName;
-use super::tool::{Facts, KnownBy, Tool};
+use super::tool::{Facts, KnownBy, Records, Tool};
 use crate::migrate::drift::{OutOfOrder, Policy, Rules};
 use crate::migrate::history::HistoryTable;
 use crate::migrate::migration::Migration;
@@ -19,8 +19,8 @@ const FACTS: Facts = Facts {
     name: "golang-migrate",
     tool: "golang-migrate",
     own_table: ("schema_migrations", "schema_migrations.dirty"),
-    directory: "[golang-migrate](https://github.com/golang-migrate/migrate)'s: `1_create_users.up.sql` and `.down.sql`",
-    example: "1_create_users.up.sql",
+    origin: "[golang-migrate](https://github.com/golang-migrate/migrate)",
+    migration: "`1_create_users.up.sql` and `.down.sql`",
     table: "`schema_migrations`",
     known_by: KnownBy::Nothing,
     // Every version up to the recorded one counts as applied, so nothing is ever out of order.
@@ -30,6 +30,8 @@ const FACTS: Facts = Facts {
         out_of_order: OutOfOrder::Fail,
         ahead: Policy::Warn,
     },
+    records: Records::NewestVersion,
+    exception: "",
 };
 
 impl Tool for GolangMigrate {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::scaffold::{Existing, NewFiles};
 use super::table::HistoryTableName;
-use super::tool::{Facts, KnownBy, Tool};
+use super::tool::{Facts, KnownBy, Records, Tool};
 use crate::migrate::drift::{OutOfOrder, Policy, Rules};
 use crate::migrate::history::HistoryTable;
 use crate::migrate::migration::Migration;
@@ -21,10 +21,10 @@ const FACTS: Facts = Facts {
     name: "goose",
     tool: "goose",
     own_table: ("goose_db_version", ""),
-    directory: "[goose](https://github.com/pressly/goose)'s SQL files: `00001_create_users.sql` with `-- +goose Up`",
-    example: "00001_create_users.sql",
+    origin: "[goose](https://github.com/pressly/goose), its SQL files",
+    migration: "`00001_create_users.sql` with `-- +goose Up`",
     table: "`goose_db_version`",
-    known_by: KnownBy::Lines,
+    known_by: KnownBy::Markers(&["+goose"]),
     // goose rejects a file that is older than the newest applied one, and ignores rows without a file.
     rules: Rules {
         edited: Policy::Warn,
@@ -32,6 +32,8 @@ const FACTS: Facts = Facts {
         out_of_order: OutOfOrder::Fail,
         ahead: Policy::Warn,
     },
+    records: Records::Versions,
+    exception: "",
 };
 
 impl Tool for Goose {

@@ -9,7 +9,7 @@ use crate::migrate::formats::down_files;
 use crate::migrate::formats::scaffold::{Existing, NewFiles};
 use crate::migrate::migration::{Migration, Order, title_of_file};
 use crate::migrate::source::error::SourceError;
-use crate::migrate::sql::{Script, Text};
+use crate::migrate::sql::Script;
 use crate::migrate::version::Version;
 
 /// Every migration in `directory`.
@@ -35,7 +35,6 @@ pub(super) fn read(directory: &Path) -> Result<Vec<Migration>, SourceError> {
             }
             FileName::Migration { number, name } => {
                 let sql = read_sql(&file)?;
-                reject_foreign_markers(&file, &sql)?;
                 migrations.push(Migration {
                     version: Version::Number(number),
                     name: name.to_owned(),
@@ -84,29 +83,6 @@ impl FileName<'_> {
             true => FileName::Down { number },
             false => FileName::Migration { number, name: up },
         }
-    }
-}
-
-/// Rejects a file with another tool's marker between the up migration and the down migration: as plain SQL, both
-/// would run.
-fn reject_foreign_markers(file: &Path, sql: &Text) -> Result<(), SourceError> {
-    let mut number = 0;
-    let found = sql.lines(|_, line| {
-        number += 1;
-        let comment = line.trim_start().strip_prefix("--")?.trim_start();
-        let markers = [("migrate:up", "dbmate"), ("migrate:down", "dbmate"), ("+goose", "goose")];
-        let (_, tool) = markers.iter().find(|(marker, _)| comment.starts_with(marker))?;
-        Some((number, *tool))
-    });
-    match found.map_err(|source| SourceError::Unreadable { path: file.to_owned(), source })? {
-        None => Ok(()),
-        Some((line, tool)) => Err(SourceError::Malformed {
-            path: file.to_owned(),
-            why: format!(
-                "line {line} is a marker of {tool}: give --format {tool}; \
-                 as plain SQL the whole file would run, its down migration included"
-            ),
-        }),
     }
 }
 
@@ -162,20 +138,5 @@ mod tests {
         write("02_b.down.sql");
         let error = read(folder.path()).unwrap_err().to_string();
         assert!(error.contains("02_b.down.sql") && error.contains("2_b.down.sql"), "{error}");
-    }
-
-    #[test]
-    fn markers_of_other_tools_are_rejected() {
-        let rejected = |sql: &str| {
-            let text = Text::InMemory(sql.to_owned());
-            reject_foreign_markers(Path::new("1_a.sql"), &text).err().map(|error| error.to_string())
-        };
-        for (sql, says) in [
-            ("-- up\n  -- migrate:down transaction:false", "line 2 is a marker of dbmate"),
-            ("--+goose Up", "line 1 is a marker of goose"),
-        ] {
-            assert!(rejected(sql).unwrap().contains(says), "{sql}");
-        }
-        assert_eq!(rejected("-- we migrate:up to you\nSELECT '+goose'"), None);
     }
 }

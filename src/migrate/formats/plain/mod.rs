@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::scaffold::{Existing, NewFiles};
 use super::table::HistoryTableName;
-use super::tool::{Facts, KnownBy, Tool};
+use super::tool::{Facts, KnownBy, Records, Tool};
 use crate::migrate::drift::{OutOfOrder, Policy, Rules};
 use crate::migrate::history::HistoryTable;
 use crate::migrate::migration::Migration;
@@ -21,8 +21,8 @@ const FACTS: Facts = Facts {
     name: "sql",
     tool: "premain",
     own_table: ("premain_migrations", ""),
-    directory: "plain SQL: `001_create_users.sql`, `0002-orders.sql`, `20240101120000_items.up.sql`",
-    example: "001_create_users.sql",
+    origin: "none: plain SQL",
+    migration: "`001_create_users.sql`, `0002-orders.sql`, `20240101120000_items.up.sql`",
     table: "`premain_migrations`",
     known_by: KnownBy::Numbers,
     rules: Rules {
@@ -31,6 +31,8 @@ const FACTS: Facts = Facts {
         out_of_order: OutOfOrder::Apply,
         ahead: Policy::Warn,
     },
+    records: Records::Checksums,
+    exception: "",
 };
 
 impl Tool for Plain {

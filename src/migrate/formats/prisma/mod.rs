@@ -8,7 +8,7 @@ use std::path::Path;
 use super::migration_sql;
 use super::scaffold::{Existing, NewFiles};
 use super::table::HistoryTableName;
-use super::tool::{Facts, KnownBy, Tool};
+use super::tool::{Facts, KnownBy, Records, Tool};
 use crate::migrate::drift::{OutOfOrder, Policy, Rules};
 use crate::migrate::finding::Finding;
 use crate::migrate::history::HistoryTable;
@@ -21,8 +21,8 @@ const FACTS: Facts = Facts {
     name: "prisma",
     tool: "Prisma",
     own_table: ("_prisma_migrations", ""),
-    directory: "[Prisma](https://www.prisma.io)'s: `20240101120000_init/migration.sql` and so on",
-    example: "20240101120000_init/migration.sql",
+    origin: "[Prisma](https://www.prisma.io)",
+    migration: "`20240101120000_init/migration.sql`",
     table: "`_prisma_migrations`, in the URL's `?schema=`",
     known_by: KnownBy::Layout,
     // `prisma migrate deploy` compares nothing but names.
@@ -32,6 +32,8 @@ const FACTS: Facts = Facts {
         out_of_order: OutOfOrder::Apply,
         ahead: Policy::Warn,
     },
+    records: Records::Checksums,
+    exception: "",
 };
 
 impl Tool for Prisma {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::scaffold::{Existing, NewFiles};
 use super::table::HistoryTableName;
-use super::tool::{Facts, KnownBy, Tool};
+use super::tool::{Facts, KnownBy, Records, Tool};
 use crate::migrate::drift::{OutOfOrder, Policy, Rules};
 use crate::migrate::history::HistoryTable;
 use crate::migrate::migration::Migration;
@@ -19,8 +19,8 @@ const FACTS: Facts = Facts {
     name: "refinery",
     tool: "refinery",
     own_table: ("refinery_schema_history", ""),
-    directory: "[refinery](https://github.com/rust-db/refinery)'s: `V1__create_users.sql`, `U7__reseed.sql`, at any depth",
-    example: "V1__create_users.sql",
+    origin: "[refinery](https://github.com/rust-db/refinery)",
+    migration: "`V1__create_users.sql`, `U7__reseed.sql`, at any depth",
     table: "`refinery_schema_history`",
     known_by: KnownBy::FileNames,
     rules: Rules {
@@ -29,6 +29,8 @@ const FACTS: Facts = Facts {
         out_of_order: OutOfOrder::Fail,
         ahead: Policy::Warn,
     },
+    records: Records::Checksums,
+    exception: "`U7__reseed.sql` may be older than what is applied",
 };
 
 impl Tool for Refinery {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::scaffold::{Existing, NewFiles};
 use super::table::HistoryTableName;
-use super::tool::{Facts, KnownBy, Tool};
+use super::tool::{Facts, KnownBy, Records, Tool};
 use crate::migrate::drift::{OutOfOrder, Policy, Rules};
 use crate::migrate::history::HistoryTable;
 use crate::migrate::migration::Migration;
@@ -19,8 +19,8 @@ const FACTS: Facts = Facts {
     name: "sqlx",
     tool: "sqlx",
     own_table: ("_sqlx_migrations", ""),
-    directory: "[sqlx](https://github.com/launchbadge/sqlx)'s: `1_create_users.sql`, or `.up.sql` and `.down.sql`",
-    example: "1_create_users.sql",
+    origin: "[sqlx](https://github.com/launchbadge/sqlx)",
+    migration: "`1_create_users.sql`, or `.up.sql` and `.down.sql`",
     table: "`_sqlx_migrations`",
     known_by: KnownBy::Nothing,
     rules: Rules {
@@ -29,6 +29,8 @@ const FACTS: Facts = Facts {
         out_of_order: OutOfOrder::Apply,
         ahead: Policy::Warn,
     },
+    records: Records::Checksums,
+    exception: "",
 };
 
 impl Tool for Sqlx {

@@ -1,0 +1,139 @@
+//! The tables in README and docs that state what the code does are made from the code.
+
+use std::env;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use crate::config::command::COMMANDS;
+use crate::config::option::{OPTIONS, Section};
+use crate::migrate::drift::{OutOfOrder, Policy};
+use crate::migrate::formats::{Facts, Format, KnownBy, Records};
+
+/// What stands at the end of the line before each table.
+const UPDATE: &str = "UPDATE_README=1 cargo test --lib readme";
+
+#[test]
+fn readme_and_docs_state_what_the_code_does() {
+    for (file, name, expected) in [
+        ("README.md", "commands", commands()),
+        ("README.md", "settings", settings()),
+        ("README.md", "formats", formats()),
+        ("docs/formats.md", "formats", formats_and_what_tells_them()),
+        ("docs/formats.md", "drift", drift()),
+    ] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let text = fs::read_to_string(&path).unwrap();
+        let (begin, end) = (format!("<!-- {name}: "), format!("<!-- /{name} -->"));
+        let (before, rest) = text.split_once(&begin).unwrap();
+        let (origin, rest) = rest.split_once(&format!("{UPDATE} -->\n")).unwrap();
+        let (table, after) = rest.split_once(&end).unwrap();
+        if env::var_os("UPDATE_README").is_some() {
+            let text = format!("{before}{begin}{origin}{UPDATE} -->\n{expected}\n{end}{after}");
+            fs::write(path, text).unwrap();
+        } else {
+            assert_eq!(table, expected + "\n", "{file}, table {name}: run {UPDATE}");
+        }
+    }
+}
+
+#[test]
+fn every_format_has_a_section_in_the_docs() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/formats.md");
+    let docs = fs::read_to_string(path).unwrap().to_lowercase().replace(' ', "-");
+    for facts in facts() {
+        assert!(docs.contains(&format!("\n##-{}\n", section(facts))), "{}", facts.name);
+    }
+}
+
+fn commands() -> String {
+    table("| | |", COMMANDS, |command| format!("`{}` | {}", escaped(&command.line()), command.help))
+}
+
+fn settings() -> String {
+    let mut text = String::new();
+    for section in Section::ALL {
+        writeln!(text, "\n**{}**", section.title()).unwrap();
+        let options = OPTIONS.iter().filter(|option| option.section == section);
+        text += &table("| option | variable | |", options, |option| {
+            let (usage, help) = (escaped(&option.usage()), escaped(&option.help()));
+            format!("`{usage}` | `{}` | {help}", option.variable())
+        });
+    }
+    text
+}
+
+fn formats() -> String {
+    table("| `--format` | tool | one migration | history table |", facts(), |facts| {
+        let Facts { name, origin, migration, table, .. } = facts;
+        format!("`{name}` | {origin} | {migration} | {table}")
+    })
+}
+
+fn formats_and_what_tells_them() -> String {
+    table("| `--format` | one migration | history table | known by |", facts(), |facts| {
+        let Facts { name, migration, table, .. } = facts;
+        let known_by = match facts.known_by {
+            KnownBy::Layout => "its layout".to_owned(),
+            KnownBy::FileNames => "the names of its files".to_owned(),
+            KnownBy::Markers(markers) => {
+                let markers: Vec<_> = markers.iter().map(|text| format!("`-- {text}`")).collect();
+                format!("{} in its files", markers.join(", "))
+            }
+            KnownBy::Numbers => "numbers, in files without another tool's markers".to_owned(),
+            KnownBy::Nothing => format!("nothing: give `--format {name}`"),
+        };
+        format!("[`{name}`](#{}) | {migration} | {table} | {known_by}", section(facts))
+    })
+}
+
+fn drift() -> String {
+    table("| | edited | missing | out of order | ahead | exception |", facts(), |facts| {
+        let policy = |policy| match policy {
+            Policy::Fail => "stops",
+            Policy::Warn => "warns",
+            Policy::Ignore => "goes on",
+        };
+        let edited = match facts.records {
+            Records::Checksums => policy(facts.rules.edited),
+            Records::Versions | Records::NewestVersion => "not recorded",
+        };
+        let out_of_order = match (facts.records, facts.rules.out_of_order) {
+            (Records::NewestVersion, _) => "counts as applied",
+            (_, OutOfOrder::Fail) => "stops",
+            (_, OutOfOrder::Apply) => "warns, and applies it",
+            (_, OutOfOrder::ApplySilently) => "applies it",
+            (_, OutOfOrder::Skip) => "warns, and never applies it",
+        };
+        let (missing, ahead) = (policy(facts.rules.missing), policy(facts.rules.ahead));
+        let Facts { name, exception, .. } = facts;
+        format!("`{name}` | {edited} | {missing} | {out_of_order} | {ahead} | {exception}")
+    })
+}
+
+fn facts() -> impl Iterator<Item = &'static Facts> {
+    Format::all().map(|format| format.tool().facts())
+}
+
+/// The anchor of a format's section in docs/formats.md.
+fn section(facts: &Facts) -> String {
+    match facts.name == Format::PLAIN.name() {
+        true => "plain-sql".to_owned(),
+        false => facts.tool.to_lowercase(),
+    }
+}
+
+/// Text for a cell of a table.
+fn escaped(text: &str) -> String {
+    text.replace('|', "\\|")
+}
+
+/// A Markdown table, with an empty line before it.
+fn table<T>(head: &str, rows: impl IntoIterator<Item = T>, cells: impl Fn(T) -> String) -> String {
+    let rule = "|---".repeat(head.matches('|').count() - 1);
+    let mut text = format!("\n{head}\n{rule}|\n");
+    for row in rows {
+        writeln!(text, "| {} |", cells(row)).unwrap();
+    }
+    text
+}
