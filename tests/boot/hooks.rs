@@ -101,7 +101,7 @@ fn generate_runs_before_the_directory_is_read() {
         .run()
         .code(0)
         .says("migrations: running --generate (sh)")
-        .says("migration 1 made applied in");
+        .says("migration V1__made applied in");
     assert!(database.has_table("made"));
 }
 

@@ -20,7 +20,7 @@ fn boot(place: &tempfile::TempDir, database: &Database<'_>) -> Premain {
 
 /// `text` with every number replaced by `N`, and what is not the same twice by its name.
 fn without_numbers(text: &str, place: &tempfile::TempDir) -> String {
-    let text = text.replace(&place.path().display().to_string(), "FOLDER");
+    let text = text.replace(&place.path().display().to_string(), "DIRECTORY");
     let mut plain = String::new();
     for character in text.chars() {
         if !character.is_ascii_digit() {
@@ -41,18 +41,18 @@ fn a_start_is_logged_step_by_step() {
     assert_eq!(ended.output, "started\n", "stdout is the application's alone");
     assert_eq!(
         without_numbers(&ended.log, &place),
-        "premain: migrations: FOLDER (refinery, N files), history table refinery_schema_history\n\
+        "premain: migrations: DIRECTORY (refinery, N files), history table refinery_schema_history\n\
          premain: migrations: N of N pending\n\
-         premain: migration N a applied in Nms\n\
-         premain: migration N b applied in Nms\n\
+         premain: migration VN__a applied in Nms\n\
+         premain: migration VN__b applied in Nms\n\
          premain: migration: the server notes: halfway\n\
-         premain: migration N c applied in Nms\n\
+         premain: migration VN__c applied in Nms\n\
          premain: wait Nms (N attempt), migrations N applied in Nms, starting echo (pid N)\n"
     );
     let again = boot(&place, &database).run().code(0);
     assert_eq!(
         without_numbers(&again.log, &place),
-        "premain: migrations: FOLDER (refinery, N files), history table refinery_schema_history\n\
+        "premain: migrations: DIRECTORY (refinery, N files), history table refinery_schema_history\n\
          premain: wait Nms (N attempt), migrations none pending (N applied before), \
          starting echo (pid N)\n"
     );
@@ -76,13 +76,13 @@ fn grep_migration_finds_every_line_about_a_failure() {
     assert_eq!(
         story,
         [
-            "premain: migrations: FOLDER (refinery, N files), history table refinery_schema_history",
+            "premain: migrations: DIRECTORY (refinery, N files), history table refinery_schema_history",
             "premain: migrations: N of N pending",
-            "premain: migration N a applied in Nms",
-            "premain: error: migration N wrong failed at FOLDER/VN__wrong.sql:N:N: \
+            "premain: migration VN__a applied in Nms",
+            "premain: error: migration VN__wrong failed at DIRECTORY/VN__wrong.sql:N:N: \
              column \"nonsense\" does not exist (N undefined_column)",
-            "premain: nothing of migration N wrong was kept; correct the file and deploy it again",
-            "premain: N of N migrations were applied before it: N a",
+            "premain: nothing of migration VN__wrong was kept; correct the file and deploy it again",
+            "premain: N of N migrations were applied before it: VN__a",
         ]
     );
 }

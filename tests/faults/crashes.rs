@@ -232,7 +232,7 @@ fn a_full_disk_keeps_nothing_and_a_rerun_with_space_succeeds() {
         .says("No space left on device (53100 disk_full)")
         .says("Check free disk space")
         .says("nothing of migration 2_b was kept; make room on the server's disk, and start again")
-        .says("1 of 2 migrations were applied before it: 1 a");
+        .says("1 of 2 migrations were applied before it: 1_a");
     assert!(database.has_table("a") && !database.has_table("b"));
     disk.mount("remount,size=200m");
     run().code(0).says("migration 2_b applied");

@@ -56,7 +56,7 @@ fn a_failing_migration_keeps_nothing_and_the_application_is_not_started() {
         .says("V2__bad.sql:3:21: type \"intt\" does not exist (42704 undefined_object)")
         .says("^^^^")
         .says("nothing of migration V2__bad was kept")
-        .says("1 of 3 migrations were applied before it: 1 good");
+        .says("1 of 3 migrations were applied before it: V1__good");
     drop(ended);
     assert!(
         database.has_table("good") && !database.has_table("half") && !database.has_table("never")

@@ -115,7 +115,7 @@ fn statements_kept_by_a_failed_script_are_listed_and_recorded() {
         .says("kept: statement 1 (line 1): VACUUM t")
         .says("kept: statement 4 (line 4): COMMIT")
         .says("premain resolve --rolled-back 2")
-        .says("1 of 3 migrations were applied before it: 1 t");
+        .says("1 of 3 migrations were applied before it: 1_t");
     assert_eq!(database.psql("SELECT count(*) FROM t WHERE a > 2"), "1");
     assert_eq!(
         database.psql("SELECT version, success FROM premain_migrations ORDER BY 1"),
