@@ -213,7 +213,7 @@ static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
 /// Shows `message` in a progress bar, with a percentage where it is known. Returns whether the bar is
 /// visible: if not, the caller may want to log instead.
-pub(crate) fn progress(message: String, percent: Option<u64>) -> bool {
+pub(crate) fn show_progress(message: String, percent: Option<u64>) -> bool {
     if !WITH_BAR.load(Ordering::Relaxed) || !has_room() {
         return false;
     }
@@ -235,7 +235,7 @@ pub(crate) fn progress(message: String, percent: Option<u64>) -> bool {
 }
 
 /// Removes the progress bar.
-pub(crate) fn progress_ended() {
+pub(crate) fn clear_progress() {
     let bar = BAR.lock().ok().and_then(|mut bar| bar.take());
     if let Some(bar) = bar {
         bar.finish_and_clear();

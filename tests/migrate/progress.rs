@@ -29,16 +29,16 @@ fn the_blocking_session_is_named_while_waiting_and_when_giving_up() {
         .database(database.url())
         .run()
         .code(75)
-        .says("migration V1__alter runs for 2s, waiting (Lock: relation) behind pid ")
+        .says("migration V1__alter runs for 2s, waiting (Lock: relation), blocked by pid ")
         .says("(the report, postgres@local, idle in transaction, begun ")
         .says(": SELECT 1 FROM site.busy WHERE …)");
     // At growing intervals, however often it is tried.
     assert!((2..=3).contains(&ended.lines_with("migration V1__alter runs for")), "{}", ended.log);
-    let facts = "could not get its table locks behind pid ";
+    let facts = "could not get its table locks, blocked by pid ";
     assert_eq!(ended.lines_with(facts), 1, "{}", ended.log);
     ended
-        .says("could not get its table locks in 2 attempts behind pid ")
-        .says("end the long transaction that is in the way");
+        .says("could not get its table locks in 2 attempts, blocked by pid ")
+        .says("end the transaction that blocks it");
 }
 
 #[test]

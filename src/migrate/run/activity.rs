@@ -1,5 +1,4 @@
-//! What another session sees of a backend that is busy: what it waits for, who is in the way, how far
-//! it is.
+//! What a second session sees of a busy backend: what it waits for, which sessions block it, how far its command is.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,49 +6,53 @@ use std::time::Duration;
 use crate::database::{QueryError, Session};
 use crate::text;
 
-/// What there was to see of a backend at one moment.
+/// What a backend was doing at one moment.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Activity {
-    /// `Lock: relation`, `Timeout: PgSleep`; nothing while it computes.
+    /// `Lock: relation`, `Timeout: PgSleep`; `None` while it computes.
     wait: Option<String>,
-    pub(super) blockers: Vec<Blocker>,
-    pub(super) progress: Option<Progress>,
+    pub(super) blockers: Blockers,
+    pub(super) progress: Option<CommandProgress>,
 }
 
-/// A session that holds, or has asked for before us, what the backend waits for.
+/// The sessions that a backend waits for, those with the oldest transactions first.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Blockers(Vec<Blocker>);
+
+/// A session that holds the lock that the backend waits for, or is before it in the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Blocker {
     pid: i32,
-    /// `psql, app@10.0.0.5`
-    who: String,
+    /// Application, user and address: `psql, app@10.0.0.5`
+    client: String,
     /// `idle in transaction`
     state: String,
-    /// How old its transaction is.
+    /// How long ago its transaction began.
     age: Option<Duration>,
     /// The beginning of its query.
     query: String,
 }
 
-/// How far a command is that tells.
+/// How far a command is that reports its progress, such as CREATE INDEX.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Progress {
+pub(super) struct CommandProgress {
     /// `index of orders`
-    what: String,
+    command: String,
     /// `scanning table`
     phase: String,
     done: u64,
-    /// Zero where the phase has no end that is known.
+    /// Zero if the phase has no known end.
     total: u64,
     /// `blocks`
     unit: String,
 }
 
 impl Activity {
-    /// Looks at `backend` from `observer`: one round trip.
-    pub(super) async fn of(observer: &Session, backend: i32) -> Result<Activity, QueryError> {
-        let waits = who_is_in_the_way(backend);
-        let results = match observer.query(&format!("{waits}; {}", how_far(backend))).await {
-            // PostgreSQL before 14 tells less.
+    /// Asks for the activity of `backend` in the session `observer`: one round trip.
+    pub(super) async fn query(observer: &Session, backend: i32) -> Result<Activity, QueryError> {
+        let waits = query_waits(backend);
+        let results = match observer.query(&format!("{waits}; {}", query_progress(backend))).await {
+            // PostgreSQL before 14 has fewer of these views and columns.
             Err(error) if matches!(error.code(), Some("42P01" | "42703")) => {
                 observer.query(&waits).await?
             }
@@ -64,7 +67,7 @@ impl Activity {
             let text = |column| value(1, row, column).unwrap_or_default();
             Blocker {
                 pid: text(0).parse().unwrap_or_default(),
-                who: text(1),
+                client: text(1),
                 state: text(2),
                 age: text(3).parse().ok().map(Duration::from_secs),
                 query: excerpt(&text(4)),
@@ -72,9 +75,9 @@ impl Activity {
         });
         Ok(Activity {
             wait: value(0, 0, 0),
-            blockers: blockers.collect(),
-            progress: value(2, 0, 0).map(|what| Progress {
-                what,
+            blockers: Blockers(blockers.collect()),
+            progress: value(2, 0, 0).map(|command| CommandProgress {
+                command,
                 phase: value(2, 0, 1).unwrap_or_default(),
                 done: number(0, 2),
                 total: number(0, 3),
@@ -84,8 +87,8 @@ impl Activity {
     }
 }
 
-/// Two statements: what it waits for, and for whom.
-fn who_is_in_the_way(backend: i32) -> String {
+/// Two statements: what the backend waits for, and which sessions block it.
+fn query_waits(backend: i32) -> String {
     format!(
         "SELECT wait_event_type || ': ' || wait_event \
          FROM pg_catalog.pg_stat_activity WHERE pid = {backend}; \
@@ -101,9 +104,9 @@ fn who_is_in_the_way(backend: i32) -> String {
     )
 }
 
-/// What the server tells of commands that tell. A relation that the migration itself made has no name
-/// yet that others can see.
-fn how_far(backend: i32) -> String {
+/// The statement that reads the backend's row in the server's progress views. A relation that the migration itself created
+/// has no name yet that another session can see.
+fn query_progress(backend: i32) -> String {
     let index = "'index of '";
     let phases = [
         (index, "create_index", "phase", "tuples_done", "tuples_total", "tuples"),
@@ -121,25 +124,25 @@ fn how_far(backend: i32) -> String {
         ("'analyze of '", "analyze", "phase", "sample_blks_scanned", "sample_blks_total", "blocks"),
         ("'copy of '", "copy", "command", "bytes_processed", "bytes_total", "bytes"),
     ];
-    let phases = phases.map(|(what, view, phase, done, total, unit)| {
+    let phases = phases.map(|(command, view, phase, done, total, unit)| {
         format!(
-            "SELECT {what} || coalesce(c.oid::pg_catalog.regclass::text, 'a new table'), \
+            "SELECT {command} || coalesce(c.oid::pg_catalog.regclass::text, 'a new table'), \
                     {phase}, {done}, {total}, '{unit}' \
              FROM pg_catalog.pg_stat_progress_{view} p \
              LEFT JOIN pg_catalog.pg_class c ON c.oid = p.relid WHERE p.pid = {backend}"
         )
     });
     format!(
-        "SELECT * FROM ({}) AS progress (what, phase, done, total, unit) \
+        "SELECT * FROM ({}) AS progress (command, phase, done, total, unit) \
          ORDER BY total > 0 DESC LIMIT 1",
         phases.join(" UNION ALL ")
     )
 }
 
-/// The beginning of a query, in one line, up to its first literal: what others write into their
-/// strings, passwords among it, belongs into nobody's log.
+/// The beginning of a query, in one line, up to its first literal: literals of other sessions may be passwords, and do not
+/// belong in this log.
 fn excerpt(query: &str) -> String {
-    /// As many characters.
+    /// In characters.
     const LENGTH: usize = 80;
     let mut characters = query.char_indices().peekable();
     let mut end = query.len();
@@ -161,37 +164,36 @@ fn excerpt(query: &str) -> String {
 }
 
 impl fmt::Display for Activity {
-    /// Goes behind `migration 3 add_orders runs for 5s`.
+    /// Follows `migration V3__add_orders runs for 5s`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(progress) = &self.progress {
             write!(f, ": {progress}")?;
         }
         match &self.wait {
             wait if !self.blockers.is_empty() => {
-                let wait = wait.as_deref().unwrap_or("Lock");
-                write!(f, ", waiting ({wait}) behind {}", list(&self.blockers))
+                write!(f, ", waiting ({}){}", wait.as_deref().unwrap_or("Lock"), self.blockers)
             }
-            // What gets on need not be told what each moment is spent on.
+            // While it makes progress, what it waits for at each moment is of no interest.
             Some(wait) if self.progress.is_none() => write!(f, " ({wait})"),
             _ => Ok(()),
         }
     }
 }
 
-impl fmt::Display for Progress {
+impl fmt::Display for CommandProgress {
     /// `index of orders: 45% (scanning table, 4500 of 10000 blocks)`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Progress { what, phase, done, total, unit } = self;
+        let CommandProgress { command, phase, done, total, unit } = self;
         match self.percent() {
-            Some(percent) => write!(f, "{what}: {percent}% ({phase}, {done} of {total} {unit})"),
-            None if *done > 0 => write!(f, "{what}: {phase}, {done} {unit}"),
-            None => write!(f, "{what}: {phase}"),
+            Some(percent) => write!(f, "{command}: {percent}% ({phase}, {done} of {total} {unit})"),
+            None if *done > 0 => write!(f, "{command}: {phase}, {done} {unit}"),
+            None => write!(f, "{command}: {phase}"),
         }
     }
 }
 
-impl Progress {
-    /// Of this phase; a command may have several.
+impl CommandProgress {
+    /// The percentage of the current phase; a command may have several phases.
     pub(super) fn percent(&self) -> Option<u64> {
         u128::from(self.done.min(self.total))
             .saturating_mul(100)
@@ -200,29 +202,36 @@ impl Progress {
     }
 }
 
-/// All of them, as far as that is of use.
-pub(super) fn list(blockers: &[Blocker]) -> String {
-    /// The oldest come first.
-    const MOST: usize = 4;
-    let mut text: Vec<_> = blockers.iter().take(MOST).map(ToString::to_string).collect();
-    if blockers.len() > MOST {
-        text.push(format!("{} more", blockers.len() - MOST));
+impl Blockers {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
-    text.join(" and ")
+}
+
+impl fmt::Display for Blockers {
+    /// `, blocked by pid 811 (…) and pid 12 (…)`, or nothing.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MOST: usize = 4;
+        let mut shown: Vec<_> = self.0.iter().take(MOST).map(ToString::to_string).collect();
+        if self.0.len() > MOST {
+            shown.push(format!("{} more", self.0.len() - MOST));
+        }
+        if shown.is_empty() { Ok(()) } else { write!(f, ", blocked by {}", shown.join(" and ")) }
+    }
 }
 
 impl fmt::Display for Blocker {
     /// `pid 811 (psql, app@10.0.0.5, idle in transaction, begun 3s ago: SELECT * FROM orders)`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Blocker { pid, who, state, age, query } = self;
+        let Blocker { pid, client, state, age, query } = self;
         if *pid == 0 {
             return f.write_str("a prepared transaction (see pg_prepared_xacts)");
         }
         write!(f, "pid {pid}")?;
-        if who.is_empty() {
+        if client.is_empty() {
             return Ok(());
         }
-        write!(f, " ({who}")?;
+        write!(f, " ({client}")?;
         if !state.is_empty() {
             write!(f, ", {state}")?;
         }
@@ -243,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_excerpt_is_one_line_without_anybody_s_literals() {
+    fn an_excerpt_is_one_line_without_literals() {
         for (query, text) in [
             ("SELECT *\n\tFROM  t", "SELECT * FROM t"),
             ("ALTER ROLE app PASSWORD 'hunter2'", "ALTER ROLE app PASSWORD …"),
@@ -258,24 +267,24 @@ mod tests {
     }
 
     #[test]
-    fn a_percentage_is_told_where_there_is_an_end() {
-        let progress = |done, total| Progress {
-            what: "index of orders".into(),
+    fn a_percentage_is_shown_if_the_end_is_known() {
+        let progress = |done, total| CommandProgress {
+            command: "index of orders".into(),
             phase: "scanning table".into(),
             done,
             total,
             unit: "blocks".into(),
         };
-        let told = |done, total| progress(done, total).to_string();
-        assert_eq!(told(45, 100), "index of orders: 45% (scanning table, 45 of 100 blocks)");
-        assert_eq!(told(7, 0), "index of orders: scanning table, 7 blocks");
-        assert_eq!(told(0, 0), "index of orders: scanning table");
+        let shown = |done, total| progress(done, total).to_string();
+        assert_eq!(shown(45, 100), "index of orders: 45% (scanning table, 45 of 100 blocks)");
+        assert_eq!(shown(7, 0), "index of orders: scanning table, 7 blocks");
+        assert_eq!(shown(0, 0), "index of orders: scanning table");
         assert_eq!(progress(u64::MAX, u64::MAX).percent(), Some(100));
     }
 
     proptest! {
         #[test]
-        fn nothing_behind_a_quote_is_ever_in_an_excerpt(before in "[a-z \n]{0,90}", secret in "[A-Z]{1,9}") {
+        fn an_excerpt_ends_before_the_first_quote(before in "[a-z \n]{0,90}", secret in "[A-Z]{1,9}") {
             let query = format!("{before}'{secret}'");
             prop_assert!(!excerpt(&query).contains(&secret));
         }

@@ -27,8 +27,8 @@ pub(crate) enum Reason {
         message: String,
         /// How many attempts there were.
         attempts: u32,
-        /// The sessions that were in the way: ` behind pid 12 (…)`; empty if unknown.
-        behind: String,
+        /// The sessions that blocked it: `, blocked by pid 12 (…)`; empty if unknown.
+        blockers: String,
     },
     /// The connection broke, for this reason.
     Lost(String),
@@ -98,7 +98,7 @@ impl Failure {
                 write!(f, "nothing of migration {migration} was kept; {remedy}")
             }
             (Kept::AllOrNothing, Reason::Blocked { .. }) => f.write_str(
-                "nothing of it was kept; end the long transaction that is in the way (pg_terminate_backend), or \
+                "nothing of it was kept; end the transaction that blocks it (pg_terminate_backend), or \
                  raise --ddl-lock-timeout",
             ),
             (Kept::AllOrNothing, Reason::Lost(_)) => f.write_str(
@@ -129,7 +129,7 @@ impl Failure {
                 write!(f, "nothing of migration {migration} was rolled back; {remedy}")
             }
             (Kept::AllOrNothing, Reason::Blocked { .. }) => f.write_str(
-                "nothing was rolled back; end the long transaction that is in the way, or raise --ddl-lock-timeout",
+                "nothing was rolled back; end the transaction that blocks it, or raise --ddl-lock-timeout",
             ),
             (Kept::AllOrNothing | Kept::Part, Reason::Lost(_)) => {
                 f.write_str("the history table tells whether it is still applied: see 'premain status'")
@@ -155,9 +155,9 @@ impl Reason {
                 "{direction}migration {migration} failed at {}: {}\n{diagnosis}",
                 diagnosis.place, diagnosis.message
             ),
-            Reason::Blocked { message, attempts, behind } => writeln!(
+            Reason::Blocked { message, attempts, blockers } => writeln!(
                 f,
-                "{direction}migration {migration} could not get its table locks in {attempts} attempts{behind}: {message}"
+                "{direction}migration {migration} could not get its table locks in {attempts} attempts{blockers}: {message}"
             ),
             Reason::Lost(reason) => writeln!(
                 f,

@@ -18,10 +18,10 @@ const KEY: i64 = 0x0070_7265_6d61_696e;
 /// The pauses between two attempts.
 const PAUSES: Policy = Policy::doubling(Duration::from_millis(10), Duration::from_millis(250));
 
-/// A wait that is shorter than this is not worth a log line.
+/// A wait shorter than this is not worth a log line.
 const SHORT: Duration = Duration::from_millis(150);
 
-/// The time between two log lines about who holds the lock.
+/// The time between two log lines about the holder of the lock.
 const SILENCE: Policy = Policy::doubling(Duration::from_secs(5), Duration::from_mins(1));
 
 /// Takes the lock, and then the native tool's own locks, for this session, which keeps them until it ends. `native` are SQL
@@ -40,17 +40,17 @@ pub(in crate::migrate) async fn acquire(
     let mut pauses = Pauses::new(PAUSES);
     let mut silence: Option<Silence> = None;
     let mut backend = session.announced_backend().await;
-    let mut pooled = false;
+    let mut pooler_checked = false;
     loop {
         match try_lock(session, backend, &keys).await? {
-            Attempt::Taken => break,
-            Attempt::OtherBackend(_) if pooled => return Err(pooler::switched(session)),
-            Attempt::OtherBackend(actual) => {
+            LockState::Taken => break,
+            LockState::OtherBackend(_) if pooler_checked => return Err(pooler::switched(session)),
+            LockState::OtherBackend(actual) => {
                 pooler::check(session, actual).await?;
-                (backend, pooled) = (Some(actual), true);
+                (backend, pooler_checked) = (Some(actual), true);
                 continue;
             }
-            Attempt::Busy => {}
+            LockState::Busy => {}
         }
         let waited = started.elapsed();
         if timeout.is_some_and(|timeout| waited >= timeout) {
@@ -89,11 +89,11 @@ pub(crate) async fn hold_lock(session: &Session, settings: &Settings) -> Result<
     acquire(session, Vec::new(), settings.lock_timeout).await
 }
 
-/// The outcome of one attempt.
-enum Attempt {
+/// What one attempt to take the lock found.
+enum LockState {
     Taken,
     Busy,
-    /// A server process other than the expected one answered, and took no lock.
+    /// Another server process than the expected one answered, and did not take the lock.
     OtherBackend(i32),
 }
 
@@ -102,7 +102,7 @@ async fn try_lock(
     session: &Session,
     backend: Option<i32>,
     keys: &[String],
-) -> Result<Attempt, Error> {
+) -> Result<LockState, Error> {
     // CASE keeps the order. Taking a lock again that this session holds does no harm.
     let all = keys.iter().rfold("true".to_owned(), |rest, key| {
         format!("CASE WHEN pg_catalog.pg_try_advisory_lock({key}) THEN {rest} ELSE false END")
@@ -118,10 +118,10 @@ async fn try_lock(
     let row = rows.first().and_then(|rows| rows.first());
     let column = |index: usize| row.and_then(|row| row.get(index)?.as_deref());
     Ok(match column(1) {
-        Some("t") => Attempt::Taken,
-        Some(_) => Attempt::Busy,
+        Some("t") => LockState::Taken,
+        Some(_) => LockState::Busy,
         None => {
-            Attempt::OtherBackend(column(0).and_then(|pid| pid.parse().ok()).unwrap_or_default())
+            LockState::OtherBackend(column(0).and_then(|pid| pid.parse().ok()).unwrap_or_default())
         }
     })
 }
@@ -137,8 +137,10 @@ async fn holder(session: &Session, keys: &[String]) -> Result<String, Error> {
            AND (l.classid::bigint << 32) + l.objid::bigint = ANY (ARRAY[{keys}]::bigint[]) AND l.pid <> pg_catalog.pg_backend_pid() \
            AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())"
     );
-    let rows =
-        session.query(&sql).await.map_err(Error::statement("ask who holds the migration lock"))?;
+    let rows = session
+        .query(&sql)
+        .await
+        .map_err(Error::statement("ask which session holds the migration lock"))?;
     let Some(row) = rows.first().and_then(|rows| rows.first()) else {
         return Ok("no session any more".to_owned());
     };

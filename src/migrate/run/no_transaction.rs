@@ -163,7 +163,7 @@ impl Applier<'_> {
                 );
                 return Ok(());
             }
-            let error = match attempts.watch.over(self.run_once(task, batch)).await {
+            let error = match attempts.watch.during(self.run_once(task, batch)).await {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };

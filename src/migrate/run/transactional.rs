@@ -109,7 +109,7 @@ impl<'a> Applier<'a> {
         let failed = |reason| (first.migration, Failure::nothing_kept(reason));
         loop {
             attempts.count += 1;
-            let error = match attempts.watch.over(self.send(&transaction)).await {
+            let error = match attempts.watch.during(self.send(&transaction)).await {
                 Ok(()) => return Ok(()),
                 Err(SendError::Lost(reason)) => return Err(failed(Reason::Lost(reason))),
                 Err(error) => error,
@@ -169,15 +169,15 @@ impl<'a> Applier<'a> {
 impl Attempts<'_> {
     /// Waits before the next attempt, and fails if there were enough of them.
     pub(super) async fn pause(&mut self, task: &Task<'_>, error: &DbError) -> Result<(), Reason> {
-        let behind = self.watch.behind();
+        let blockers = self.watch.blockers();
         let message = error.message();
         if self.count > self.limit {
-            let message = message.to_owned();
-            return Err(Reason::Blocked { message, attempts: self.count, behind });
+            let (message, blockers) = (message.to_owned(), blockers.to_string());
+            return Err(Reason::Blocked { message, attempts: self.count, blockers });
         }
         let pause = self.pauses.next();
         tracing::warn!(
-            "migration {} could not get its table locks{behind} ({message}); rolled back, retrying in {}",
+            "migration {} could not get its table locks{blockers} ({message}); rolled back, retrying in {}",
             task.migration,
             text::duration(pause)
         );

@@ -1,60 +1,59 @@
-//! Watches a migration that takes its time from a second session: how long it runs, on whom it waits,
-//! how far it is. The migration's own session is busy, and costs no round trip more.
+//! Watches a migration from a second session while it runs: for how long, what blocks it, how far it is. The migration's own
+//! session is busy, and has no extra round trip.
 
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::activity::{Activity, Blocker, list};
+use super::activity::{Activity, Blockers};
 use crate::database::Session;
 use crate::{log, text};
 
-/// What takes less is not worth a word.
-const FIRST: Duration = Duration::from_secs(SPEAK[0]);
-
-/// When to speak, in seconds from the beginning, and then every minute: a log should tell that
-/// something happens, and stay readable.
-const SPEAK: [u64; 6] = [2, 5, 10, 20, 40, 60];
+/// When to log, in seconds after the start, and then every minute: often enough to show that something happens, rarely enough
+/// to keep the log readable.
+const LOG_AT: [u64; 6] = [2, 5, 10, 20, 40, 60];
 const MINUTE: u64 = 60;
 
-/// How often to look, in between: what is in the way must be known when the wait is given up.
-const LOOK: Duration = Duration::from_secs(1);
+/// A migration that takes less time than this is not worth a line.
+const FIRST: Duration = Duration::from_secs(LOG_AT[0]);
 
-/// How long a look may take; a full server or pool lets one wait.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// The time between two queries: whatever blocks the migration must be known when its lock timeout ends the wait.
+const PAUSE: Duration = Duration::from_secs(1);
 
-/// Watches one migration, however often it is tried.
+/// How long one query may take, a login included: a full server or pool keeps it waiting.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Watches one migration over all of its attempts.
 pub(super) struct Watch<'a> {
     session: &'a Session,
-    /// `migration 3 add_orders`
+    /// `migration V3__add_orders`
     what: String,
-    /// When to look first, and how often then.
+    /// The time before the first query of an attempt, and between the others.
     first: Duration,
     pause: Duration,
     started: Instant,
-    /// How often it was spoken.
-    spoken: usize,
+    /// How many lines were due so far.
+    logged: usize,
     observer: Observer,
-    blockers: Vec<Blocker>,
+    blockers: Blockers,
 }
 
 impl Drop for Watch<'_> {
-    /// A signal may have come in between.
+    /// A signal may have ended [`Watch::during`].
     fn drop(&mut self) {
-        log::progress_ended();
+        log::clear_progress();
     }
 }
 
-/// The second session, opened when it is needed. Without one there is less to tell, and no harm done.
+/// The second session, opened when it is needed. Without one there is less to show, and nothing fails.
 enum Observer {
-    NotYet,
-    Looking(Rc<Session>),
-    Refused,
+    NotOpened,
+    Open(Rc<Session>),
+    Unavailable,
 }
 
 impl<'a> Watch<'a> {
-    /// `lock_timeout` ends the server's waiting, and nobody is in the way any more: the look comes
-    /// before that.
+    /// `lock_timeout` ends the server's wait, and the blockers can no longer be seen then: the first query comes before that.
     pub(super) fn new(session: &'a Session, what: String, lock_timeout: Duration) -> Self {
         let half = match lock_timeout {
             Duration::ZERO => FIRST,
@@ -64,43 +63,40 @@ impl<'a> Watch<'a> {
             session,
             what,
             first: FIRST.min(half),
-            pause: LOOK.min(half).max(Duration::from_millis(5)),
+            pause: PAUSE.min(half).max(Duration::from_millis(5)),
             started: Instant::now(),
-            spoken: 0,
-            observer: Observer::NotYet,
-            blockers: Vec::new(),
+            logged: 0,
+            observer: Observer::NotOpened,
+            blockers: Blockers::default(),
         }
     }
 
-    /// Waits for `work`, and tells meanwhile what it waits for.
-    pub(super) async fn over<T>(&mut self, work: impl Future<Output = T>) -> T {
-        self.blockers.clear();
+    /// Waits for `work`, and reports meanwhile what it is doing.
+    pub(super) async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
+        self.blockers = Blockers::default();
         let outcome = tokio::select! {
             biased;
             outcome = work => outcome,
-            never = self.look_on() => match never {},
+            never = self.report() => match never {},
         };
-        log::progress_ended();
+        log::clear_progress();
         outcome
     }
 
-    /// Who was in the way when it was looked last: ` behind pid 12 (…)`, or nothing.
-    pub(super) fn behind(&self) -> String {
-        match self.blockers.as_slice() {
-            [] => String::new(),
-            blockers => format!(" behind {}", list(blockers)),
-        }
+    /// The sessions that blocked the last attempt when they were last asked for.
+    pub(super) fn blockers(&self) -> &Blockers {
+        &self.blockers
     }
 
-    async fn look_on(&mut self) -> Infallible {
+    async fn report(&mut self) -> Infallible {
         let mut pause = self.first;
         loop {
             tokio::time::sleep(pause).await;
             pause = self.pause;
-            let activity = match tokio::time::timeout(PATIENCE, self.look()).await {
+            let activity = match tokio::time::timeout(TIMEOUT, self.query_activity()).await {
                 Ok(activity) => activity,
                 Err(_) => {
-                    self.observer = Observer::Refused;
+                    self.observer = Observer::Unavailable;
                     Activity::default()
                 }
             };
@@ -108,58 +104,58 @@ impl<'a> Watch<'a> {
             if elapsed < FIRST {
                 continue;
             }
-            let story = format!("{} runs for {}{activity}", self.what, text::duration(elapsed));
-            let seen = log::progress(story.clone(), activity.progress.and_then(|p| p.percent()));
-            if elapsed >= self.due() {
-                while elapsed >= self.due() {
-                    self.spoken += 1;
+            let line = format!("{} runs for {}{activity}", self.what, text::duration(elapsed));
+            let percent = activity.progress.and_then(|progress| progress.percent());
+            let shown = log::show_progress(line.clone(), percent);
+            if elapsed >= self.next_line() {
+                while elapsed >= self.next_line() {
+                    self.logged += 1;
                 }
-                if let Observer::Refused = self.observer {
-                    // The server may have had no room for a moment.
-                    self.observer = Observer::NotYet;
+                if let Observer::Unavailable = self.observer {
+                    // The server may have room for another session by now.
+                    self.observer = Observer::NotOpened;
                 }
-                // What is in the way outlasts the bar.
-                if !seen || !activity.blockers.is_empty() {
-                    tracing::info!("{story}");
+                // The blockers are logged although the bar shows them, because the bar is cleared.
+                if !shown || !activity.blockers.is_empty() {
+                    tracing::info!("{line}");
                 }
             }
         }
     }
 
-    /// When to speak next.
-    fn due(&self) -> Duration {
-        let later = (self.spoken + 1).saturating_sub(SPEAK.len()) as u64;
-        let early = SPEAK[self.spoken.min(SPEAK.len() - 1)];
-        Duration::from_secs(early + later * MINUTE)
+    /// When the next line is due, after the start.
+    fn next_line(&self) -> Duration {
+        let minutes = (self.logged + 1).saturating_sub(LOG_AT.len()) as u64;
+        let seconds = LOG_AT[self.logged.min(LOG_AT.len() - 1)];
+        Duration::from_secs(seconds + minutes * MINUTE)
     }
 
-    /// What there is to see now.
-    async fn look(&mut self) -> Activity {
-        if let Observer::NotYet = self.observer {
+    async fn query_activity(&mut self) -> Activity {
+        if let Observer::NotOpened = self.observer {
             self.observer = match self.session.open_second().await {
                 Ok(observer) => {
-                    // Whatever it is told, the migration's own session is told as well.
+                    // The migration's own session shows every notice that matters.
                     let _ = observer.execute("SET client_min_messages = error").await;
-                    Observer::Looking(observer)
+                    Observer::Open(observer)
                 }
                 Err(error) => {
                     tracing::debug!("{}: no second session to watch it ({error})", self.what);
-                    Observer::Refused
+                    Observer::Unavailable
                 }
             };
         }
-        let (Observer::Looking(observer), Some(backend)) = (&self.observer, self.session.backend())
+        let (Observer::Open(observer), Some(backend)) = (&self.observer, self.session.backend())
         else {
             return Activity::default();
         };
-        match Activity::of(observer, backend).await {
+        match Activity::query(observer, backend).await {
             Ok(activity) => {
                 self.blockers.clone_from(&activity.blockers);
                 activity
             }
             Err(error) => {
                 tracing::debug!("{}: cannot be watched ({error})", self.what);
-                self.observer = Observer::Refused;
+                self.observer = Observer::Unavailable;
                 Activity::default()
             }
         }
