@@ -16,23 +16,24 @@
 //!
 //! | subject | module |
 //! |---|---|
-//! | configuration: command line and environment, validated before anything else | `config` |
-//! | PID 1; it imports nothing of databases | `init` |
+//! | configuration: arguments and environment, validated before anything else | `config` |
+//! | PID 1; it imports nothing of databases and migrations | `init` |
 //! | the boot: wait, migrate, hooks, launch; its runtime, and the context that every step shares | `boot` |
 //! | the signals that stop a boot | `shutdown` |
 //! | waiting: which errors are transient and which are final, the pauses, the other targets | `wait` |
 //! | PostgreSQL: connection string, TLS, login, and `hold`, the one way to a session | `database` |
-//! | migrations: reading, planning and applying them | `migrate` |
+//! | migrations: reading, planning and applying them, with one directory per tool in `migrate/formats` | `migrate` |
 //! | other programs that run before the application | `hooks` |
 //! | how far the start has come, for `premain health` | `phase` |
 //! | becoming the application: user, environment, exec | `launch` |
 //! | logs, and what they must not show | `log`, `text`, `redact` |
+//! | growing pauses, for everything that is retried | `retry` |
 //! | subcommands, one file each | `commands` |
-//! | exit statuses, and which error has which | `exit`, `error` |
+//! | exit codes, and which error has which | `exit`, `error` |
+//! | system calls; the only `unsafe` code | `sys` |
 //!
-//! A new migration tool goes into `migrate/ledger` and `migrate/source`, a new transient error into
-//! `wait/verdict.rs`, a new subcommand into `commands`, a new option into `config/option.rs`. The only
-//! `unsafe` code is in `sys`.
+//! CONTRIBUTING.md has the one place for a new migration tool, transient error, subcommand, option, hook or signal
+//! behaviour, and a glossary.
 
 mod boot;
 pub mod commands;

@@ -5,10 +5,14 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use time::UtcDateTime;
+
 use crate::config::command::COMMANDS;
 use crate::config::option::{OPTIONS, Section};
 use crate::migrate::drift::{OutOfOrder, Policy};
-use crate::migrate::formats::{Facts, Format, KnownBy, Records};
+use crate::migrate::formats::scaffold::Existing;
+use crate::migrate::formats::{Facts, Format, KnownBy};
+use crate::migrate::{Migration, Recorded};
 
 /// What stands at the end of the line before each table.
 const UPDATE: &str = "UPDATE_README=1 cargo test --lib readme";
@@ -88,27 +92,57 @@ fn formats_and_what_tells_them() -> String {
 }
 
 fn drift() -> String {
-    table("| | edited | missing | out of order | ahead | exception |", facts(), |facts| {
+    const HEAD: &str = "| | edited | missing | out of order | ahead | failed halfway | exception |";
+    table(HEAD, Format::all(), |format| {
         let policy = |policy| match policy {
             Policy::Fail => "stops",
             Policy::Warn => "warns",
             Policy::Ignore => "goes on",
         };
-        let edited = match facts.records {
-            Records::Checksums => policy(facts.rules.edited),
-            Records::Versions | Records::NewestVersion => "not recorded",
+        let Facts { name, rules, exception, .. } = format.tool().facts();
+        let history_table = format.tool().history_table(None);
+        let (migration, recorded) = example(format);
+        let edited = match history_table.is_unchanged(&migration, &recorded) {
+            true => "not recorded",
+            false => policy(rules.edited),
         };
-        let out_of_order = match (facts.records, facts.rules.out_of_order) {
-            (Records::NewestVersion, _) => "counts as applied",
-            (_, OutOfOrder::Fail) => "stops",
-            (_, OutOfOrder::Apply) => "warns, and applies it",
-            (_, OutOfOrder::ApplySilently) => "applies it",
-            (_, OutOfOrder::Skip) => "warns, and never applies it",
+        let out_of_order = match rules.out_of_order {
+            OutOfOrder::Fail => "stops",
+            OutOfOrder::Apply => "warns, and applies it",
+            OutOfOrder::ApplySilently => "applies it",
+            OutOfOrder::Skip => "warns, and never applies it",
         };
-        let (missing, ahead) = (policy(facts.rules.missing), policy(facts.rules.ahead));
-        let Facts { name, exception, .. } = facts;
-        format!("`{name}` | {edited} | {missing} | {out_of_order} | {ahead} | {exception}")
+        let halfway = match history_table.marks(&migration).unwrap() {
+            Some(_) => "stops",
+            None => "not recorded",
+        };
+        let (missing, ahead) = (policy(rules.missing), policy(rules.ahead));
+        format!(
+            "`{name}` | {edited} | {missing} | {out_of_order} | {ahead} | {halfway} | {exception}"
+        )
     })
+}
+
+/// A new migration of this format, and a record of it with another checksum.
+fn example(format: Format) -> (Migration, Recorded) {
+    let directory = tempfile::tempdir().unwrap();
+    let existing = Existing {
+        directory: directory.path(),
+        migrations: &[],
+        title: "init",
+        now: UtcDateTime::now(),
+    };
+    format.tool().scaffold(&existing).unwrap().write().unwrap();
+    let migration = format.read(directory.path()).unwrap().remove(0);
+    let recorded = Recorded {
+        version: migration.version.clone(),
+        name: migration.name.clone(),
+        title: migration.title.clone(),
+        checksum: "another".to_owned(),
+        applied_on: None,
+        failure: None,
+    };
+    (migration, recorded)
 }
 
 fn facts() -> impl Iterator<Item = &'static Facts> {

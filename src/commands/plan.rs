@@ -15,7 +15,8 @@ use crate::migrate::{self, Migration, Source};
 #[derive(Serialize)]
 struct Answer {
     source: String,
-    ledger: String,
+    #[serde(rename = "ledger")]
+    history_table: String,
     /// The statements that run first: they create or upgrade the history table.
     before: Vec<String>,
     /// One transaction each, except for migrations that run without one.
@@ -61,7 +62,7 @@ impl Answer {
         };
         Answer {
             source: source.to_string(),
-            ledger: dry_run.history_table,
+            history_table: dry_run.history_table,
             before: dry_run.before,
             steps: dry_run.groups.into_iter().map(step).collect(),
         }

@@ -24,7 +24,8 @@ struct Status {
     folder: Option<String>,
     format: &'static str,
     /// The history table.
-    ledger: String,
+    #[serde(rename = "ledger")]
+    history_table: String,
     migrations: Vec<Row>,
     /// How many migrations are in each state that occurs.
     totals: BTreeMap<State, usize>,
@@ -195,7 +196,7 @@ impl Status {
             source: source.to_string(),
             folder: source.directory.as_ref().map(|directory| directory.display().to_string()),
             format: source.format.name(),
-            ledger: history_table.to_owned(),
+            history_table: history_table.to_owned(),
             migrations,
             totals,
             drift: plan.drift.iter().map(drift_row).collect(),
@@ -274,7 +275,7 @@ fn verdict(plan: &Plan<'_>, rules: Rules) -> Verdict {
 
 fn table(status: &Status) -> String {
     let width = status.migrations.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);
-    let mut text = format!("{}, history table {}\n", status.source, status.ledger);
+    let mut text = format!("{}, history table {}\n", status.source, status.history_table);
     for row in &status.migrations {
         let applied_on = row.applied_on.as_deref().unwrap_or_default();
         let line = format!("{:width$}  {:12}  {applied_on}", row.name, row.state.text());

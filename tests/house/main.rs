@@ -1,4 +1,4 @@
-//! The house rules that a program can check: imports go one way, and the documentation states what the code does.
+//! The house rules that a program can check: imports go one way, and one word is used for one thing.
 
 #![allow(
     clippy::pedantic,
@@ -9,3 +9,4 @@
 )]
 
 mod imports;
+mod words;

@@ -26,7 +26,7 @@ use std::path::Path;
 
 pub(crate) use table::HistoryTableName;
 #[cfg(test)]
-pub(crate) use tool::{Facts, Records};
+pub(crate) use tool::Facts;
 pub(crate) use tool::{KnownBy, Tool};
 
 #[cfg(fuzzing)]

@@ -78,21 +78,8 @@ pub(crate) struct Facts {
     pub(crate) known_by: KnownBy,
     /// What it does about drift.
     pub(crate) rules: Rules,
-    /// What its history table records.
-    pub(crate) records: Records,
     /// Markdown: an exception to its rules, or nothing.
     pub(crate) exception: &'static str,
-}
-
-/// What a history table records, and so which drift it can show.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Records {
-    /// Every applied migration, with a checksum of its file.
-    Checksums,
-    /// Every applied migration, but nothing of what is in its file.
-    Versions,
-    /// The newest applied migration only: every older file counts as applied.
-    NewestVersion,
 }
 
 /// What tells a tool's directory from the others.

@@ -12,7 +12,7 @@ use std::path::Path;
 use super::directory::is_file;
 use super::scaffold::{Existing, NewFiles};
 use super::table::HistoryTableName;
-use super::tool::{Facts, KnownBy, Records, Tool};
+use super::tool::{Facts, KnownBy, Tool};
 use crate::migrate::drift::{OutOfOrder, Policy, Rules};
 use crate::migrate::finding::Finding;
 use crate::migrate::history::HistoryTable;
@@ -37,7 +37,6 @@ const FACTS: Facts = Facts {
         out_of_order: OutOfOrder::Skip,
         ahead: Policy::Warn,
     },
-    records: Records::Checksums,
     exception: "",
 };
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::migration_sql;
 use super::scaffold::{Existing, NewFiles};
 use super::table::HistoryTableName;
-use super::tool::{Facts, KnownBy, Records, Tool};
+use super::tool::{Facts, KnownBy, Tool};
 use crate::migrate::drift::{OutOfOrder, Policy, Rules};
 use crate::migrate::finding::Finding;
 use crate::migrate::history::HistoryTable;
@@ -32,7 +32,6 @@ const FACTS: Facts = Facts {
         out_of_order: OutOfOrder::Apply,
         ahead: Policy::Warn,
     },
-    records: Records::Checksums,
     exception: "",
 };
 
