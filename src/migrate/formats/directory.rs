@@ -107,7 +107,7 @@ pub(super) fn is_plain(name: &str) -> bool {
 
 /// Whether `path` is a file, or a link to one. A pipe or a link to nowhere is an error, because the migration that
 /// it stands for would be skipped silently.
-pub(in crate::migrate) fn is_file(path: &Path) -> Result<bool, SourceError> {
+pub(crate) fn is_file(path: &Path) -> Result<bool, SourceError> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(true),
         Ok(metadata) if metadata.is_dir() => Ok(false),

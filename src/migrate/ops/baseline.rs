@@ -1,4 +1,4 @@
-//! Adopting a database: recording migrations as applied without running them.
+//! `premain baseline`: records migrations as applied without running them, so that premain can continue with the others.
 
 use crate::migrate::error::Error;
 use crate::migrate::migrator::{Log, Migrator};
@@ -41,8 +41,8 @@ impl Migrator<'_> {
         Error::NoSuchMigration { wanted: wanted.to_owned(), source: self.source.to_string() }
     }
 
-    /// Executes these statements on the history table, all or nothing; creates the table if it does not exist. An empty
-    /// history table adopts a database, too.
+    /// Executes these statements on the history table, all or nothing. Creates the table if it does not exist, even without
+    /// statements: with an empty history table, every migration is pending.
     pub(super) async fn write_history(
         &self,
         exists: bool,

@@ -1,4 +1,4 @@
-//! What applying would send to the server, in order, without sending it.
+//! `premain plan`: renders the SQL that applying would send to the server, without sending it.
 
 use std::io;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use crate::migrate::run::survey;
 use crate::migrate::source::error::SourceError;
 use crate::migrate::sql::Reader;
 
-/// Everything that is pending, as SQL.
+/// The SQL of everything that is pending.
 #[derive(Debug)]
 pub(crate) struct DryRun<'a> {
     /// The name of the history table.
     pub(crate) history_table: String,
     /// The statements before the first migration: they create or upgrade the history table.
     pub(crate) before: Vec<String>,
-    /// The groups that are applied together, with their SQL and that of their records.
+    /// The groups of migrations that are applied together, each with its SQL, records included.
     pub(crate) groups: Vec<(Vec<&'a Migration>, String)>,
     /// How many migrations are applied.
     pub(crate) applied: usize,
@@ -74,18 +74,18 @@ fn sql(tasks: &[Task<'_>], lock_timeout: Duration) -> io::Result<String> {
     }
     for task in tasks {
         let survey = &task.survey;
-        let own = |statement: &str| format!("{statement};\n");
-        text += &own(&settings(lock_timeout));
+        let line = |statement: &str| format!("{statement};\n");
+        text += &line(&settings(lock_timeout));
         if !survey.no_transaction {
             text += "BEGIN;\n";
         }
         let marks = task.marks.as_ref().filter(|_| survey.no_transaction && survey.statements > 1);
-        text += &marks.map(|marks| own(&marks.start)).unwrap_or_default();
+        text += &marks.map(|marks| line(&marks.start)).unwrap_or_default();
         let mut reader = Reader::new(task.script)?;
         while let Some((_, statement, _)) = reader.next()? {
-            text += &own(statement);
+            text += &line(statement);
         }
-        text += &own(marks.map_or(&task.record, |marks| &marks.finish));
+        text += &line(marks.map_or(&task.record, |marks| &marks.finish));
         if !survey.no_transaction {
             text += "COMMIT;\n";
         }

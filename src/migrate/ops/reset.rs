@@ -1,8 +1,8 @@
 //! Emptying a database, for `premain reset`.
 //!
-//! Objects are dropped one by one rather than by DROP DATABASE: that needs no privilege except their ownership, and keeps what
-//! an administrator set up: the database's settings and grants, its schemas with theirs, its extensions. Of those, only what a
-//! migration creates is dropped, because it will be created again.
+//! Objects are dropped one by one rather than by DROP DATABASE: that needs no other privilege than their ownership, and keeps
+//! what an administrator set up: the settings and grants of the database and of its schemas, and its extensions. Schemas and
+//! extensions are dropped only if a migration creates them, because it would fail if they existed.
 
 use crate::database::{Rows, Session};
 use crate::migrate::error::Error;
@@ -12,16 +12,16 @@ use crate::migrate::source::Source;
 use crate::migrate::sql::quoting::{literal, quote};
 use crate::migrate::sql::splitter::{self, Token};
 
-/// What was removed.
+/// What `premain reset` removed.
 #[derive(Debug)]
 pub(crate) struct Emptied {
-    /// How many objects were dropped, without those that were dropped with them.
+    /// How many objects were dropped, without those that CASCADE dropped with them.
     pub(crate) objects: usize,
     /// How many other sessions were ended.
     pub(crate) sessions: usize,
 }
 
-/// The objects of all schemas that belong neither to an extension nor to another object. (A partitioned table belongs to
+/// FROM and WHERE for the objects that belong neither to an extension nor to another object. (A partitioned table depends on
 /// itself.)
 const OBJECTS: &str = "FROM pg_catalog.pg_depend d \
     JOIN pg_catalog.pg_namespace n ON d.refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND d.refobjid = n.oid \
@@ -45,7 +45,7 @@ pub(crate) async fn drop_everything(
     let sessions = end_others(session).await?;
     lock::acquire(session, native.unwrap_or_default(), settings.lock_timeout).await?;
     let mut drops = Vec::new();
-    for (kind, name) in source.map(created).unwrap_or_default() {
+    for (kind, name) in source.map(all_created).unwrap_or_default() {
         let (kind, catalog, column) = match kind {
             Created::Schema => ("SCHEMA", "pg_namespace", "nspname"),
             Created::Extension => ("EXTENSION", "pg_extension", "extname"),
@@ -93,7 +93,7 @@ async fn end_others(session: &Session) -> Result<usize, Error> {
     Ok(count.unwrap_or(0))
 }
 
-/// What a migration creates, and fails on if it exists.
+/// The kind of object that a migration creates, and would fail on if it existed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Created {
     Schema,
@@ -101,7 +101,7 @@ enum Created {
 }
 
 /// The schemas and extensions that the migrations create without IF NOT EXISTS.
-fn created(source: &Source) -> Vec<(Created, String)> {
+fn all_created(source: &Source) -> Vec<(Created, String)> {
     // A large file holds data, not a schema.
     let texts = source.migrations.iter().filter_map(|migration| migration.up.sql.in_memory());
     texts.flat_map(created_by).collect()
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_migrations_create_themselves() {
+    fn schemas_and_extensions_without_if_not_exists_are_found() {
         let sql = "CREATE SCHEMA app; create extension \"uuid-ossp\" SCHEMA app;\n-- CREATE SCHEMA no\n\
                    CREATE EXTENSION IF NOT EXISTS pgcrypto; CREATE SCHEMA IF NOT EXISTS x; SELECT 'CREATE SCHEMA y'";
         let app = (Created::Schema, "app".to_owned());

@@ -21,7 +21,7 @@ pub(super) struct Index<'a> {
 pub(super) enum State {
     /// The table has no index of that name.
     Absent,
-    /// A build failed; it serves no query and slows down every write.
+    /// A build failed: the index serves no query and slows down every write.
     Invalid {
         /// Qualified and quoted.
         name: String,
@@ -66,7 +66,7 @@ impl<'a> Index<'a> {
         Some(Index { unique, name: &sql[name], rest: &sql[table.end..], table: &sql[table] })
     }
 
-    /// Its state.
+    /// The state of the index in the database.
     pub(super) async fn state(&self, session: &Session) -> Result<State, QueryError> {
         let sql = format!(
             "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), i.indisvalid, \
@@ -86,9 +86,9 @@ impl<'a> Index<'a> {
         })
     }
 
-    /// Whether the existing index is the one that this statement would build: the server describes the existing one and
-    /// one that is built on an empty table with the same columns in the same words.
-    pub(super) async fn is_the_same(&self, session: &Session) -> bool {
+    /// Whether the existing index is the one that this statement would build: builds it on an empty table with the same
+    /// columns, and compares the server's definitions of both.
+    pub(super) async fn matches_existing(&self, session: &Session) -> bool {
         let unique = if self.unique { "UNIQUE " } else { "" };
         let definition =
             "pg_catalog.substring(pg_catalog.pg_get_indexdef(i.indexrelid), ' USING .*')";
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_as_people_write_them() {
+    fn the_statement_is_parsed_in_every_spelling() {
         for (sql, unique, name, table, rest) in [
             ("CREATE INDEX CONCURRENTLY i ON t (a)", false, "i", "t", " (a)"),
             (

@@ -1,4 +1,4 @@
-//! A rejected migration, shown as a compiler would: file, line, column, caret, and what the server said.
+//! Why the server rejected a migration, rendered as a compiler does: file, line, column, caret, and what the server said.
 
 use std::fmt;
 
@@ -13,13 +13,13 @@ use crate::redact;
 /// What the server said, and where in the file.
 #[derive(Debug)]
 pub(crate) struct Diagnosis {
-    /// `migrations/V3__orders.sql:4:12`; without line and column if the server does not tell the position.
+    /// `migrations/V3__orders.sql:4:12`; without line and column if the server sent no position.
     pub(crate) place: String,
     /// The message, its SQLSTATE and the name of that.
     pub(crate) message: String,
     /// The SQLSTATE.
     pub(crate) code: String,
-    /// The line, the caret, detail and hint.
+    /// The line, the caret, detail and hint, over several lines.
     pub(crate) drawing: String,
 }
 

@@ -44,10 +44,9 @@ pub(crate) enum Reason {
 /// What was kept of a migration that failed.
 #[derive(Debug)]
 pub(crate) enum Kept {
-    /// It was one transaction: nothing was kept. If the connection was lost, all of it may be committed together with
-    /// its record.
+    /// It was one transaction: nothing was kept; but if the connection was lost, all of it may be committed with its record.
     AllOrNothing,
-    /// It ends its transaction itself: what comes before that was kept, or may have been if the connection was lost.
+    /// It ends its transaction itself: what comes before that was kept, or may have been kept if the connection was lost.
     Part,
     /// It runs without a transaction, and these statements were kept.
     Statements(Halfway),
@@ -58,18 +57,18 @@ pub(crate) enum Kept {
 pub(crate) struct Halfway {
     /// How many statements were kept.
     pub(crate) kept: usize,
-    /// The last of them: `1 (line 3): CREATE INDEX CONCURRENTLY …`
+    /// The last of them, rendered: `1 (line 3): CREATE INDEX CONCURRENTLY …`
     pub(crate) last: Vec<String>,
     /// How many statements the migration has.
     pub(crate) total: usize,
-    /// Whether the history table has a mark of it.
+    /// Whether the history table marks the migration as started.
     pub(crate) marked: bool,
     /// The VERSION for `premain resolve`.
     pub(crate) version: String,
 }
 
 impl Failure {
-    /// A failure of a migration of which nothing was kept.
+    /// Nothing of the migration was kept.
     pub(super) fn nothing_kept(reason: Reason) -> Failure {
         Failure { reason, kept: Kept::AllOrNothing }
     }
@@ -80,7 +79,7 @@ impl Failure {
         matches!(self, Failure { reason: Reason::Lost(_), kept: Kept::AllOrNothing })
     }
 
-    /// What to say about the up migration `migration`.
+    /// Writes why the up migration `migration` failed, what was kept, and what to do.
     pub(crate) fn explain_up(&self, f: &mut fmt::Formatter<'_>, migration: &str) -> fmt::Result {
         self.reason.explain(f, migration, "")?;
         match (&self.kept, &self.reason) {
@@ -102,7 +101,7 @@ impl Failure {
                  raise --ddl-lock-timeout",
             ),
             (Kept::AllOrNothing, Reason::Lost(_)) => f.write_str(
-                "the history table tells whether it was applied; run again, which is safe",
+                "the history table shows whether it was applied; run again, which is safe",
             ),
             (Kept::AllOrNothing, Reason::Unreadable { .. }) => {
                 f.write_str("nothing of it was kept; run again")
@@ -120,7 +119,7 @@ impl Failure {
         }
     }
 
-    /// What to say about the down migration of `migration`.
+    /// Writes why the down migration of `migration` failed, what was kept, and what to do.
     pub(crate) fn explain_down(&self, f: &mut fmt::Formatter<'_>, migration: &str) -> fmt::Result {
         self.reason.explain(f, migration, "down ")?;
         match (&self.kept, &self.reason) {
@@ -132,7 +131,7 @@ impl Failure {
                 "nothing was rolled back; end the transaction that blocks it, or raise --ddl-lock-timeout",
             ),
             (Kept::AllOrNothing | Kept::Part, Reason::Lost(_)) => {
-                f.write_str("the history table tells whether it is still applied: see 'premain status'")
+                f.write_str("the history table shows whether it is still applied: see 'premain status'")
             }
             (Kept::AllOrNothing, Reason::Unreadable { .. }) => {
                 f.write_str("nothing was rolled back; run again")
@@ -147,7 +146,7 @@ impl Failure {
 }
 
 impl Reason {
-    /// The first line, which `grep migration` finds, and the drawing below it.
+    /// Writes the first line, which `grep migration` finds, and the excerpt of the file below it.
     fn explain(&self, f: &mut fmt::Formatter<'_>, migration: &str, direction: &str) -> fmt::Result {
         match self {
             Reason::Rejected(diagnosis) => writeln!(
@@ -169,7 +168,7 @@ impl Reason {
         }
     }
 
-    /// What the history table keeps of it.
+    /// The text that the history table keeps.
     pub(super) fn for_history_table(&self) -> String {
         match self {
             Reason::Rejected(diagnosis) => {

@@ -30,7 +30,7 @@ const SILENCE: Policy = Policy::doubling(Duration::from_secs(5), Duration::from_
 /// # Errors
 /// [`Error::Locked`] with the holder after `timeout`; `None` waits for ever. [`Error::Pooled`] if a pooler does not keep the
 /// session for premain.
-pub(in crate::migrate) async fn acquire(
+pub(crate) async fn acquire(
     session: &Session,
     native: Vec<String>,
     timeout: Option<Duration>,

@@ -1,4 +1,4 @@
-//! The messages that apply migrations, and the position in a file that each position in a message stands for.
+//! The messages that apply migrations, and which position in a file each position in a message belongs to.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,9 +11,9 @@ use crate::migrate::sql::quoting::{literal, quote};
 use crate::migrate::sql::splitter::{self, Statement};
 use crate::migrate::sql::{Reader, Script, Survey};
 
-/// Lets the server notice that premain is gone: at once if premain's system tells it, within half a minute if the network
-/// is cut. The server then rolls back and releases the lock instead of holding both until the statement ends. A setting
-/// that the server does not have is left out.
+/// Lets the server notice that premain has ended: at once if the connection was closed, within half a minute if the network
+/// is cut. The server then rolls back and releases the lock, instead of continuing until the statement ends. A setting that
+/// the server does not have is left out.
 const NOTICE_A_DEAD_CLIENT: &str = "\
     SELECT pg_catalog.set_config(name, value, false) FROM (VALUES \
         ('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '5'), \
@@ -23,20 +23,20 @@ const NOTICE_A_DEAD_CLIENT: &str = "\
         AND (name NOT LIKE 'client%' OR pg_catalog.version() LIKE '%linux%')";
 
 /// A script to run, and the statements that record it.
-pub(in crate::migrate) struct Task<'a> {
-    pub(in crate::migrate) migration: &'a Migration,
+pub(crate) struct Task<'a> {
+    pub(crate) migration: &'a Migration,
     /// Its up migration or its down migration.
-    pub(in crate::migrate) script: &'a Script,
-    pub(in crate::migrate) survey: Survey,
+    pub(crate) script: &'a Script,
+    pub(crate) survey: Survey,
     /// The statement that adds or removes its record.
-    pub(in crate::migrate) record: String,
-    /// What the history table tells while it runs without a transaction.
-    pub(in crate::migrate) marks: Option<Marks>,
+    pub(crate) record: String,
+    /// The statements that mark it in the history table while it runs without a transaction.
+    pub(crate) marks: Option<Marks>,
 }
 
 impl<'a> Task<'a> {
     /// Applies `migration`.
-    pub(in crate::migrate) fn up(
+    pub(crate) fn up(
         migration: &'a Migration,
         survey: Survey,
         table: &dyn HistoryTable,
@@ -46,7 +46,7 @@ impl<'a> Task<'a> {
     }
 
     /// Rolls `migration` back by its down migration `script`.
-    pub(in crate::migrate) fn down(
+    pub(crate) fn down(
         migration: &'a Migration,
         script: &'a Script,
         survey: Survey,
@@ -57,16 +57,16 @@ impl<'a> Task<'a> {
     }
 }
 
-/// The tasks that are one transaction, all or nothing.
-pub(in crate::migrate) struct Transaction<'a> {
+/// Tasks that are applied in one transaction, all or nothing.
+pub(crate) struct Transaction<'a> {
     tasks: &'a [Task<'a>],
     lock_timeout: Duration,
-    /// The literal that the setting `premain.migration` has in the session once a part of this was committed.
+    /// An SQL literal: the value of the setting `premain.migration` in the session once a part of this was committed.
     mark: String,
 }
 
 /// The messages of a transaction: one, unless a migration ends the transaction itself or its file is large.
-pub(in crate::migrate) struct Messages<'a> {
+pub(crate) struct Messages<'a> {
     tasks: std::slice::Iter<'a, Task<'a>>,
     /// The large file that is being read.
     reading: Option<(&'a Task<'a>, Reader<'a>)>,
@@ -77,10 +77,10 @@ pub(in crate::migrate) struct Messages<'a> {
     ended: bool,
 }
 
-/// What is sent in one round trip.
+/// SQL that is sent in one round trip.
 #[derive(Default)]
-pub(in crate::migrate) struct Message<'a> {
-    pub(in crate::migrate) text: String,
+pub(crate) struct Message<'a> {
+    pub(crate) text: String,
     /// The length of `text` in characters, as the server counts positions.
     length: usize,
     spans: Vec<Span<'a>>,
@@ -94,23 +94,20 @@ struct Span<'a> {
     length: usize,
 }
 
-/// The statements of a large file are sent in messages of about this size in bytes: few round trips, and little memory on
-/// either side.
+/// The statements of a large file are sent in messages of about this size in bytes: few round trips, and little memory in
+/// premain and in the server.
 const MESSAGE_SIZE: usize = 1 << 20;
 
-/// Follows every statement: the line ends are for one that ends in a comment, the semicolon for one that ends without.
+/// Follows every statement: it may end in a comment, or without a semicolon.
 const END: &str = "\n;\n";
 
 impl<'a> Transaction<'a> {
-    pub(in crate::migrate) fn new(
-        tasks: &'a [Task<'a>],
-        lock_timeout: Duration,
-    ) -> Transaction<'a> {
+    pub(crate) fn new(tasks: &'a [Task<'a>], lock_timeout: Duration) -> Transaction<'a> {
         let mark: Vec<_> = tasks.iter().map(|task| task.migration.to_string()).collect();
         Transaction { tasks, lock_timeout, mark: literal(&mark.join(", ")) }
     }
 
-    pub(in crate::migrate) fn messages(&self) -> Messages<'a> {
+    pub(crate) fn messages(&self) -> Messages<'a> {
         let mut message = Message::default();
         let (settings, mark) = (settings(self.lock_timeout), &self.mark);
         message.push(&format!("{settings}; BEGIN; SET premain.migration = {mark};\n"));
@@ -118,7 +115,7 @@ impl<'a> Transaction<'a> {
         Messages { tasks, reading: None, message, ready: VecDeque::new(), ended: false }
     }
 
-    /// Ends what is left of the transaction, and asks whether a part of it was committed.
+    /// The statements that end what is left of the transaction, and ask whether a part of it was committed.
     pub(super) fn settle(&self) -> String {
         format!(
             "ROLLBACK; SELECT pg_catalog.current_setting('premain.migration', true) = {}",
@@ -127,10 +124,10 @@ impl<'a> Transaction<'a> {
     }
 }
 
-/// The statements before each transaction. They RESET, because what an earlier migration SET (most likely a search path
-/// from a dump) would otherwise reach this one if both are pending in one start, and only then. They also end timeouts that
-/// a role may have for web requests.
-pub(in crate::migrate) fn settings(lock_timeout: Duration) -> String {
+/// The statements before each transaction. They RESET because what an earlier migration SET (most likely a search path from a
+/// dump) would otherwise affect this one, but only if both are applied in one start. They also turn off the timeouts that a
+/// role may have for web requests.
+pub(crate) fn settings(lock_timeout: Duration) -> String {
     format!(
         "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; {NOTICE_A_DEAD_CLIENT}; SET statement_timeout = 0; \
          SET idle_in_transaction_session_timeout = 0; SET lock_timeout = {}",
@@ -143,7 +140,7 @@ impl<'a> Messages<'a> {
     ///
     /// # Errors
     /// The large file can no longer be read.
-    pub(in crate::migrate) fn next(&mut self) -> io::Result<Option<Message<'a>>> {
+    pub(crate) fn next(&mut self) -> io::Result<Option<Message<'a>>> {
         while self.ready.is_empty() {
             if self.reading.is_some() {
                 self.read_on()?;
@@ -221,13 +218,13 @@ impl<'a> Message<'a> {
 
     /// The task, and the position in its file, that a position in this message belongs to.
     pub(super) fn position(&self, position: usize) -> Option<(&'a Task<'a>, usize)> {
-        let piece = self.spans.iter().rev().find(|piece| piece.in_message <= position)?;
+        let span = self.spans.iter().rev().find(|span| span.in_message <= position)?;
         // An error "at the end" is at the semicolon that was added.
-        let within = position - piece.in_message;
-        (within < piece.length + END.len()).then_some((piece.task, piece.in_file + within))
+        let within = position - span.in_message;
+        (within < span.length + END.len()).then_some((span.task, span.in_file + within))
     }
 
-    /// The task, and the position in its file, of the statement with this index; or of `name` in it, if that occurs once.
+    /// The task, and the position in its file, of the statement with this index; of `name` in it, if that occurs once.
     pub(super) fn statement(
         &self,
         number: usize,
@@ -236,10 +233,10 @@ impl<'a> Message<'a> {
         let Statement { range, .. } = splitter::statements(&self.text).nth(number)?;
         let text = &self.text[range.clone()];
         let position = |at: usize| self.position(self.text[..range.start + at].chars().count());
-        let is_it = |word: &str| {
+        let is_name = |word: &str| {
             name.is_some_and(|name| word.eq_ignore_ascii_case(name) || word == quote(name))
         };
-        let mut named = splitter::tokens(text).filter(|(_, at)| is_it(&text[at.clone()]));
+        let mut named = splitter::tokens(text).filter(|(_, at)| is_name(&text[at.clone()]));
         match (named.next(), named.next()) {
             (Some((_, at)), None) => {
                 position(at.start).map(|(task, at)| (task, Position::Word(at)))
@@ -288,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn one_message_unless_the_migration_ends_the_transaction_itself() {
+    fn a_transaction_is_one_message_unless_the_migration_ends_it() {
         let sql = "CREATE TABLE a ()--> statement-breakpoint\nCREATE TABLE b () -- c --> statement-breakpoint D";
         let migration = migration(sql);
         let task = task(&migration);

@@ -85,10 +85,10 @@ impl Migrator<'_> {
     /// With nothing pending this is one round trip: no lock, no DDL, and a role that may only read the history table is
     /// enough. With n pending migrations it is n + 4 at most.
     ///
-    /// `before` runs once this process holds the lock and is about to apply so many migrations.
+    /// `before` runs once this process holds the lock and is about to apply that many migrations.
     ///
     /// # Errors
-    /// [`Error`], or the error of `before`. A migration that failed has left nothing behind, unless the error says so.
+    /// [`Error`], or the error of `before`. Nothing of a migration that failed was kept, unless the error says so.
     /// With the same `progress`, another session can continue after a lost connection.
     pub(crate) async fn run<E: From<Error>>(
         &self,
@@ -121,14 +121,14 @@ impl Migrator<'_> {
         }
 
         self.lock().await?;
-        // The replica that held the lock may have applied everything. It may also have created the history table, and not
-        // where this session would create it by now: a migration that creates a schema of the role's name moves that.
+        // The replica that held the lock may have applied everything. It may also have created the history table in another
+        // schema than this session would: a migration that creates a schema of the role's name changes the search path.
         let history = match history.is_some() || self.history_table_exists().await? {
             true => self.read_history().await?,
             false => Some(self.create_and_read_history().await?),
         };
         let plan = self.plan(history.as_ref(), Log::Nothing)?;
-        // Not earlier: what a lost session sent may still be running as long as that session holds the lock.
+        // Not before the lock is taken: until then, what a lost session sent may still be running.
         progress.resolve_unknown(&plan);
         let scripts = plan.pending.iter().map(|migration| &migration.up);
         let new: Vec<_> =
@@ -202,7 +202,7 @@ impl Migrator<'_> {
     }
 }
 
-/// What the scripts need, by their files. Each file is read for it once, because it may be large.
+/// The survey of each script, by its file: a file is surveyed once, because it may be large.
 type Surveys<'a> = BTreeMap<&'a Path, Survey>;
 
 /// Surveys these scripts, and fails if one of them can never run.

@@ -1,5 +1,5 @@
-//! Migrations that cannot run in a transaction: one statement after the other, recorded after the last. Statements that
-//! the file puts between `BEGIN` and `COMMIT` stay together.
+//! Migrations that cannot run in a transaction: their statements run one by one, and the record follows the last. Statements
+//! that the file itself puts between `BEGIN` and `COMMIT` are one batch.
 
 use super::concurrent_index::{Index, State};
 use super::diagnosis::Diagnosis;
@@ -12,10 +12,10 @@ use crate::migrate::sql::quoting::literal;
 use crate::migrate::sql::{Kind, Reader};
 
 /// How many of the kept statements are listed.
-const LISTED: usize = 20;
+const MOST_LISTED: usize = 20;
 
-/// How many characters of each are shown.
-const SHOWN: usize = 80;
+/// How many characters of a listed statement are shown.
+const STATEMENT_LENGTH: usize = 80;
 
 /// Statements that are kept or not kept together: one, or those between BEGIN and COMMIT.
 #[derive(Default)]
@@ -23,7 +23,7 @@ struct Batch {
     /// Each with its position in the file, in characters.
     statements: Vec<(String, usize)>,
     kind: Option<Kind>,
-    /// BEGIN was added, and COMMIT was not.
+    /// It has BEGIN, and not COMMIT yet.
     is_open: bool,
 }
 
@@ -61,22 +61,22 @@ impl Applier<'_> {
     /// [`Kept::Statements`] if some of them were kept.
     pub(super) async fn apply_without_transaction(&self, task: &Task<'_>) -> Result<(), Failure> {
         let total = task.survey.statements;
-        // A single statement is executed or not, and may be repeated: it cannot stop halfway.
+        // A single statement cannot stop halfway, and may be repeated.
         let marks = task.marks.as_ref().filter(|_| total > 1);
         let start = marks.map(|marks| format!("; {}", marks.start)).unwrap_or_default();
-        self.own(task, &format!("{}{start}", settings(self.lock_timeout)))
+        self.execute(task, &format!("{}{start}", settings(self.lock_timeout)))
             .await
             .map_err(Failure::nothing_kept)?;
 
-        let mut guard = Guard { task, marked: marks.is_some(), done: Vec::new(), over: false };
+        let mut guard = Guard { task, marked: marks.is_some(), done: Vec::new(), finished: false };
         let outcome = self.run_all(task, &mut guard.done).await;
-        guard.over = true;
+        guard.finished = true;
         let done = &guard.done;
         let reason = match outcome {
             Ok(()) => {
                 let record = marks.map_or(&task.record, |marks| &marks.finish);
                 // COMMIT, for a transaction that the file has left open.
-                match self.own(task, &format!("{record}; COMMIT")).await {
+                match self.execute(task, &format!("{record}; COMMIT")).await {
                     Ok(()) => return Ok(()),
                     Err(reason) => reason,
                 }
@@ -85,23 +85,23 @@ impl Applier<'_> {
         };
         if done.is_empty() {
             if let Some(marks) = marks {
-                // If this fails, too, the mark stays and stops the next start.
-                let _ = self.own(task, &format!("ROLLBACK; {}", marks.withdraw)).await;
+                // If this fails as well, the mark remains, and the next start stops at it.
+                let _ = self.execute(task, &format!("ROLLBACK; {}", marks.withdraw)).await;
             }
             return Err(Failure::nothing_kept(reason));
         }
         if total == 1 && matches!(reason, Reason::Lost(_)) {
-            // Executed and not recorded: the next attempt finds it executed.
+            // It was executed, and not recorded: the next attempt will notice.
             return Err(Failure::nothing_kept(reason));
         }
         if let Some(marks) = marks {
             let reason = literal(&reason.for_history_table());
             let set = format!("SELECT pg_catalog.set_config('premain.failure', {reason}, false)");
-            let _ = self.own(task, &format!("ROLLBACK; {set}; {}", marks.fail)).await;
+            let _ = self.execute(task, &format!("ROLLBACK; {set}; {}", marks.fail)).await;
         }
         let kept = done.len();
-        let numbered = done.iter().enumerate().skip(kept.saturating_sub(LISTED));
-        let last = numbered.map(|(at, (text, position))| listed(task, at + 1, text, *position));
+        let numbered = done.iter().enumerate().skip(kept.saturating_sub(MOST_LISTED));
+        let last = numbered.map(|(at, (text, position))| describe(task, at + 1, text, *position));
         let halfway = Halfway {
             kept,
             last: last.collect(),
@@ -112,7 +112,7 @@ impl Applier<'_> {
         Err(Failure { reason, kept: Kept::Statements(halfway) })
     }
 
-    /// Runs them all; `done` tells which were kept, and their positions.
+    /// Runs all batches, and adds the statements that are kept to `done`, each with its position in the file.
     async fn run_all(
         &self,
         task: &Task<'_>,
@@ -121,32 +121,22 @@ impl Applier<'_> {
         let file = |error| unreadable(task, error);
         let mut reader = Reader::hashed(task.script).map_err(file)?;
         let mut batch = Batch::default();
-        loop {
-            let more = match reader.next().map_err(file)? {
-                Some((kind, text, position)) => {
-                    batch.add(kind, text, position);
-                    true
-                }
-                None => false,
-            };
-            if batch.statements.is_empty() || (more && batch.is_open) {
-                if more {
-                    continue;
-                }
-                break;
+        while let Some((kind, text, position)) = reader.next().map_err(file)? {
+            batch.add(kind, text, position);
+            if !batch.is_open {
+                self.run_batch(task, &batch).await?;
+                let executed = std::mem::take(&mut batch).statements;
+                done.extend(executed.iter().map(|(text, at)| (shortened(text), *at)));
             }
+        }
+        if batch.is_open {
+            // Not done yet: the COMMIT after the record decides whether it is kept.
             self.run_batch(task, &batch).await?;
-            if batch.is_open {
-                // The COMMIT of the record decides whether it is kept.
-                break;
-            }
-            let executed = std::mem::take(&mut batch).statements;
-            done.extend(executed.iter().map(|(text, at)| (shortened(text), *at)));
         }
         reader.expect_unchanged().map_err(file)
     }
 
-    /// Runs statements that are kept together, and retries them if they do not get their locks.
+    /// Runs one batch, and retries it if it does not get its locks.
     async fn run_batch(&self, task: &Task<'_>, batch: &Batch) -> Result<(), Reason> {
         let mut attempts = self.attempts(task);
         loop {
@@ -155,7 +145,7 @@ impl Applier<'_> {
             if let Some(index) = &index
                 && self.drop_invalid(task, index, "an earlier run").await? == State::Valid
                 && task.survey.statements == 1
-                && index.is_the_same(self.session).await
+                && index.matches_existing(self.session).await
             {
                 tracing::info!(
                     "migration {}: its index exists and is valid; an earlier run was interrupted before it was recorded",
@@ -163,16 +153,14 @@ impl Applier<'_> {
                 );
                 return Ok(());
             }
-            let error = match attempts.watch.during(self.run_once(task, batch)).await {
+            let attempt = attempts.watch.during(self.run_once(task, batch)).await;
+            let (message, done, error) = match attempt {
                 Ok(()) => return Ok(()),
-                Err(error) => error,
+                Err(SendError::Lost(reason)) => return Err(Reason::Lost(reason)),
+                Err(SendError::File(error)) => return Err(unreadable(task, error)),
+                Err(SendError::Server { message, done, error }) => (message, done, error),
             };
-            let (message, done, error) = match error {
-                SendError::Lost(reason) => return Err(Reason::Lost(reason)),
-                SendError::File(error) => return Err(unreadable(task, error)),
-                SendError::Server { message, done, error } => (message, done, error),
-            };
-            self.own(task, "ROLLBACK").await?;
+            self.execute(task, "ROLLBACK").await?;
             if let Some(index) = &index {
                 self.drop_invalid(task, index, "this attempt").await?;
             }
@@ -184,7 +172,7 @@ impl Applier<'_> {
         }
     }
 
-    /// Runs them without a lock timeout if they are built CONCURRENTLY: that waits for other sessions but blocks none, and a
+    /// Runs a batch once; without a lock timeout if it is CONCURRENTLY: that waits for other sessions but blocks none, and a
     /// timeout would only discard what is built already.
     async fn run_once<'m>(&self, task: &'m Task<'m>, batch: &Batch) -> Result<(), SendError<'m>> {
         let message = batch.message(task);
@@ -192,7 +180,7 @@ impl Applier<'_> {
         if batch.kind != Some(Kind::Concurrent) || ours == 0 {
             return self.send_one(message).await;
         }
-        // A timeout that the file itself has set stays.
+        // A timeout that the file itself has set remains.
         let change = async |from: u128, to: u128| {
             let sql = format!(
                 "SELECT pg_catalog.set_config('lock_timeout', '{to}', false) FROM pg_catalog.pg_settings \
@@ -215,7 +203,7 @@ impl Applier<'_> {
         result
     }
 
-    /// Drops the index if it is invalid, and tells the state that it was in.
+    /// Drops the index if it is invalid. Returns the state that it was in.
     async fn drop_invalid(
         &self,
         task: &Task<'_>,
@@ -242,7 +230,7 @@ impl Applier<'_> {
     }
 
     /// Runs a statement of premain's own.
-    async fn own(&self, task: &Task<'_>, sql: &str) -> Result<(), Reason> {
+    async fn execute(&self, task: &Task<'_>, sql: &str) -> Result<(), Reason> {
         self.session.execute(sql).await.map_err(|error| reason(task, error))
     }
 }
@@ -256,19 +244,19 @@ fn reason(task: &Task<'_>, error: QueryError) -> Reason {
     }
 }
 
-/// Logs what was kept if a signal ends the migration: the caller does not wait for an outcome then.
+/// Logs what was kept if a signal ends the migration: the future that applies it is dropped then.
 struct Guard<'a> {
     task: &'a Task<'a>,
-    /// Whether the history table has a mark of it.
+    /// Whether the history table marks it as started.
     marked: bool,
     done: Vec<(String, usize)>,
-    over: bool,
+    finished: bool,
 }
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
-        let Guard { task, marked, done, over } = self;
-        if *over || (done.is_empty() && !*marked) {
+        let Guard { task, marked, done, finished } = self;
+        if *finished || (done.is_empty() && !*marked) {
             return;
         }
         let next = match marked {
@@ -289,17 +277,17 @@ impl Drop for Guard<'_> {
 }
 
 /// `2 (line 7): CREATE INDEX CONCURRENTLY orders_by_customer ON orders (customer)`
-fn listed(task: &Task<'_>, number: usize, text: &str, position: usize) -> String {
+fn describe(task: &Task<'_>, number: usize, text: &str, position: usize) -> String {
     match location::find(&task.script.sql, position) {
         Ok(Some(location)) => format!("{number} (line {}): {text}", location.line),
         _ => format!("{number}: {text}"),
     }
 }
 
-/// A statement in one line that is not too long.
+/// A statement in one line, cut if it is long.
 fn shortened(statement: &str) -> String {
-    let beginning: String = statement.chars().take(4 * SHOWN).collect();
+    let beginning: String = statement.chars().take(4 * STATEMENT_LENGTH).collect();
     let words = beginning.split_whitespace().collect::<Vec<_>>().join(" ");
-    let shown: String = words.chars().take(SHOWN).collect();
+    let shown: String = words.chars().take(STATEMENT_LENGTH).collect();
     if shown.len() < words.len() { shown + "…" } else { shown }
 }

@@ -17,7 +17,7 @@ pub(super) fn remedy(code: &str) -> &'static str {
 }
 
 /// The exit status for this SQLSTATE: an orchestrator retries if the server may recover.
-pub(in crate::migrate) fn exit(code: &str) -> Exit {
+pub(crate) fn exit(code: &str) -> Exit {
     match code {
         "42501" => Exit::Refused,
         code if ends_the_session(code) || code.starts_with("53") => Exit::TryAgain,
@@ -26,12 +26,12 @@ pub(in crate::migrate) fn exit(code: &str) -> Exit {
 }
 
 /// Whether the server shuts down, or the connection ends.
-pub(in crate::migrate) fn ends_the_session(code: &str) -> bool {
+pub(crate) fn ends_the_session(code: &str) -> bool {
     matches!(code, "57P01" | "57P02" | "57P03") || code.starts_with("08")
 }
 
-/// `active_sql_transaction` and `invalid_transaction_termination`: most likely a procedure that commits, or something
-/// that only the server can tell.
+/// `active_sql_transaction` and `invalid_transaction_termination`: most likely a procedure that commits, which cannot be seen
+/// in the file.
 pub(super) fn wants_no_transaction(code: &str) -> bool {
     matches!(code, "25001" | "2D000")
 }

@@ -1,11 +1,11 @@
-//! The names of the server's error codes, as its documentation has them.
+//! The names of PostgreSQL's error codes, from its documentation.
 
-/// `undefined_table` for `42P01`; `None` for a code that no migration meets.
+/// `undefined_table` for `42P01`; `None` for a code that no migration can cause.
 pub(super) fn name(code: &str) -> Option<&'static str> {
     NAMES.lines().find_map(|line| line.strip_prefix(code)?.strip_prefix(' '))
 }
 
-/// One text, because a table of texts is four times its size.
+/// One text, because a table of texts would take four times as many bytes.
 const NAMES: &str = "\
 08000 connection_exception\n\
 08001 sqlclient_unable_to_establish_sqlconnection\n\

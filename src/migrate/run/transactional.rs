@@ -15,19 +15,19 @@ use crate::migrate::settings::Settings;
 use crate::retry::{Pauses, Policy};
 use crate::text;
 
-/// The pauses before a migration that waited too long for its table locks is retried. Meanwhile the readers that queued
-/// behind it get through.
+/// The pauses before a migration that waited too long for its table locks is retried. The sessions that wait in the queue
+/// after it continue meanwhile.
 const PAUSES: Policy = Policy::doubling(Duration::from_millis(200), Duration::from_secs(10));
 
 /// Applies migrations in one session.
-pub(in crate::migrate) struct Applier<'a> {
+pub(crate) struct Applier<'a> {
     pub(super) session: &'a Session,
     /// Zero means no limit.
     pub(super) lock_timeout: Duration,
     retries: u32,
 }
 
-/// Why a message was not executed completely.
+/// Why not all of a message was executed.
 pub(super) enum SendError<'m> {
     /// The server rejected one of its statements.
     Server {
@@ -42,7 +42,7 @@ pub(super) enum SendError<'m> {
     File(io::Error),
 }
 
-/// The attempts to run one thing, and the sessions that are in its way.
+/// The attempts to apply one migration or to run one batch of it.
 pub(super) struct Attempts<'a> {
     pub(super) count: u32,
     pub(super) watch: Watch<'a>,
@@ -51,7 +51,7 @@ pub(super) struct Attempts<'a> {
 }
 
 impl<'a> Applier<'a> {
-    pub(in crate::migrate) fn new(session: &'a Session, settings: &Settings) -> Self {
+    pub(crate) fn new(session: &'a Session, settings: &Settings) -> Self {
         Applier {
             session,
             lock_timeout: settings.ddl_lock_timeout.unwrap_or_default(),
@@ -64,7 +64,7 @@ impl<'a> Applier<'a> {
     ///
     /// # Errors
     /// The migration that failed, why, and what of it was kept.
-    pub(in crate::migrate) async fn apply<'m>(
+    pub(crate) async fn apply<'m>(
         &self,
         tasks: &'m [Task<'m>],
     ) -> Result<(), (&'m Migration, Failure)> {
@@ -109,19 +109,18 @@ impl<'a> Applier<'a> {
         let failed = |reason| (first.migration, Failure::nothing_kept(reason));
         loop {
             attempts.count += 1;
-            let error = match attempts.watch.during(self.send(&transaction)).await {
+            let (message, done, error) = match attempts.watch.during(self.send(&transaction)).await
+            {
                 Ok(()) => return Ok(()),
                 Err(SendError::Lost(reason)) => return Err(failed(Reason::Lost(reason))),
-                Err(error) => error,
+                Err(SendError::File(error)) => {
+                    let _ = self.settle(&transaction).await;
+                    return Err(failed(unreadable(first, error)));
+                }
+                Err(SendError::Server { message, done, error }) => (message, done, error),
             };
-            let committed = self.settle(&transaction).await;
-            let (message, done, error) = match error {
-                SendError::Lost(reason) => return Err(failed(Reason::Lost(reason))),
-                SendError::File(error) => return Err(failed(unreadable(first, error))),
-                SendError::Server { message, done, error } => (message, done, error),
-            };
-            // A server that ends a session says why, and is gone after that.
-            let Ok(committed) = committed else {
+            // A server that ends a session says why, and closes the connection after that.
+            let Ok(committed) = self.settle(&transaction).await else {
                 return Err(failed(Reason::Lost(error.message().to_owned())));
             };
             if committed || !is_blocked(&error) {
@@ -152,7 +151,7 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// Rolls back what is left of the transaction, and tells whether a part of it was committed nevertheless.
+    /// Rolls back what is left of the transaction. Returns whether a part of it was committed nevertheless.
     async fn settle(&self, transaction: &Transaction<'_>) -> Result<bool, QueryError> {
         let results = self.session.query(&transaction.settle()).await?;
         let row = results.last().and_then(|rows| rows.first());
@@ -167,7 +166,7 @@ impl<'a> Applier<'a> {
 }
 
 impl Attempts<'_> {
-    /// Waits before the next attempt, and fails if there were enough of them.
+    /// Waits before the next attempt; fails if there were enough attempts.
     pub(super) async fn pause(&mut self, task: &Task<'_>, error: &DbError) -> Result<(), Reason> {
         let blockers = self.watch.blockers();
         let message = error.message();
@@ -210,7 +209,7 @@ pub(super) fn diagnose<'m>(
         Some(ErrorPosition::Internal { .. }) | None => None,
     };
     let word = word.map(|(task, position)| (task, Position::Word(position)));
-    // For `column "nme" does not exist` the server does not always tell the position.
+    // For `column "nme" does not exist` the server does not always send the position.
     let is_name = error.code().code().starts_with("42") && error.position().is_none();
     let name = error.message().split('"').nth(1).filter(|_| is_name);
     let (task, position) = match word.or_else(|| message.statement(done, name)) {

@@ -1,4 +1,4 @@
-//! Where something is in a text: line, column, and the line itself, as an error message shows it.
+//! The location of something in a text, as an error message shows it: line, column, and the line itself.
 
 use std::io;
 use std::ops::Range;
@@ -46,33 +46,33 @@ impl Location {
 pub(crate) fn find(text: &Text, position: usize) -> io::Result<Option<Location>> {
     let mut walk = Walk { line: 1, ..Walk::default() };
     let mut found = false;
-    let mut last_sign = None;
+    let mut last_visible = None;
     text.chunks(|chunk| {
         if found {
             return;
         }
         match chunk.char_indices().nth(position - walk.characters) {
             Some((at, _)) => {
-                walk.over(&chunk[..at]);
+                walk.skip(&chunk[..at]);
                 found = true;
             }
             None => {
-                let signs = chunk.trim_end();
-                if !signs.is_empty() {
-                    last_sign = Some(walk.characters + signs.chars().count() - 1);
+                let visible = chunk.trim_end();
+                if !visible.is_empty() {
+                    last_visible = Some(walk.characters + visible.chars().count() - 1);
                 }
-                walk.over(chunk);
+                walk.skip(chunk);
             }
         }
     })?;
-    match (found, last_sign) {
+    match (found, last_visible) {
         (true, _) => walk.location(text).map(Some),
         (false, Some(last)) => find(text, last),
         (false, None) => Ok(None),
     }
 }
 
-/// The state of walking through a text.
+/// A walk through a text, which counts its lines.
 #[derive(Default)]
 struct Walk {
     line: usize,
@@ -84,7 +84,7 @@ struct Walk {
 }
 
 impl Walk {
-    fn over(&mut self, text: &str) {
+    fn skip(&mut self, text: &str) {
         if let Some(newline) = text.rfind('\n') {
             self.line += text.bytes().filter(|byte| *byte == b'\n').count();
             self.line_bytes = self.bytes + newline + 1;
@@ -98,21 +98,21 @@ impl Walk {
         let begin = self.line_bytes.max(self.bytes.saturating_sub(SIDE_BYTES));
         let end = text.len().min(self.bytes + SIDE_BYTES);
         let before = text.slice(begin..self.bytes)?;
-        let behind = text.slice(self.bytes..end)?;
+        let after = text.slice(self.bytes..end)?;
         // A slice may begin and end in the middle of a character.
         let before = before.trim_start_matches(['\u{fffd}', '\u{feff}']);
-        let behind = behind.split(['\r', '\n']).next().unwrap_or_default();
+        let after = after.split(['\r', '\n']).next().unwrap_or_default();
         let length = self.characters - self.line_characters;
         let cut = length > SIDE;
         let first = before.char_indices().rev().nth(SIDE - 1).map_or(0, |(at, _)| at);
-        let last = behind.char_indices().nth(SIDE).map(|(at, _)| at);
+        let last = after.char_indices().nth(SIDE).map(|(at, _)| at);
         let before = if cut { format!("…{}", &before[first..]) } else { before.to_owned() };
-        let shown = &behind[..last.unwrap_or(behind.len())];
+        let shown = &after[..last.unwrap_or(after.len())];
         let dots = if last.is_some() { "…" } else { "" };
-        let marked = usize::from(self.line == 1 && text.beginning().starts_with('\u{feff}'));
+        let mark = usize::from(self.line == 1 && text.beginning().starts_with('\u{feff}'));
         Ok(Location {
             line: self.line,
-            column: length + 1 - marked.min(length),
+            column: length + 1 - mark.min(length),
             span: before.len()..before.len() + token_length(shown),
             text: format!("{before}{shown}{dots}"),
         })
@@ -149,14 +149,14 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_is_no_column() {
+    fn a_byte_order_mark_does_not_count() {
         let found = location("\u{feff}SELEC 1", 1).unwrap();
         assert_eq!((found.column, &found.text[found.span], &*found.text), (1, "SELEC", "SELEC 1"));
         assert_eq!(location("\u{feff}x\ny", 3).unwrap().column, 1);
     }
 
     #[test]
-    fn the_end_of_input_points_at_the_last_sign() {
+    fn the_end_of_input_is_the_last_visible_character() {
         let sql = "CREATE TABLE t (\n  a int\n";
         let found = location(sql, sql.chars().count()).unwrap();
         assert_eq!((found.line, found.column), (2, 7));
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_is_cut_around_the_place() {
+    fn a_long_line_is_cut_around_the_location() {
         let sql = format!("\nSELECT {}nme{}", "'ä', ".repeat(20_000), " ".repeat(100_000));
         let found = location(&sql, sql.chars().position(|c| c == 'n').unwrap()).unwrap();
         assert_eq!(
@@ -177,7 +177,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_position_in_any_text_is_a_token_or_none(sql in "\\PC*\n?\\PC*", position in 0..200_usize) {
+        fn every_position_has_a_token_or_no_location(sql in "\\PC*\n?\\PC*", position in 0..200_usize) {
             if let Some(found) = location(&sql, position) {
                 let token = found.text.get(found.span);
                 prop_assert!(token.is_some());

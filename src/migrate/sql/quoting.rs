@@ -10,8 +10,8 @@ pub(crate) fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// `name`, or `"My name"` if it is only a name in quotes. PostgreSQL 16 and later take an unquoted number
-/// for an object id.
+/// `name`, or `"My name"` if it needs quotes. Names that begin with a digit need them: PostgreSQL 16 and later read an
+/// unquoted number as an object id.
 pub(crate) fn quote_if_needed(name: &str) -> String {
     let simple = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     let is_plain = name.chars().all(simple) && !name.starts_with(|c: char| c.is_ascii_digit());

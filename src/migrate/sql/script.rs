@@ -1,4 +1,4 @@
-//! A script: one SQL file, which parts of it run, and reading it statement by statement.
+//! A script: one SQL file, the parts of it that run, and reading it statement by statement.
 
 use std::io;
 use std::ops::Range;
@@ -15,9 +15,8 @@ pub(crate) struct Script {
     pub(crate) file: PathBuf,
     /// The whole text of the file: history tables keep checksums of it.
     pub(crate) sql: Text,
-    /// Which bytes of `sql` run, in order. One range, unless the tool has a marker between statements.
-    /// Excludes the other direction if the file has both, and a byte order mark, which the server takes
-    /// for a syntax error.
+    /// The bytes of `sql` that run, in order: one range, unless the tool has a marker between statements. Without the other
+    /// direction if the file has both, and without a byte order mark, which is a syntax error to the server.
     pub(crate) parts: Vec<Range<usize>>,
     /// False if the file itself says that it must not run in a transaction.
     pub(crate) transactional: bool,
@@ -32,10 +31,10 @@ const NO_TRANSACTION: &str = "-- premain: no-transaction";
 const LARGEST_STATEMENT: usize = (1 << 30) - 1;
 
 impl Script {
-    /// A script that is the whole file.
+    /// A script that consists of the whole file.
     pub(crate) fn whole(file: PathBuf, sql: impl Into<Text>) -> Script {
         let sql = sql.into();
-        let everything = text_begins(&sql)..sql.len();
+        let everything = byte_order_mark_length(&sql)..sql.len();
         Script::of(file, sql, vec![everything])
     }
 
@@ -50,7 +49,7 @@ impl Script {
     ) -> Result<Script, SourceError> {
         let sql = sql.into();
         let unreadable = |source| SourceError::Unreadable { path: file.clone(), source };
-        let mut start = text_begins(&sql);
+        let mut start = byte_order_mark_length(&sql);
         let mut parts = Vec::new();
         for at in sql.find_all(marker).map_err(unreadable)? {
             parts.push(start..at);
@@ -66,7 +65,7 @@ impl Script {
         Script { file, sql, parts, transactional, placeholder: None }
     }
 
-    /// Reads all of it and tells what its statements need, before anything runs.
+    /// Reads all of it to find out what its statements need, before anything runs.
     ///
     /// # Errors
     /// The large file can no longer be read.
@@ -101,12 +100,12 @@ impl Script {
     }
 }
 
-/// The offset after the byte order mark that editors on Windows write at the beginning of a file.
-fn text_begins(sql: &Text) -> usize {
+/// The length of the byte order mark that editors on Windows write at the beginning of a file, in bytes.
+fn byte_order_mark_length(sql: &Text) -> usize {
     if sql.beginning().starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 }
 }
 
-/// Reads a script statement by statement, and keeps no more of it than one needs.
+/// Reads a script statement by statement, and keeps only the current statement in memory.
 pub(crate) struct Reader<'a> {
     script: &'a Script,
     chunks: Chunks<'a>,
@@ -118,10 +117,10 @@ pub(crate) struct Reader<'a> {
     counted: usize,
     /// How many characters of the file were before that.
     characters: usize,
-    /// The part that is read now, and how it comes no_transaction.
+    /// The index of the part that is being read, and its splitter.
     part: usize,
     splitter: Option<Splitter>,
-    /// The first thing that only psql can do, and where, in bytes.
+    /// The first thing that cannot run: its offset in the file in bytes, and the error.
     unrunnable: Option<(usize, String)>,
 }
 
@@ -173,8 +172,8 @@ impl<'a> Reader<'a> {
                 > LARGEST_STATEMENT
             {
                 let start = found.map_or(splitter.needed_from(), |found| found.range.start);
-                let why = "what begins here goes on for more than 1 GB, the most that PostgreSQL \
-                           takes in one statement; is there a quote or a comment left open?";
+                let why = "this statement is longer than 1 GB, the most that PostgreSQL accepts; \
+                           is a quote or a comment in it left open?";
                 self.unrunnable.get_or_insert((self.offset + start, why.to_owned()));
                 break;
             }
@@ -209,7 +208,7 @@ impl<'a> Reader<'a> {
         self.counted = 0;
     }
 
-    /// Doubles the buffer, so that a long statement is not split again for every chunk.
+    /// Doubles the buffer, so that a long statement is not split again after every chunk. Returns whether there was more.
     fn fill(&mut self) -> io::Result<bool> {
         let before = self.buffer.len();
         while let Some(chunk) = self.chunks.next()? {
@@ -237,7 +236,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What the statements of a script need, taken together.
+/// What the statements of a script need.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Survey {
     /// How many statements there are.

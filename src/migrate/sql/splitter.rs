@@ -1,17 +1,16 @@
-//! SQL taken no_transaction into statements, by the rules of psql: strings, dollar quotes, nested comments,
-//! parentheses and `BEGIN ATOMIC` bodies hide semicolons. And what can be told of a statement by its
-//! first words: whether it begins or ends a transaction, or takes none.
+//! Splits SQL into statements by the rules of psql: strings, dollar quotes, nested comments, parentheses and `BEGIN ATOMIC`
+//! bodies hide semicolons. The first words of a statement show whether it begins or ends a transaction, or cannot run in one.
 
 use std::ops::Range;
 
 use memchr::memchr2;
 
-/// A statement of a text.
+/// A statement in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::migrate) struct Statement {
+pub(crate) struct Statement {
     /// From its first word to before its semicolon, in bytes.
-    pub(in crate::migrate) range: Range<usize>,
-    pub(in crate::migrate) kind: Kind,
+    pub(crate) range: Range<usize>,
+    pub(crate) kind: Kind,
 }
 
 /// What a statement means for transactions.
@@ -31,37 +30,37 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// Whether the server rejects it within a transaction.
-    pub(in crate::migrate) fn forbids_transaction(self) -> bool {
+    pub(crate) fn forbids_transaction(self) -> bool {
         matches!(self, Kind::NoTransaction | Kind::Concurrent)
     }
 }
 
 /// Every statement of `sql`.
-pub(in crate::migrate) fn statements(sql: &str) -> impl Iterator<Item = Statement> {
+pub(crate) fn statements(sql: &str) -> impl Iterator<Item = Statement> {
     let mut splitter = Splitter::default();
     std::iter::from_fn(move || splitter.next(sql, true))
 }
 
-/// Takes a text no_transaction that may come in pieces.
+/// Splits a text that may be read in chunks.
 #[derive(Debug, Default)]
-pub(in crate::migrate) struct Splitter {
-    /// How far the text is read.
+pub(crate) struct Splitter {
+    /// How far the text was read, in bytes.
     at: usize,
-    /// Where the statement begins.
+    /// Where the current statement begins, in bytes.
     start: Option<usize>,
     /// Open parentheses.
     depth: usize,
-    /// Open `BEGIN` and `CASE` of a function's body.
+    /// Open `BEGIN` and `CASE` in the body of a function.
     bodies: usize,
-    /// The first words of the statement, in capitals, as many as may tell something.
+    /// The first words of the statement, in capitals, as many as decide its kind.
     words: Vec<String>,
-    /// The first thing that only psql can do.
-    pub(in crate::migrate) unrunnable: Option<(usize, String)>,
+    /// The first thing that only psql can run: its offset in bytes, and the error.
+    pub(crate) unrunnable: Option<(usize, String)>,
 }
 
-/// What there is in SQL, as far as it matters here.
+/// A token of SQL, as far as the splitter needs to distinguish them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::migrate) enum Token {
+pub(crate) enum Token {
     /// White space, or a comment.
     Blank,
     /// A key word, or a name.
@@ -74,9 +73,9 @@ pub(in crate::migrate) enum Token {
 }
 
 impl Splitter {
-    /// The next statement of `text`, which goes on where it stopped at the last call. `None`: there
-    /// is no other, or more of the text is needed, unless it is `complete`.
-    pub(in crate::migrate) fn next(&mut self, text: &str, complete: bool) -> Option<Statement> {
+    /// The next statement of `text`, which continues the text of the last call. `None` if there is no further statement or,
+    /// unless the text is `complete`, if more of it is needed.
+    pub(crate) fn next(&mut self, text: &str, complete: bool) -> Option<Statement> {
         while self.at < text.len() {
             let (token, length) = token(&text[self.at..]);
             let (begin, end) = (self.at, self.at + length);
@@ -103,7 +102,7 @@ impl Splitter {
                         Some((begin, format!("{command} is a command of psql's, not SQL")));
                 }
                 Token::Word => self.word(&text[begin..end]),
-                Token::Name if self.words.len() < self.telling() => {
+                Token::Name if self.words.len() < self.deciding_words() => {
                     self.words.push("\"".to_owned());
                 }
                 Token::Name | Token::Text | Token::Sign(_) => {}
@@ -113,19 +112,19 @@ impl Splitter {
         if complete { self.finish(text.len()) } else { None }
     }
 
-    /// For a text that begins there.
-    pub(in crate::migrate) fn from(at: usize) -> Splitter {
+    /// A splitter that begins at this offset of its text.
+    pub(crate) fn from(at: usize) -> Splitter {
         Splitter { at, ..Splitter::default() }
     }
 
-    /// The first `length` bytes of the text are there no more; they were read.
-    pub(in crate::migrate) fn drop_text(&mut self, length: usize) {
+    /// The caller drops the first `length` bytes of the text, which were read.
+    pub(crate) fn drop_text(&mut self, length: usize) {
         self.at -= length;
         self.start = self.start.map(|start| start.saturating_sub(length));
     }
 
-    /// Up to where the text is needed no more.
-    pub(in crate::migrate) fn needed_from(&self) -> usize {
+    /// The offset from which the text is still needed.
+    pub(crate) fn needed_from(&self) -> usize {
         self.start.unwrap_or(self.at)
     }
 
@@ -133,7 +132,7 @@ impl Splitter {
         (self.depth, self.bodies) = (0, 0);
         let words = std::mem::take(&mut self.words);
         let start = self.start.take()?;
-        if self.unrunnable.is_none() && copies_by_psql(&words) {
+        if self.unrunnable.is_none() && needs_psql_for_copy(&words) {
             let why = "COPY from stdin or to stdout needs psql, which has the data in the file; \
                        write INSERT … VALUES, as 'pg_dump --inserts' does";
             self.unrunnable = Some((start, why.to_owned()));
@@ -150,15 +149,15 @@ impl Splitter {
                 self.bodies = self.bodies.saturating_sub(1);
             }
         }
-        if self.words.len() < self.telling() {
+        if self.words.len() < self.deciding_words() {
             self.words.push(word.to_ascii_uppercase());
         }
     }
 
-    /// How many of the statement's words may tell something.
-    fn telling(&self) -> usize {
+    /// How many of the statement's words can decide its kind.
+    fn deciding_words(&self) -> usize {
         match self.words.first().map(String::as_str) {
-            // The words of a query in parentheses tell nothing.
+            // Words in parentheses are a query.
             Some("COPY") if self.depth > 0 => 0,
             Some("COPY" | "CREATE" | "ALTER" | "REINDEX" | "CLUSTER") => 64,
             _ => 4,
@@ -174,15 +173,15 @@ impl Splitter {
 }
 
 /// `COPY t FROM stdin`, `COPY (SELECT …) TO stdout`.
-fn copies_by_psql(words: &[String]) -> bool {
+fn needs_psql_for_copy(words: &[String]) -> bool {
     let terminal = |pair: &[String]| {
         matches!(pair[0].as_str(), "FROM" | "TO") && matches!(pair[1].as_str(), "STDIN" | "STDOUT")
     };
     words.first().is_some_and(|word| word == "COPY") && words.windows(2).any(terminal)
 }
 
-/// By PostgreSQL's `PreventInTransactionBlock` and its callers, up to version 18. What hides in a
-/// procedure, or depends on what a table is, nobody can tell from here.
+/// By PostgreSQL's `PreventInTransactionBlock` and its callers, up to version 18. What a procedure does, and what depends on
+/// the kind of a table, cannot be seen in the text.
 fn kind(words: &[String]) -> Kind {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let has = |word| words.contains(&word);
@@ -190,7 +189,7 @@ fn kind(words: &[String]) -> Kind {
     let off = |option| {
         words.windows(2).any(|pair| pair[0] == option && matches!(pair[1], "FALSE" | "OFF"))
     };
-    let alone = match words.as_slice() {
+    let forbids_transaction = match words.as_slice() {
         ["BEGIN", ..] | ["START", "TRANSACTION", ..] => return Kind::Begin,
         ["COMMIT" | "ROLLBACK", "PREPARED", ..] => true,
         ["ROLLBACK", ..] if !has("TO") => return Kind::End,
@@ -214,15 +213,15 @@ fn kind(words: &[String]) -> Kind {
         ["ALTER", "SUBSCRIPTION", _, "SET" | "ADD" | "DROP", "PUBLICATION", ..] => !off("REFRESH"),
         _ => false,
     };
-    match alone {
+    match forbids_transaction {
         true if has("CONCURRENTLY") && !off("CONCURRENTLY") => Kind::Concurrent,
         true => Kind::NoTransaction,
         false => Kind::Ordinary,
     }
 }
 
-/// The tokens of `sql` that are not blank, and where they stand.
-pub(in crate::migrate) fn tokens(sql: &str) -> impl Iterator<Item = (Token, Range<usize>)> {
+/// The tokens of `sql` that are not blank, with their ranges.
+pub(crate) fn tokens(sql: &str) -> impl Iterator<Item = (Token, Range<usize>)> {
     let mut at = 0;
     let all = std::iter::from_fn(move || {
         let (token, length) = (at < sql.len()).then(|| token(&sql[at..]))?;
@@ -232,7 +231,7 @@ pub(in crate::migrate) fn tokens(sql: &str) -> impl Iterator<Item = (Token, Rang
     all.filter(|(token, _)| *token != Token::Blank)
 }
 
-/// What `text` begins with, and how long it is.
+/// The first token of `text`, and its length in bytes.
 fn token(text: &str) -> (Token, usize) {
     let Some(first) = text.chars().next() else { return (Token::Blank, 0) };
     match first {
@@ -251,7 +250,7 @@ fn token(text: &str) -> (Token, usize) {
                 ("E" | "e", rest) if rest.starts_with('\'') => {
                     (Token::Text, end + escaped_string(rest))
                 }
-                // The quote after it may still be to come.
+                // In a chunk, the quote after an E may not be read yet.
                 _ => (Token::Word, end),
             }
         }
@@ -259,7 +258,7 @@ fn token(text: &str) -> (Token, usize) {
     }
 }
 
-/// A carriage return alone is one, too, as it was on the first Macs.
+/// As PostgreSQL has it: a carriage return alone is a line end as well.
 const LINE_ENDS: [char; 2] = ['\n', '\r'];
 
 fn is_blank(c: char) -> bool {
@@ -270,7 +269,7 @@ fn is_word(c: char) -> bool {
     c.is_ascii_alphabetic() || c == '_' || !c.is_ascii()
 }
 
-/// The length of a comment, those within it included.
+/// The length of a comment, including the comments within it.
 fn comment(text: &str) -> usize {
     let mut depth = 0_usize;
     let mut at = 0;
@@ -292,7 +291,7 @@ fn comment(text: &str) -> usize {
     text.len()
 }
 
-/// The length of a quoted text that begins with its quote, doubled quotes within it included.
+/// The length of a quoted text that begins with its quote. A doubled quote does not end it.
 fn string(text: &str, quote: u8, backslashes: bool) -> usize {
     let mut at = 1;
     while let Some(found) = memchr2(quote, b'\\', &text.as_bytes()[at..]) {
@@ -309,7 +308,7 @@ fn string(text: &str, quote: u8, backslashes: bool) -> usize {
     text.len()
 }
 
-/// The length of `'…'` behind an `E`; it goes on in the next line, where that begins with a quote.
+/// The length of `'…'` after an `E`. It continues on the next line if that begins with a quote.
 fn escaped_string(text: &str) -> usize {
     let mut end = string(text, b'\'', true);
     loop {
@@ -317,14 +316,14 @@ fn escaped_string(text: &str) -> usize {
         let blank = rest.find(|c| !is_blank(c)).unwrap_or(rest.len());
         match rest[..blank].contains(LINE_ENDS) && rest[blank..].starts_with('\'') {
             true => end += blank + string(&rest[blank..], b'\'', true),
-            // The next line may still be to come.
+            // In a chunk, the next line may not be read yet.
             false if blank == rest.len() => return text.len(),
             false => return end,
         }
     }
 }
 
-/// `$tag$ … $tag$`, or a dollar that is none.
+/// `$tag$ … $tag$`, or only a dollar sign.
 fn dollar_quoted(text: &str) -> (Token, usize) {
     let sign = (Token::Sign('$'), 1);
     let within = |c: char| is_word(c) || c.is_ascii_digit();

@@ -18,10 +18,10 @@ const LARGE: u64 = 16 << 20;
 /// How many bytes of a large file are read at once.
 const CHUNK: usize = 1 << 20;
 
-/// A text; always UTF-8 without NUL.
+/// A text. Always UTF-8 without NUL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Text {
-    /// All of it.
+    /// The whole text.
     InMemory(String),
     /// A file of 16 MiB or more.
     OnDisk(LargeFile),
@@ -32,7 +32,7 @@ pub(crate) enum Text {
 pub(crate) struct LargeFile {
     path: PathBuf,
     length: usize,
-    /// Of the file as it was read first, to notice that it was changed since.
+    /// The digest of the file as it was first read, to notice changes.
     sha256: String,
     /// Its first 100 characters.
     beginning: String,
@@ -96,7 +96,7 @@ impl Text {
         }
     }
 
-    /// All of it, unless it is a large file.
+    /// The whole text, unless it is a large file.
     pub(crate) fn in_memory(&self) -> Option<&str> {
         match self {
             Text::InMemory(text) => Some(text),
@@ -104,7 +104,7 @@ impl Text {
         }
     }
 
-    /// Its first 100 characters at least, or all of it.
+    /// At least its first 100 characters.
     pub(crate) fn beginning(&self) -> &str {
         match self {
             Text::InMemory(text) => text,
@@ -112,7 +112,7 @@ impl Text {
         }
     }
 
-    /// Calls `each` with all of it, in chunks that are valid UTF-8 each.
+    /// Calls `each` with the whole text in chunks, each of them valid UTF-8.
     ///
     /// # Errors
     /// The large file can no longer be read.
@@ -124,7 +124,7 @@ impl Text {
         Ok(())
     }
 
-    /// These bytes of it; a character that is cut at either end becomes U+FFFD.
+    /// A range of bytes as text; a character that is cut at either end becomes U+FFFD.
     pub(crate) fn slice(&self, range: Range<usize>) -> io::Result<String> {
         match self {
             Text::InMemory(text) => {
@@ -140,11 +140,11 @@ impl Text {
         }
     }
 
-    /// The offset of every `marker`, in bytes.
+    /// The offsets of `marker`, in bytes.
     ///
     /// # Errors
     /// The large file can no longer be read.
-    pub(in crate::migrate) fn find_all(&self, marker: &str) -> io::Result<Vec<usize>> {
+    pub(crate) fn find_all(&self, marker: &str) -> io::Result<Vec<usize>> {
         let mut found = Vec::new();
         // The end of the last chunk, because a marker may have begun in it.
         let (mut rest, mut at) = (String::new(), 0);
@@ -256,7 +256,7 @@ impl Text {
         Ok(hexadecimal(&hasher.finalize()))
     }
 
-    /// Whether `sha256` is the digest of the file as it was read first.
+    /// Whether `sha256` is the digest of the file as it was first read.
     pub(crate) fn is_still(&self, sha256: &str) -> bool {
         match self {
             Text::InMemory(_) => true,
@@ -280,7 +280,7 @@ pub(crate) struct Chunks<'a> {
     buffer: Vec<u8>,
     /// How many bytes of the buffer the last chunk had.
     valid: usize,
-    /// Over all that was read, if the caller wants the digest.
+    /// The digest of all that was read, if the caller wants it.
     hasher: Option<Sha256>,
     /// How many bytes were read.
     read: usize,
@@ -357,42 +357,42 @@ mod tests {
 
     use super::*;
 
-    /// As a file, as if it was large.
-    fn there(text: &str) -> (tempfile::TempDir, Text) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("x.sql");
+    /// The text as a file that counts as large.
+    fn on_disk(text: &str) -> (tempfile::TempDir, Text) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.sql");
         std::fs::write(&path, text).unwrap();
         let sha256 = Text::InMemory(text.to_owned()).sha256();
         let beginning = text.chars().take(100).collect();
-        (folder, Text::OnDisk(LargeFile { path, length: text.len(), sha256, beginning }))
+        (directory, Text::OnDisk(LargeFile { path, length: text.len(), sha256, beginning }))
     }
 
     #[test]
-    fn pieces_end_between_characters() {
+    fn chunks_end_between_characters() {
         let text = "ä🦀\n".repeat(CHUNK / 3);
-        let (_folder, there) = there(&text);
+        let (_directory, on_disk) = on_disk(&text);
         let (mut all, mut count) = (String::new(), 0);
-        there.chunks(|piece| (count += 1, all.push_str(piece)).1).unwrap();
+        on_disk.chunks(|chunk| (count += 1, all.push_str(chunk)).1).unwrap();
         assert!(all == text && count > 2);
-        assert_eq!(there.find_all("🦀").unwrap().len(), CHUNK / 3);
+        assert_eq!(on_disk.find_all("🦀").unwrap().len(), CHUNK / 3);
     }
 
     proptest! {
         #[test]
-        fn a_file_is_what_it_is_in_memory(text in "([a-zä\r\n]|\r\n|--> x){0,30}") {
-            let (_folder, there) = there(&text);
-            let here = Text::InMemory(text.clone());
+        fn a_text_on_disk_reads_as_it_does_in_memory(text in "([a-zä\r\n]|\r\n|--> x){0,30}") {
+            let (_directory, on_disk) = on_disk(&text);
+            let in_memory = Text::InMemory(text.clone());
             let unix = text.replace("\r\n", "\n");
             let windows = unix.replace('\n', "\r\n");
-            for text in [&there, &here] {
+            for text in [&on_disk, &in_memory] {
                 prop_assert_eq!(text.digest_with::<Sha256>("\n").unwrap(), Text::InMemory(unix.clone()).sha256());
                 prop_assert_eq!(text.digest_with::<Sha256>("\r\n").unwrap(), Text::InMemory(windows.clone()).sha256());
-                let found: Vec<_> = here.in_memory().unwrap().match_indices("--> x").map(|(at, _)| at).collect();
+                let found: Vec<_> = in_memory.in_memory().unwrap().match_indices("--> x").map(|(at, _)| at).collect();
                 prop_assert_eq!(text.find_all("--> x").unwrap(), found);
                 let mut lines = Vec::new();
                 let none: Option<()> = text.lines(|_, line| { lines.push(line.to_owned()); None }).unwrap();
                 prop_assert_eq!(none, None);
-                prop_assert_eq!(lines.len(), here.in_memory().unwrap().lines().count());
+                prop_assert_eq!(lines.len(), in_memory.in_memory().unwrap().lines().count());
             }
         }
     }

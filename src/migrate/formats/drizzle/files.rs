@@ -16,11 +16,10 @@ use crate::migrate::sql::Script;
 use crate::migrate::version::Version;
 
 /// Drizzle splits statements at this marker, wherever it is.
-pub(in crate::migrate::formats) const BREAKPOINT: &str = "--> statement-breakpoint";
+pub(crate) const BREAKPOINT: &str = "--> statement-breakpoint";
 
 /// What drizzle-kit writes into a migration that people fill in.
-pub(in crate::migrate::formats) const CUSTOM: &str =
-    "-- Custom SQL migration file, put your code below! --";
+pub(crate) const CUSTOM: &str = "-- Custom SQL migration file, put your code below! --";
 
 /// Every migration that the journal names, in its order; none without a journal.
 pub(super) fn read(directory: &Path) -> Result<Vec<Migration>, SourceError> {

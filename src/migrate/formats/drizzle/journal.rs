@@ -7,32 +7,32 @@ use serde::{Deserialize, Serialize};
 /// The journal, as drizzle-kit writes it. The native migrator reads only `dialect` and each entry's `tag` and
 /// `when`.
 #[derive(Debug, Serialize, Deserialize)]
-pub(in crate::migrate) struct Journal {
+pub(crate) struct Journal {
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dialect: Option<String>,
-    pub(in crate::migrate) entries: Vec<Entry>,
+    pub(crate) entries: Vec<Entry>,
 }
 
 /// A migration in the journal.
 #[derive(Debug, Serialize, Deserialize)]
-pub(in crate::migrate) struct Entry {
+pub(crate) struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(in crate::migrate) idx: Option<i64>,
+    pub(crate) idx: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(in crate::migrate) version: Option<String>,
+    pub(crate) version: Option<String>,
     /// Milliseconds since 1970, which is what the history table knows it by.
-    pub(in crate::migrate) when: i64,
+    pub(crate) when: i64,
     /// The name of the file, without `.sql`.
-    pub(in crate::migrate) tag: String,
+    pub(crate) tag: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(in crate::migrate) breakpoints: Option<bool>,
+    pub(crate) breakpoints: Option<bool>,
 }
 
 impl Journal {
     /// Where the journal of `directory` is.
-    pub(in crate::migrate::formats) fn path(directory: &Path) -> PathBuf {
+    pub(crate) fn path(directory: &Path) -> PathBuf {
         directory.join("meta/_journal.json")
     }
 
@@ -44,7 +44,7 @@ impl Journal {
 
     /// # Errors
     /// Why it is not a journal for PostgreSQL.
-    pub(in crate::migrate) fn parse(text: &str) -> Result<Journal, String> {
+    pub(crate) fn parse(text: &str) -> Result<Journal, String> {
         let journal: Journal = serde_json::from_str(text)
             .map_err(|error| format!("it is not a journal as drizzle-kit writes it: {error}"))?;
         match journal.dialect.as_deref() {

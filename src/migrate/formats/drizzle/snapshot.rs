@@ -13,9 +13,7 @@ use crate::migrate::source::error::SourceError;
 /// if there is nothing to continue.
 ///
 /// Only the ids change in the text: another order of the keys would be a change to git.
-pub(in crate::migrate::formats) fn continued(
-    snapshots: &[PathBuf],
-) -> Result<Option<String>, SourceError> {
+pub(crate) fn continued(snapshots: &[PathBuf]) -> Result<Option<String>, SourceError> {
     let mut leaves: Vec<String> = Vec::new();
     let mut last = None;
     for path in snapshots.iter().filter(|path| path.is_file()) {

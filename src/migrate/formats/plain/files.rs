@@ -50,7 +50,7 @@ pub(super) fn read(directory: &Path) -> Result<Vec<Migration>, SourceError> {
 }
 
 /// Whether a file of this name is a migration.
-pub(in crate::migrate::formats) fn is_migration(file_name: &str) -> bool {
+pub(crate) fn is_migration(file_name: &str) -> bool {
     matches!(FileName::parse(file_name), FileName::Migration { .. })
 }
 

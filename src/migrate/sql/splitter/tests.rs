@@ -1,4 +1,4 @@
-//! What psql makes of SQL, and what is told of it.
+//! Statements as psql splits them, and their kinds.
 
 use proptest::prelude::*;
 
@@ -55,7 +55,7 @@ fn semicolons_end_statements_unless_they_are_hidden() {
 }
 
 #[test]
-fn what_ends_a_transaction() {
+fn statements_that_end_a_transaction_are_recognised() {
     for sql in [
         "COMMIT;",
         "select 1; end",
@@ -80,9 +80,9 @@ fn what_ends_a_transaction() {
 }
 
 #[test]
-fn what_runs_in_no_transaction() {
+fn statements_that_forbid_a_transaction_are_recognised() {
     let kind = |sql| statements(sql).next().unwrap().kind;
-    for sql in ALONE {
+    for sql in FORBID_TRANSACTION {
         let expected = sql.to_uppercase().contains("CONCURRENTLY");
         let expected = if expected { Kind::Concurrent } else { Kind::NoTransaction };
         assert_eq!(kind(sql), expected, "{sql}");
@@ -102,8 +102,8 @@ fn what_runs_in_no_transaction() {
     }
 }
 
-/// `tests/database/no_transaction.rs` asks a server about these.
-const ALONE: [&str; 21] = [
+/// `tests/migrate/no_transaction.rs` asks a server about these.
+const FORBID_TRANSACTION: [&str; 21] = [
     "CREATE INDEX CONCURRENTLY i ON t (a)",
     "create unique index /* , */ concurrently if not exists i on t (a)",
     "DROP INDEX CONCURRENTLY i",
@@ -128,7 +128,7 @@ const ALONE: [&str; 21] = [
 ];
 
 #[test]
-fn what_only_psql_can_do() {
+fn what_only_psql_can_run_is_an_error() {
     for (sql, offset, why) in [
         ("SELECT 1;\n\\connect other\n", 10, "\\connect is a command"),
         ("SELECT 1 \\gset\n", 9, "\\gset is"),
@@ -154,27 +154,26 @@ const ODD: &str =
 
 proptest! {
     #[test]
-    fn no_text_is_too_odd(sql in ODD) {
+    fn no_text_makes_the_splitter_panic(sql in ODD) {
         for text in texts(&sql) {
             prop_assert!(!text.is_empty());
         }
         unrunnable(&sql);
     }
 
-    /// However it comes in pieces, the statements are those of the whole.
     #[test]
-    fn pieces_make_the_whole(sql in ODD, cuts in prop::collection::vec(0..200_usize, 0..6)) {
+    fn the_chunks_of_a_text_make_no_difference(sql in ODD, cuts in prop::collection::vec(0..200_usize, 0..6)) {
         let mut cuts: Vec<_> = cuts.into_iter().filter(|cut| sql.is_char_boundary(*cut) && *cut < sql.len()).collect();
         cuts.sort_unstable();
         cuts.push(sql.len());
-        let (mut splitter, mut found, mut gone) = (Splitter::default(), Vec::new(), 0);
+        let (mut splitter, mut found, mut dropped) = (Splitter::default(), Vec::new(), 0);
         for cut in cuts {
-            while let Some(Statement { range, kind }) = splitter.next(&sql[gone..cut], cut == sql.len()) {
-                found.push(Statement { range: range.start + gone..range.end + gone, kind });
+            while let Some(Statement { range, kind }) = splitter.next(&sql[dropped..cut], cut == sql.len()) {
+                found.push(Statement { range: range.start + dropped..range.end + dropped, kind });
             }
             let needed = splitter.needed_from();
             splitter.drop_text(needed);
-            gone += needed;
+            dropped += needed;
         }
         prop_assert_eq!(found, statements(&sql).collect::<Vec<_>>());
     }
