@@ -1,25 +1,25 @@
-//! Drift: how the migrations on disk and the history table disagree, and what to do about it.
+//! Drift: differences between the migrations on disk and the history table, and what to do about them.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// What to do about one kind of drift, as the user says it.
+/// What to do about one kind of drift: the values of the `--on-…` options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Policy {
     /// Stop the start.
     Fail,
-    /// Log a warning and go on.
+    /// Log a warning and continue.
     Warn,
-    /// Go on without a word.
+    /// Continue silently.
     Ignore,
 }
 
 impl Policy {
-    /// Every policy with the name that the options take.
+    /// Every policy with its name in the options.
     pub(crate) const ALL: &[(&str, Policy)] =
         &[("fail", Policy::Fail), ("warn", Policy::Warn), ("ignore", Policy::Ignore)];
 
-    /// The name that the options take: `warn`.
+    /// Its name in the options: `warn`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Policy::Fail => "fail",
@@ -29,7 +29,7 @@ impl Policy {
     }
 }
 
-/// What the user wants for each kind of drift; `None` means what the native tool does.
+/// The user's policy for each kind of drift; `None` means what the native tool does.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct OnDrift {
     /// `--on-edited`
@@ -49,7 +49,7 @@ pub(crate) enum OutOfOrder {
     Fail,
     /// Apply it and log a warning.
     Apply,
-    /// Apply it without a word.
+    /// Apply it silently.
     ApplySilently,
     /// Never apply it, and log a warning: Drizzle before 1.0.
     Skip,
@@ -64,13 +64,13 @@ pub(crate) struct Rules {
     pub(crate) missing: Policy,
     /// A pending migration is older than an applied one.
     pub(crate) out_of_order: OutOfOrder,
-    /// The database knows migrations newer than every file: an older image was started.
+    /// The history table records migrations newer than every file: an older image was started.
     pub(crate) ahead: Policy,
 }
 
 impl Rules {
-    /// These rules with what the user wants instead. [`OutOfOrder::Skip`] cannot be chosen: it is Drizzle's
-    /// own rule, and the only alternatives are to apply or to stop.
+    /// These rules, overridden by the user's. [`OutOfOrder::Skip`] cannot be chosen: it is Drizzle's own rule, and the
+    /// alternatives to it are to apply or to stop.
     #[must_use]
     pub(crate) fn with_overrides(self, wanted: &OnDrift) -> Rules {
         Rules {
@@ -102,7 +102,7 @@ impl Rules {
     }
 }
 
-/// One disagreement between the migrations on disk and the history table. Migrations are named by their
+/// One difference between the migrations on disk and the history table. Migrations are named by their
 /// titles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Drift {
@@ -112,7 +112,7 @@ pub(crate) enum Drift {
         migration: String,
         /// Its file.
         file: PathBuf,
-        /// When it was applied, if the history table tells.
+        /// When it was applied, if the history table records that.
         applied_on: Option<String>,
     },
     /// An applied migration has no file, although newer migrations have one.
@@ -131,22 +131,22 @@ pub(crate) enum Drift {
         /// What happens to the pending one.
         rule: OutOfOrder,
     },
-    /// The database knows migrations newer than every file.
+    /// The history table records migrations newer than every file.
     Ahead {
         /// The migrations without a file.
         migrations: Vec<String>,
     },
-    /// A migration stopped halfway, and parts of it may be in the database.
+    /// A migration stopped halfway; parts of it may be in the database.
     Failed {
         /// The migration.
         migration: String,
-        /// What the history table tells, and what to do.
+        /// What the history table records about that, and what to do.
         why: String,
     },
 }
 
 impl Drift {
-    /// Whether a migration that its own tool is running right now looks like this, too.
+    /// Whether it may only be a migration that its own tool is running right now.
     pub(crate) fn may_be_running(&self) -> bool {
         matches!(self, Drift::Failed { .. })
     }
@@ -191,8 +191,8 @@ impl fmt::Display for Drift {
             ),
             Drift::Ahead { migrations } => write!(
                 f,
-                "the database is ahead of this image: migration {} has no file here; \
-                 that is what an application rollback looks like",
+                "the database is ahead of this image: migration {} has no file; \
+                 this is normal after an application rollback",
                 migrations.join(", ")
             ),
             Drift::Failed { migration, why } => {

@@ -22,20 +22,20 @@ pub(crate) enum Error {
     Source(SourceError),
     /// The history table is not as its tool writes it.
     HistoryTable(Malformed),
-    /// Disk and history table disagree; never empty.
+    /// The migrations on disk and the history table differ; never empty.
     Drift(Vec<Drift>),
     /// The database holds tables but no history table.
     Unmanaged(Unmanaged),
     /// No migration has this version, name or file name.
     NoSuchMigration {
-        /// What was asked for.
+        /// The VERSION argument.
         wanted: String,
         /// The migrations that were searched.
         source: String,
     },
     /// Several migrations have this version, name or file name.
     AmbiguousMigration {
-        /// What was asked for.
+        /// The VERSION argument.
         wanted: String,
         /// The migrations that fit.
         fitting: Vec<String>,
@@ -80,9 +80,9 @@ pub(crate) enum Error {
         /// How long premain waited.
         waited: Duration,
     },
-    /// A connection pooler does not keep a session for premain.
+    /// A connection pooler does not keep a session of the server for premain.
     Pooled {
-        /// What shows it.
+        /// How that was noticed.
         why: String,
         /// Where the connection is configured: `DATABASE_URL`.
         origin: String,
@@ -115,7 +115,7 @@ impl Error {
         }
     }
 
-    /// The exit status that says so.
+    /// The exit status for this error.
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Error::Source(SourceError::Unreadable { .. }) => Exit::Unreadable,
@@ -193,12 +193,12 @@ impl fmt::Display for Error {
             ),
             Error::CannotRollBackAhead(migrations) => write!(
                 f,
-                "migration {} is applied and newer than every file here; roll back with the image that holds it; \
+                "migration {} is applied and newer than every file; roll back with the image that contains it; \
                  nothing was rolled back",
                 migrations.join(", ")
             ),
             Error::Overtaken => f.write_str(
-                "migrations: another session migrated in the meantime; nothing was rolled back; look again with 'premain status'",
+                "migrations: another session migrated in the meantime; nothing was rolled back; check with 'premain status'",
             ),
             Error::Drift(list) => {
                 let lines: Vec<_> = list.iter().map(ToString::to_string).collect();

@@ -10,7 +10,7 @@ use crate::database::Rows;
 /// A migration as its history table records it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Recorded {
-    /// What the table knows it by.
+    /// Its key in the table.
     pub(crate) version: Version,
     /// Its name in the table; empty if the table has none.
     pub(crate) name: String,
@@ -18,9 +18,9 @@ pub(crate) struct Recorded {
     pub(crate) title: String,
     /// The native tool's checksum, as it is in the table.
     pub(crate) checksum: String,
-    /// When it was applied, as the table has it, if it does.
+    /// When it was applied, as it is in the table; `None` if the table does not record that.
     pub(crate) applied_on: Option<String>,
-    /// If it failed halfway: what the table tells, and what to do.
+    /// If it failed halfway: what the table records about that, and what to do.
     pub(crate) failure: Option<String>,
 }
 
@@ -82,15 +82,15 @@ pub(crate) trait HistoryTable: fmt::Debug {
     /// Its name, for messages.
     fn name(&self) -> &str;
 
-    /// The statements whose results [`HistoryTable::parse`] takes. They fail with 42P01 or 3F000 if the table
+    /// The statements whose results [`HistoryTable::parse`] parses. They fail with 42P01 or 3F000 if the table
     /// does not exist.
     fn read(&self) -> String;
 
-    /// The history in these results. The table that it holds knows what reading told about the table itself:
-    /// where it is, and what its columns can hold. A table without names takes them from `on_disk`.
+    /// The history in these results. Its table has what was read about the table itself: the schema, and what the columns
+    /// can hold. If the table has no names, they come from `on_disk`.
     ///
     /// # Errors
-    /// [`Malformed`], with the row.
+    /// [`Malformed`] with the row.
     fn parse(&self, results: &[Rows], on_disk: &[Migration]) -> Result<History, Malformed>;
 
     /// The statements that create the table, and its schema, unless they exist.
@@ -123,8 +123,7 @@ pub(crate) trait HistoryTable: fmt::Debug {
     /// [`Malformed`] if the table cannot express that.
     fn unrecord(&self, migration: &Migration) -> Result<String, Malformed>;
 
-    /// The marks of `migration` while it runs without a transaction; `None` if the table can only say what is
-    /// applied.
+    /// The marks of `migration` while it runs without a transaction; `None` if the table can only record applied migrations.
     ///
     /// # Errors
     /// As [`HistoryTable::record`].

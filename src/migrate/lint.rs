@@ -1,5 +1,5 @@
-//! What is wrong with a migration, as far as that can be seen without a database: what can never run, which also stops a
-//! start before anything runs, and what will not do what its author thinks.
+//! Mistakes in migrations that can be found without a database: what can never run, which also stops a start before anything
+//! runs, and what runs but most likely not as its author meant it.
 
 use std::io;
 use std::path::Path;
@@ -35,12 +35,12 @@ impl<'a> Lint<'a> {
         Ok(())
     }
 
-    /// What no server can run, whatever is in the database.
+    /// Finds what no server can run, whatever is in the database.
     fn cannot_run(&mut self, survey: &Survey) -> io::Result<()> {
         // People do not merge files of many megabytes.
-        if let Some(position) = self.script.sql.in_memory().and_then(conflict) {
+        if let Some(position) = self.script.sql.in_memory().and_then(find_conflict) {
             let message =
-                "a merge conflict is not resolved here; choose what stays, and remove the markers";
+                "a merge conflict is not resolved; choose one of its sides, and remove the markers";
             return self.add(Severity::Error, position, message);
         }
         if let Some((position, mut message)) = survey.unrunnable.clone() {
@@ -52,7 +52,7 @@ impl<'a> Lint<'a> {
         Ok(())
     }
 
-    /// What runs, but most likely not as it was meant.
+    /// Finds what runs, but most likely not as it was meant.
     fn surprises(&mut self) -> io::Result<()> {
         let script = self.script;
         let mut statements = Vec::new();
@@ -64,7 +64,7 @@ impl<'a> Lint<'a> {
             return self.add(Severity::Warning, 0, "it holds no statement; was it saved?");
         };
         if script.sql.beginning().starts_with('\u{feff}') {
-            let message = "it begins with a byte order mark, which premain leaves out, but psql and other tools reject; \
+            let message = "it begins with a byte order mark, which premain skips, but psql and other tools reject; \
                            save the file as UTF-8 without one";
             self.add(Severity::Warning, 0, message)?;
         }
@@ -75,17 +75,17 @@ impl<'a> Lint<'a> {
         let (begins, ends) = (find(|kind| kind == Kind::Begin), find(|kind| kind == Kind::End));
         if let (Some(position), false) = (ends, no_transaction) {
             let message = "it ends the transaction that premain runs it in: what comes before this is kept even if the rest fails; \
-                           leave BEGIN and COMMIT out, or split the migration";
+                           remove BEGIN and COMMIT, or split the migration";
             self.add(Severity::Warning, position, message)?;
         } else if let (Some(position), false) = (begins, no_transaction) {
-            let message = "premain begins a transaction itself; leave this out";
+            let message = "premain begins a transaction itself; remove this";
             self.add(Severity::Warning, position, message)?;
         }
-        let alone = find(Kind::forbids_transaction).filter(|_| statements.len() > 1);
-        if let (Some(position), true) = (alone, script.transactional) {
+        let conflicting = find(Kind::forbids_transaction).filter(|_| statements.len() > 1);
+        if let (Some(position), true) = (conflicting, script.transactional) {
             let position = if position == first { statements[1].0 } else { position };
-            let message = "one statement here cannot run in a transaction, so all of them run one by one, \
-                           and those before a failure are kept; give it a migration of its own, or say that it is meant so in the first line: \
+            let message = "one statement cannot run in a transaction, so all of them run one by one, and those before a failure \
+                           are kept; move it to a migration of its own, or confirm this with the first line \
                            -- premain: no-transaction";
             self.add(Severity::Warning, position, message)?;
         }
@@ -93,7 +93,7 @@ impl<'a> Lint<'a> {
     }
 }
 
-/// What the statements of a script need.
+/// Surveys what the statements of a script need.
 ///
 /// # Errors
 /// The large file can no longer be read.
@@ -139,7 +139,8 @@ fn unreadable(script: &Script, source: io::Error) -> SourceError {
     SourceError::Unreadable { path: script.file.clone(), source }
 }
 
-/// Every file of a directory that is not UTF-8 or holds a NUL byte; reading the directory stops at the first.
+/// A finding for every file of a directory that is not UTF-8 or contains a NUL byte: reading the directory stops at the
+/// first.
 pub(crate) fn encoding(directory: &Path) -> Vec<Finding> {
     let mut findings = Vec::new();
     for entry in WalkDir::new(directory).sort_by_file_name().into_iter().flatten() {
@@ -175,7 +176,7 @@ pub(crate) fn encoding(directory: &Path) -> Vec<Finding> {
 }
 
 /// The position of the conflict markers that git leaves in a file, all three of them and in order, in characters.
-fn conflict(sql: &str) -> Option<usize> {
+fn find_conflict(sql: &str) -> Option<usize> {
     let line = |from: usize, marker: &str| {
         let begins = |at: usize| at == 0 || sql[..at].ends_with('\n');
         sql[from..].match_indices(marker).map(|(at, _)| from + at).find(|at| begins(*at))
@@ -224,7 +225,7 @@ mod tests {
             ("BEGIN;\nSELECT 1;\n  COMMIT;", "1_a.sql:3:3: warning: it ends the transaction"),
             (
                 "CREATE TABLE t ();\nVACUUM t;",
-                "1_a.sql:2:1: warning: one statement here cannot run in a transaction",
+                "1_a.sql:2:1: warning: one statement cannot run in a transaction",
             ),
         ] {
             let found = findings(sql);

@@ -8,7 +8,7 @@ use super::version::Version;
 /// A migration on disk, or embedded in the binary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Migration {
-    /// What its history table knows it by.
+    /// Its key in the history table.
     pub(crate) version: Version,
     /// What its tool calls it: `add_orders`.
     pub(crate) name: String,

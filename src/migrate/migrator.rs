@@ -17,13 +17,13 @@ pub(crate) struct Migrator<'a> {
     pub(super) session: &'a Session,
     pub(super) source: &'a Source,
     pub(super) settings: &'a Settings,
-    /// The history table as it is named, before it was read.
+    /// The history table by its name; once it is read, [`History`] has the table as it was found.
     pub(super) table: Box<dyn HistoryTable>,
-    /// What to do about drift: the tool's rules with the user's overrides.
+    /// The tool's rules with the user's overrides.
     pub(super) rules: Rules,
 }
 
-/// Which drift to log: the second look at the same database need not repeat the warnings.
+/// Whether planning logs drift: planning a second time need not repeat the warnings.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Log {
     Warnings,
@@ -57,7 +57,7 @@ impl<'a> Migrator<'a> {
         self.rules
     }
 
-    /// The name of the history table, for messages: where it was found, if it was read.
+    /// The name of the history table, for messages: with the schema that it was found in, if it was read.
     pub(crate) fn table_name<'h>(&'h self, history: Option<&'h History>) -> &'h str {
         self.table(history).name()
     }
@@ -86,7 +86,7 @@ impl<'a> Migrator<'a> {
 
     /// Creates the history table, and reads what another replica may have recorded in it since.
     pub(super) async fn create_and_read_history(&self) -> Result<History, Error> {
-        // That another replica has created it is no news.
+        // The server's notice that another replica has created it would be noise.
         let mut create = vec!["SET LOCAL client_min_messages = warning".to_owned()];
         create.extend(self.create_statements());
         let sql = format!("{}; {}", create.join("; "), self.table.read());
@@ -121,14 +121,14 @@ impl<'a> Migrator<'a> {
         }
     }
 
-    /// Whether the history table exists by now; an error if it does not, and other tables do. To be asked under the lock
-    /// only: before, another replica may be creating it.
+    /// Whether the history table exists by now; an error if other tables exist and it does not. Call it under the lock:
+    /// otherwise another replica may be creating the table.
     ///
     /// # Errors
     /// [`Error::Unmanaged`]
     pub(crate) async fn history_table_exists(&self) -> Result<bool, Error> {
         let results = self.session.query(&query(self.table.name())).await;
-        let results = results.map_err(Error::statement("ask which tables there are"))?;
+        let results = results.map_err(Error::statement("list the tables"))?;
         match Found::parse(&results, self.table.name()) {
             Found::HistoryTable => Ok(true),
             Found::Nothing => Ok(false),
@@ -145,7 +145,7 @@ impl<'a> Migrator<'a> {
         }
     }
 
-    /// Compares disk and history table, whatever the rules say about drift.
+    /// Compares the migrations on disk with the history table. The plan contains all drift, also what the rules ignore.
     pub(crate) fn compare(&self, history: Option<&History>) -> Plan<'a> {
         let table = self.table(history);
         let recorded = history.map(|history| history.recorded.as_slice()).unwrap_or_default();
@@ -153,7 +153,7 @@ impl<'a> Migrator<'a> {
         plan(&self.source.migrations, recorded, &self.rules, unchanged)
     }
 
-    /// Plans: logs the drift that the rules tolerate, and fails for the rest.
+    /// As [`Migrator::compare`], but logs drift that is a warning, and fails for drift that is an error.
     pub(super) fn plan(&self, history: Option<&History>, log: Log) -> Result<Plan<'a>, Error> {
         let plan = self.compare(history);
         let with =

@@ -1,5 +1,5 @@
-//! Planning: which migrations are pending, and how the migrations on disk and the history table disagree. A
-//! pure function of both.
+//! Planning: which migrations are pending, and where the migrations on disk and the history table differ. A pure function
+//! of both.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,14 +8,14 @@ use super::history::Recorded;
 use super::migration::{Migration, Order};
 use super::version::Version;
 
-/// What to apply, and how disk and database disagree.
+/// What to apply, and where disk and history table differ.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Plan<'a> {
     /// The migrations to apply, in this order.
     pub(crate) pending: Vec<&'a Migration>,
     /// How many migrations on disk are already applied.
     pub(crate) applied: usize,
-    /// Every disagreement, whatever the rules say about it.
+    /// Every difference, also those that the rules ignore.
     pub(crate) drift: Vec<Drift>,
 }
 
@@ -35,9 +35,9 @@ impl<'a> Plan<'a> {
         let mut newest = None;
         for (at, migration) in self.pending.iter().enumerate() {
             newest = newest.max(Some(&migration.version));
-            let behind = oldest.get(at + 1).copied();
-            let skipped = behind.is_some() && behind <= newest;
-            if rules.out_of_order != OutOfOrder::Skip || !skipped {
+            let oldest_after = oldest.get(at + 1).copied();
+            let would_be_skipped = oldest_after.is_some() && oldest_after <= newest;
+            if rules.out_of_order != OutOfOrder::Skip || !would_be_skipped {
                 groups.push(&self.pending[begin..=at]);
                 begin = at + 1;
                 newest = None;
@@ -47,7 +47,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// Compares `on_disk`, in the order of application, with `recorded`, in any order. `unchanged` tells whether
+/// Compares `on_disk`, in the order of application, with `recorded`, in any order. `unchanged` returns whether
 /// a file is still the one that was applied.
 pub(crate) fn plan<'a>(
     on_disk: &'a [Migration],
@@ -55,7 +55,7 @@ pub(crate) fn plan<'a>(
     rules: &Rules,
     unchanged: impl Fn(&Migration, &Recorded) -> bool,
 ) -> Plan<'a> {
-    // Some tools write two rows of one version: two files of one time, or one that was retried.
+    // Some tools write two rows of one version: for two files with the same time, or for a migration that was retried.
     let mut rows: BTreeMap<&Version, Vec<&Recorded>> = BTreeMap::new();
     let mut failed = Vec::new();
     for row in recorded {
@@ -66,7 +66,7 @@ pub(crate) fn plan<'a>(
             }
         }
     }
-    // A repeatable migration is outside of the order of versions.
+    // A repeatable migration has no place in the order of versions.
     let newest_row = rows
         .iter()
         .rfind(|(version, _)| !version.is_repeatable())

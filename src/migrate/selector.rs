@@ -1,4 +1,4 @@
-//! VERSION arguments: which one migration a person means by a number, a name or a file name.
+//! VERSION arguments: finds the one migration that a number, a name or a file name means.
 
 use super::error::Error;
 use super::history::Recorded;

@@ -1,4 +1,4 @@
-//! What the user can say about migrations.
+//! The settings of migrations.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,22 +17,22 @@ pub(crate) struct Settings {
     pub(crate) format: Option<Format>,
     /// `--history-table`, if it was given.
     pub(crate) history_table: Option<HistoryTableName>,
-    /// How long to wait for the migration lock; `None` means for ever.
+    /// How long to wait for the migration lock; `None` means without limit.
     pub(crate) lock_timeout: Option<Duration>,
-    /// How long a statement may queue for a table lock; `None` means for ever.
+    /// How long a statement may wait for a table lock; `None` means without limit.
     pub(crate) ddl_lock_timeout: Option<Duration>,
     /// How often a migration that exceeded `ddl_lock_timeout` is retried.
     pub(crate) ddl_retries: u32,
-    /// What to do about drift, if the user said so.
+    /// What to do about drift, if it was given.
     pub(crate) on_drift: OnDrift,
 }
 
 /// Where to look for migrations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SourceChoice {
-    /// The usual directories, else what is embedded, else nothing.
+    /// The usual directories, otherwise what is embedded, otherwise nothing.
     Auto,
-    /// What the binary carries.
+    /// What is embedded in the binary.
     Embedded,
     /// Nothing is migrated.
     None,
@@ -40,7 +40,7 @@ pub(crate) enum SourceChoice {
     Directory(PathBuf),
 }
 
-/// What a person says about a migration.
+/// What the user of `premain resolve` says about a migration. Each holds the VERSION argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resolution {
     /// All of it is in the database.

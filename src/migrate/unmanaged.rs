@@ -1,4 +1,4 @@
-//! A database that holds tables but no history table: which tool managed it until now, and what to type.
+//! A database that contains tables but no history table: which tool managed it until now, and which command continues.
 
 use std::fmt;
 
@@ -7,8 +7,8 @@ use super::sql::quoting::literal;
 use crate::database::Rows;
 use crate::text;
 
-/// Tools whose history table tells who managed a database, and that premain cannot continue: the name of the tool, its
-/// table, and a second table or column that tells it from another tool with a table of the same name.
+/// Tools whose history premain cannot continue: the name of the tool, its history table, and a second table or column that
+/// distinguishes it from another tool with a table of the same name.
 const FOREIGN: [(&str, &str, &str); 9] = [
     ("Alembic", "alembic_version", ""),
     ("Atlas", "atlas_schema_revisions", ""),
@@ -21,12 +21,12 @@ const FOREIGN: [(&str, &str, &str); 9] = [
     ("Sequelize", "SequelizeMeta", ""),
 ];
 
-/// A database that holds tables but no history table.
+/// A database that contains tables but no history table.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Unmanaged {
     /// The history table that does not exist.
     pub(crate) history_table: String,
-    /// How many tables of the user's there are.
+    /// How many tables there are, without those of extensions.
     pub(crate) tables: usize,
     /// The tool that managed it until now.
     pub(crate) tool: Option<Manager>,
@@ -38,9 +38,9 @@ pub(crate) struct Manager {
     name: &'static str,
     /// Its history table, qualified and quoted.
     table: String,
-    /// The format that continues its history; `None` if premain cannot.
+    /// The format that continues its history; `None` if premain cannot continue it.
     format: Option<Format>,
-    /// The revision that it recorded last, if premain can tell.
+    /// The revision that it recorded last, if it is known.
     pub(crate) revision: Option<String>,
 }
 
@@ -61,18 +61,18 @@ fn candidates() -> Vec<Candidate> {
     });
     let foreign = FOREIGN.map(|(name, table, also)| Candidate { name, table, also, format: None });
     let mut candidates: Vec<_> = foreign.into_iter().chain(supported).collect();
-    // Of two tools with the same table, the one that needs a second sign is asked first.
+    // Of two tools with the same table, the one that also needs a second table or column comes first.
     candidates.sort_by_key(|candidate| candidate.also.is_empty());
     candidates
 }
 
-/// The queries whose results [`Unmanaged::parse`] takes; `history_table` is the table that should exist.
+/// The queries whose results [`Found::parse`] parses; `history_table` is the table that should exist.
 pub(super) fn query(history_table: &str) -> String {
     let names: Vec<_> = candidates()
         .iter()
         .flat_map(|candidate| [literal(candidate.table), literal(candidate.also)])
         .collect();
-    // The tables of extensions (spatial_ref_sys) do not count.
+    // The tables of extensions, such as spatial_ref_sys, do not count.
     format!(
         "SELECT pg_catalog.to_regclass({}) IS NOT NULL; \
          SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
@@ -93,9 +93,9 @@ pub(super) fn query(history_table: &str) -> String {
 pub(super) enum Found {
     /// The history table exists: another replica has created it.
     HistoryTable,
-    /// No table at all.
+    /// There is no table.
     Nothing,
-    /// Other tables.
+    /// There are other tables.
     Unmanaged(Unmanaged),
 }
 
@@ -127,7 +127,7 @@ impl Found {
 }
 
 impl Manager {
-    /// The query for the revision that it recorded last: Alembic's, because nothing else tells which VERSION to give.
+    /// The query for the revision that it recorded last: only for Alembic, where nothing else shows which VERSION to use.
     pub(super) fn revision_query(&self) -> Option<String> {
         let table = &self.table;
         (self.name == "Alembic")

@@ -1,4 +1,4 @@
-//! What a history table knows a migration by, and how versions are ordered.
+//! The version of a migration, which is its key in the history table, and the order of versions.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::fmt;
 /// history table are of one kind, except Flyway's two. "Older" and "newer" mean this order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Version {
-    /// A number that people chose: refinery's `3`, or a time such as `20240101120000`.
+    /// A number: refinery's `3`, or a time such as `20240101120000`.
     Number(i64),
     /// Milliseconds since 1970: `when` in Drizzle's journal.
     When(i64),
@@ -36,7 +36,7 @@ impl fmt::Display for Version {
 }
 
 impl Version {
-    /// The number, if people number these migrations.
+    /// The number, if these migrations are numbered.
     pub(crate) fn number(&self) -> Option<i64> {
         match self {
             Version::Number(number) => Some(*number),
@@ -53,10 +53,10 @@ impl Version {
     }
 }
 
-/// A name in the order of JavaScript's `localeCompare`, by which the tools written in JavaScript sort.
+/// A name, ordered as JavaScript's `localeCompare` orders it, by which the tools written in JavaScript sort.
 ///
-/// For printable ASCII the order is exactly that one: signs before digits before letters; case decides only
-/// between names that are equal without it. All other characters come after those, by code point.
+/// For printable ASCII the order is the same: signs, digits, letters; case decides only between names that are equal
+/// without it. All other characters come after those, by code point.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LocaleName(pub(crate) String);
 
@@ -93,15 +93,15 @@ impl PartialOrd for LocaleName {
     }
 }
 
-/// Digits in the order of the file names that they begin: `10_b.sql` comes before `1_a.sql`, because `0` comes
+/// Digits, ordered as the file names that begin with them: `10_b.sql` comes before `1_a.sql`, because `0` comes
 /// before `_`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Digits(pub(crate) String);
 
 impl Ord for Digits {
     fn cmp(&self, other: &Self) -> Ordering {
-        let begun = |Digits(digits): &Self| format!("{digits}_");
-        begun(self).cmp(&begun(other))
+        let as_file_name = |Digits(digits): &Self| format!("{digits}_");
+        as_file_name(self).cmp(&as_file_name(other))
     }
 }
 
@@ -125,8 +125,7 @@ impl Dotted {
 
     /// Each number as its length and digits, because it may be larger than any integer type.
     fn numbers(&self) -> Vec<(usize, &str)> {
-        let number = |part: &'_ str| part.len() - part.trim_start_matches('0').len();
-        let parts = self.0.split('.').map(|part| &part[number(part)..]);
+        let parts = self.0.split('.').map(|part| part.trim_start_matches('0'));
         let mut numbers: Vec<_> = parts.map(|part| (part.len(), part)).collect();
         while numbers.last().is_some_and(|(length, _)| *length == 0) {
             numbers.pop();
@@ -166,7 +165,7 @@ mod tests {
 
     use super::*;
 
-    /// What node's own `localeCompare` makes of each pair: -1, 0 or 1.
+    /// The result of `localeCompare` in Node.js for each pair: -1, 0 or 1.
     fn node(pairs: &[(String, String)]) -> Vec<i8> {
         let script = "process.stdout.write(JSON.stringify(JSON.parse(require('fs').readFileSync(0)).map(([a, b]) => Math.sign(a.localeCompare(b)))))";
         let mut child = Command::new("node")
@@ -209,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_in_front_decides_whatever_stands_behind_it() {
+    fn a_time_at_the_beginning_decides_whatever_follows() {
         let pairs: Vec<_> = [("ä", "zoë"), ("日本", "a"), ("é", "e"), ("🦀", "Ω")]
             .map(|(one, other)| {
                 (format!("20240101000000_{one}"), format!("20240102000000_{other}"))
@@ -256,13 +255,13 @@ mod tests {
         }
 
         #[test]
-        fn it_is_an_order(mut names in prop::collection::vec("\\PC{0,4}", 3)) {
+        fn names_have_a_total_order(mut names in prop::collection::vec("\\PC{0,4}", 3)) {
             let order = |a: usize, b: usize| LocaleName(names[a].clone()).cmp(&LocaleName(names[b].clone()));
             prop_assert_eq!(order(0, 1), order(1, 0).reverse());
             prop_assert_eq!(order(0, 1).is_eq(), names[0] == names[1]);
             names.sort_by_key(|name| LocaleName(name.clone()));
-            let key = |at: usize| LocaleName(names[at].clone());
-            prop_assert!(key(0) <= key(1) && key(1) <= key(2) && key(0) <= key(2));
+            let name = |at: usize| LocaleName(names[at].clone());
+            prop_assert!(name(0) <= name(1) && name(1) <= name(2) && name(0) <= name(2));
         }
     }
 }

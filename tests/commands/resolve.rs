@@ -78,7 +78,7 @@ fn cases_that_prisma_rejects_are_rejected() {
     }
     // The directory of the failed one is gone.
     std::fs::remove_dir_all(place.path().join("2_b")).unwrap();
-    resolve(&database, place.path(), ["--applied", "2_b"]).code(64).says("it has no file here");
+    resolve(&database, place.path(), ["--applied", "2_b"]).code(64).says("it has no file");
     resolve(&database, place.path(), ["--rolled-back", "2_b"]).code(0);
     migrate(place.path()).database(database.url()).run().code(0).says("none pending");
 }

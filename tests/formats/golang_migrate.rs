@@ -106,7 +106,7 @@ fn a_version_without_a_file_stops_unless_it_is_newer() {
     let place = directory(&FILES);
     create(&database);
     set_version(&database, 11, false);
-    migrate(&database, place.path()).says("is ahead of this image: migration 11 has no file here");
+    migrate(&database, place.path()).says("is ahead of this image: migration 11 has no file");
     set_version(&database, 5, false);
     run(&database, place.path(), &["migrate"])
         .code(65)

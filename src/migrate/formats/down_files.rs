@@ -17,7 +17,7 @@ pub(super) fn join(
     for (version, down) in downs {
         let Some(migration) = by_version.get_mut(&version) else {
             tracing::warn!(
-                "migration {} is ignored: no up migration here has its version",
+                "migration {} is ignored: no up migration has its version",
                 down.file.display()
             );
             continue;

@@ -1,4 +1,4 @@
-//! Resolving a migration that failed halfway: recording what a person says about it.
+//! `premain resolve`: records what the user says about a migration that failed halfway.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use crate::migrate::settings::Resolution;
 use crate::migrate::sql::Script;
 
 impl Migrator<'_> {
-    /// Records what became of a migration, and returns its title. One that failed halfway is recorded as applied, or made
+    /// Records whether a migration is in the database, and returns its title. One that failed halfway is recorded as applied, or made
     /// pending again; a pending one can be recorded as applied.
     ///
     /// # Errors
@@ -41,7 +41,7 @@ impl Migrator<'_> {
                 return Err(unresolvable(row.to_string(), why));
             }
             (Resolution::Applied(_), None, Some(row)) => {
-                let why = "it has no file here, so its checksum is unknown; run this in the image that has the file";
+                let why = "it has no file, so its checksum is unknown; run this in the image that has the file";
                 return Err(unresolvable(row.to_string(), why));
             }
             (Resolution::RolledBack(_), Some(file), None) => {

@@ -1,4 +1,4 @@
-//! Rolling back: which migrations, and running their down migrations one by one, newest first.
+//! `premain rollback`: selects migrations and runs their down migrations one by one, newest first.
 
 use std::time::{Duration, Instant};
 
@@ -76,7 +76,7 @@ impl<'a> Migrator<'a> {
         log: Log,
     ) -> Result<Vec<&'a Migration>, Error> {
         let plan = self.plan(history, log)?;
-        // A migration without a file has no down migration here, and older ones must not be rolled back before it.
+        // A migration without a file has no down migration, and older ones must not be rolled back before it.
         let ahead = plan.drift.iter().find_map(|drift| match drift {
             Drift::Ahead { migrations } => Some(migrations.clone()),
             _ => None,
@@ -100,10 +100,10 @@ impl<'a> Migrator<'a> {
             }
         };
         let migrations: Vec<_> = applied[keep..].iter().copied().rev().collect();
-        let stuck = migrations.iter().filter(|migration| migration.down.is_none());
-        let stuck: Vec<_> = stuck.map(ToString::to_string).collect();
-        if !stuck.is_empty() {
-            return Err(Error::NoDownMigration(stuck));
+        let irreversible = migrations.iter().filter(|migration| migration.down.is_none());
+        let irreversible: Vec<_> = irreversible.map(ToString::to_string).collect();
+        if !irreversible.is_empty() {
+            return Err(Error::NoDownMigration(irreversible));
         }
         survey(migrations.iter().filter_map(|migration| migration.down.as_ref()))?;
         Ok(migrations)

@@ -9,7 +9,7 @@ use crate::migrate::version::Version;
 /// Order, version, name and SQL of each migration, oldest first.
 const EMBEDDED: &[(Order, i64, &str, &str)] = &include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 
-/// The migrations that this binary carries; empty if it was built without.
+/// The embedded migrations; empty if there are none.
 pub(super) fn migrations() -> Vec<Migration> {
     let migration = |&(order, version, name, sql): &(Order, i64, &str, &str)| {
         let file = file_name(order, version, name);

@@ -16,12 +16,12 @@ pub(crate) enum SourceError {
         /// What the operating system said.
         source: io::Error,
     },
-    /// A file's name or content does not make a migration.
+    /// The name or the content of a file is invalid.
     #[error("{}: {why}", .path.display())]
     Malformed {
         /// The directory or file.
         path: PathBuf,
-        /// What is wrong, and what would be right.
+        /// What is wrong, and what to do.
         why: String,
     },
     /// Two files have the same version.
@@ -32,10 +32,10 @@ pub(crate) enum SourceError {
         /// The files.
         files: Box<[PathBuf; 2]>,
     },
-    /// Several of the usual directories hold migrations.
+    /// Several of the usual directories contain migrations.
     #[error("{} all hold migrations; choose one with --migrations", list(.0))]
     Ambiguous(Vec<PathBuf>),
-    /// One directory holds migrations of two tools.
+    /// One directory contains migrations of two tools.
     #[error("{} holds migrations of two formats, {} and {}; keep those of one, or choose with --format", .directory.display(), .formats[0], .formats[1])]
     Mixed {
         /// The directory.
@@ -43,7 +43,7 @@ pub(crate) enum SourceError {
         /// The names of the formats.
         formats: [&'static str; 2],
     },
-    /// The directory that was named holds no migration.
+    /// The directory that the user named contains no migration.
     #[error("{} holds no migration; name one like 001_create_users.sql, or give --migrations none", .0.display())]
     Empty(PathBuf),
     /// `--migrations embedded`, and the binary has none.

@@ -12,7 +12,7 @@ use super::settings::{Settings, SourceChoice};
 use crate::text;
 use error::SourceError;
 
-/// Every migration there is, and where they were found.
+/// The migrations, and where they were found.
 #[derive(Debug)]
 pub(crate) struct Source {
     /// The directory; `None` for embedded migrations.
@@ -35,12 +35,12 @@ impl fmt::Display for Source {
     }
 }
 
-/// The directories that `--migrations auto` looks into, relative to the working directory.
+/// The directories that `--migrations auto` reads, relative to the working directory.
 pub(crate) const USUAL_DIRECTORIES: [&str; 3] =
     ["./drizzle", "./prisma/migrations", "./migrations"];
 
 impl Source {
-    /// Finds the migrations that the settings name; `None` if there are none.
+    /// Finds the migrations by the settings; `None` if there are none.
     ///
     /// # Errors
     /// [`SourceError`]: an unreadable or malformed directory, or more than one to choose from.
@@ -57,7 +57,7 @@ impl Source {
             SourceChoice::Auto => {
                 let mut found = Vec::new();
                 for path in USUAL_DIRECTORIES.map(Path::new) {
-                    // `is_file` fails for a link to nowhere, where `is_dir` would say no.
+                    // `is_file` fails for a link to nowhere, for which `is_dir` would be false.
                     if !formats::directory::is_file(path)? && path.is_dir() {
                         let source = Source::read(path, settings.format)?;
                         found.extend((!source.migrations.is_empty()).then_some(source));
@@ -74,7 +74,7 @@ impl Source {
         }
     }
 
-    /// Everything in this directory, which may be nothing.
+    /// Reads the migrations in this directory, which may be none.
     ///
     /// # Errors
     /// [`SourceError`]: it is unreadable or malformed.
