@@ -11,7 +11,7 @@ use crate::config::command::COMMANDS;
 use crate::config::option::{OPTIONS, Section};
 use crate::migrate::drift::{OutOfOrder, Policy};
 use crate::migrate::formats::scaffold::Existing;
-use crate::migrate::formats::{Facts, Format, KnownBy};
+use crate::migrate::formats::{Format, KnownBy, Tool};
 use crate::migrate::{Migration, Recorded};
 
 /// What stands at the end of the line before each table.
@@ -45,8 +45,8 @@ fn readme_and_docs_state_what_the_code_does() {
 fn every_format_has_a_section_in_the_docs() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/formats.md");
     let docs = fs::read_to_string(path).unwrap().to_lowercase().replace(' ', "-");
-    for facts in facts() {
-        assert!(docs.contains(&format!("\n##-{}\n", section(facts))), "{}", facts.name);
+    for tool in tools() {
+        assert!(docs.contains(&format!("\n##-{}\n", section(tool))), "{}", tool.name);
     }
 }
 
@@ -68,16 +68,16 @@ fn settings() -> String {
 }
 
 fn formats() -> String {
-    table("| `--format` | tool | one migration | history table |", facts(), |facts| {
-        let Facts { name, origin, migration, table, .. } = facts;
+    table("| `--format` | tool | one migration | history table |", tools(), |tool| {
+        let Tool { name, origin, migration, table, .. } = tool;
         format!("`{name}` | {origin} | {migration} | {table}")
     })
 }
 
 fn formats_and_what_tells_them() -> String {
-    table("| `--format` | one migration | history table | known by |", facts(), |facts| {
-        let Facts { name, migration, table, .. } = facts;
-        let known_by = match facts.known_by {
+    table("| `--format` | one migration | history table | known by |", tools(), |tool| {
+        let Tool { name, migration, table, .. } = tool;
+        let known_by = match tool.known_by {
             KnownBy::Layout => "its layout".to_owned(),
             KnownBy::FileNames => "the names of its files".to_owned(),
             KnownBy::Markers(markers) => {
@@ -87,7 +87,7 @@ fn formats_and_what_tells_them() -> String {
             KnownBy::Numbers => "numbers, in files without another tool's markers".to_owned(),
             KnownBy::Nothing => format!("nothing: give `--format {name}`"),
         };
-        format!("[`{name}`](#{}) | {migration} | {table} | {known_by}", section(facts))
+        format!("[`{name}`](#{}) | {migration} | {table} | {known_by}", section(tool))
     })
 }
 
@@ -99,8 +99,8 @@ fn drift() -> String {
             Policy::Warn => "warns",
             Policy::Ignore => "goes on",
         };
-        let Facts { name, rules, exception, .. } = format.tool().facts();
-        let history_table = format.tool().history_table(None);
+        let Tool { name, rules, exception, .. } = format.tool();
+        let history_table = (format.tool().history_table)(None);
         let (migration, recorded) = example(format);
         let edited = match history_table.is_unchanged(&migration, &recorded) {
             true => "not recorded",
@@ -132,7 +132,7 @@ fn example(format: Format) -> (Migration, Recorded) {
         title: "init",
         now: UtcDateTime::now(),
     };
-    format.tool().scaffold(&existing).unwrap().write().unwrap();
+    (format.tool().scaffold)(&existing).unwrap().write().unwrap();
     let migration = format.read(directory.path()).unwrap().remove(0);
     let recorded = Recorded {
         version: migration.version.clone(),
@@ -145,15 +145,15 @@ fn example(format: Format) -> (Migration, Recorded) {
     (migration, recorded)
 }
 
-fn facts() -> impl Iterator<Item = &'static Facts> {
-    Format::all().map(|format| format.tool().facts())
+fn tools() -> impl Iterator<Item = &'static Tool> {
+    Format::all().map(Format::tool)
 }
 
 /// The anchor of a format's section in docs/formats.md.
-fn section(facts: &Facts) -> String {
-    match facts.name == Format::PLAIN.name() {
+fn section(tool: &Tool) -> String {
+    match tool.name == Format::PLAIN.name() {
         true => "plain-sql".to_owned(),
-        false => facts.tool.to_lowercase(),
+        false => tool.title.to_lowercase(),
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) fn run(config: &Config, title: &str) -> Result<Exit, Error> {
         title: &name,
         now: UtcDateTime::now(),
     };
-    let new = format.tool().scaffold(&existing).map_err(migrate::Error::from)?;
+    let new = (format.tool().scaffold)(&existing).map_err(migrate::Error::from)?;
     new.write().map_err(|(path, source)| match source.kind() {
         io::ErrorKind::AlreadyExists => migrate::Error::from(SourceError::Malformed {
             path,

@@ -130,7 +130,7 @@ pub(crate) fn all(source: &Source) -> Result<Vec<Finding>, SourceError> {
         }
     }
     if let Some(directory) = &source.directory {
-        findings.extend(source.format.tool().lint(directory, &source.migrations));
+        findings.extend((source.format.tool().lint)(directory, &source.migrations));
     }
     Ok(findings)
 }

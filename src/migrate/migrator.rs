@@ -42,8 +42,8 @@ impl<'a> Migrator<'a> {
             session,
             source,
             settings,
-            table: tool.history_table(settings.history_table.as_ref()),
-            rules: tool.facts().rules.with_overrides(&settings.on_drift),
+            table: (tool.history_table)(settings.history_table.as_ref()),
+            rules: tool.rules.with_overrides(&settings.on_drift),
         }
     }
 

@@ -55,9 +55,9 @@ struct Candidate {
 
 fn candidates() -> Vec<Candidate> {
     let supported = Format::all().map(|format| {
-        let facts = format.tool().facts();
+        let facts = format.tool();
         let (table, also) = facts.own_table;
-        Candidate { name: facts.tool, table, also, format: Some(format) }
+        Candidate { name: facts.title, table, also, format: Some(format) }
     });
     let foreign = FOREIGN.map(|(name, table, also)| Candidate { name, table, also, format: None });
     let mut candidates: Vec<_> = foreign.into_iter().chain(supported).collect();
@@ -148,7 +148,7 @@ impl fmt::Display for Unmanaged {
             f.write_str(")")?;
             match format {
                 None => {}
-                Some(format) if format.tool().facts().known_by == KnownBy::Layout => {
+                Some(format) if format.tool().known_by == KnownBy::Layout => {
                     f.write_str(", whose history premain continues: see --migrations, --format and --history-table")?;
                 }
                 Some(format) => write!(

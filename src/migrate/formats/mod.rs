@@ -25,8 +25,6 @@ use std::fmt;
 use std::path::Path;
 
 pub(crate) use table::HistoryTableName;
-#[cfg(test)]
-pub(crate) use tool::Facts;
 pub(crate) use tool::{KnownBy, Tool};
 
 #[cfg(fuzzing)]
@@ -37,30 +35,29 @@ use super::source::error::SourceError;
 use super::sql::{Script, Text};
 use directory::{read_sql, sql_files};
 
-/// Every tool, in the order in which help and documentation list them. A directory is looked at in this order,
-/// too.
-const TOOLS: &[&dyn Tool] = &[
-    &refinery::Refinery,
-    &drizzle::Drizzle,
-    &drizzle1::Drizzle1,
-    &prisma::Prisma,
-    &plain::Plain,
-    &sqlx::Sqlx,
-    &dbmate::Dbmate,
-    &golang_migrate::GolangMigrate,
-    &goose::Goose,
-    &flyway::Flyway,
+/// Every tool, in the order in which help and documentation list them, and in which they are asked about a directory.
+static TOOLS: &[&Tool] = &[
+    &refinery::TOOL,
+    &drizzle::TOOL,
+    &drizzle1::TOOL,
+    &prisma::TOOL,
+    &plain::TOOL,
+    &sqlx::TOOL,
+    &dbmate::TOOL,
+    &golang_migrate::TOOL,
+    &goose::TOOL,
+    &flyway::TOOL,
 ];
 
-/// A tool's name for `--format`: the layout of its directory, and the dialect of its history table.
+/// The value of `--format`: a tool.
 #[derive(Clone, Copy)]
-pub(crate) struct Format(&'static dyn Tool);
+pub(crate) struct Format(&'static Tool);
 
 impl Format {
     /// refinery, which embedded migrations belong to.
-    pub(crate) const REFINERY: Format = Format(&refinery::Refinery);
+    pub(crate) const REFINERY: Format = Format(&refinery::TOOL);
     /// Plain SQL, which a new directory gets.
-    pub(crate) const PLAIN: Format = Format(&plain::Plain);
+    pub(crate) const PLAIN: Format = Format(&plain::TOOL);
 
     /// Every format, in the order of help and documentation.
     pub(crate) fn all() -> impl Iterator<Item = Format> {
@@ -84,11 +81,11 @@ impl Format {
 
     /// `golang-migrate`
     pub(crate) fn name(self) -> &'static str {
-        self.0.facts().name
+        self.0.name
     }
 
     /// The tool itself.
-    pub(crate) fn tool(self) -> &'static dyn Tool {
+    pub(crate) fn tool(self) -> &'static Tool {
         self.0
     }
 
@@ -98,8 +95,8 @@ impl Format {
     /// [`SourceError`]: a file cannot be read, or the tool itself would reject it; or another tool's marker separates
     /// the up migration from the down migration, and both would run.
     pub(crate) fn read(self, directory: &Path) -> Result<Vec<Migration>, SourceError> {
-        let migrations = self.0.read(directory)?;
-        if self.0.facts().known_by == KnownBy::Numbers {
+        let migrations = (self.0.read)(directory)?;
+        if self.0.known_by == KnownBy::Numbers {
             for migration in &migrations {
                 reject_markers(&migration.up)?;
             }
@@ -114,7 +111,7 @@ fn reject_markers(script: &Script) -> Result<(), SourceError> {
     let found = script.sql.lines(|_, line| {
         number += 1;
         let comment = line.trim_start().strip_prefix("--")?.trim_start();
-        let has_marker = |format: &Format| match format.0.facts().known_by {
+        let has_marker = |format: &Format| match format.0.known_by {
             KnownBy::Markers(markers) => markers.iter().any(|marker| comment.starts_with(marker)),
             _ => false,
         };
@@ -182,8 +179,8 @@ pub(super) fn detect(directory: &Path) -> Result<Format, SourceError> {
 
 fn claimed(directory: &Path, known_by: KnownBy) -> Result<Vec<Format>, SourceError> {
     let mut found = Vec::new();
-    for format in Format::all().filter(|format| format.0.facts().known_by == known_by) {
-        if format.0.claims(directory)? {
+    for format in Format::all().filter(|format| format.0.known_by == known_by) {
+        if (format.0.claims)(directory)? {
             found.push(format);
         }
     }
@@ -200,7 +197,7 @@ fn numbered(directory: &Path) -> Result<Vec<Format>, SourceError> {
         }
         // If the file cannot be read, its format will report that.
         let text = read_sql(&path).unwrap_or_else(|_| Text::from(String::new()));
-        let claims = |format: &Format| format.0.claims_file(&text).unwrap_or(false);
+        let claims = |format: &Format| (format.0.claims_file)(&text).unwrap_or(false);
         let format = match Format::all().find(claims) {
             None if plain::is_migration(&name) => Format::PLAIN,
             None => continue,

@@ -1,5 +1,6 @@
 //! The interface of one migration tool: its directory, its history table, and the facts about it.
 
+use std::fmt;
 use std::io;
 use std::path::Path;
 
@@ -12,77 +13,52 @@ use crate::migrate::migration::Migration;
 use crate::migrate::source::error::SourceError;
 use crate::migrate::sql::Text;
 
-/// A migration tool. Its directory of migrations and its history table belong together.
-pub(crate) trait Tool: Sync {
-    /// What help and documentation say about it.
-    fn facts(&self) -> &'static Facts;
-
-    /// Whether the names in `directory` can only be this tool's.
-    ///
-    /// # Errors
-    /// [`SourceError`]: the directory cannot be read.
-    fn claims(&self, _directory: &Path) -> Result<bool, SourceError> {
-        Ok(false)
-    }
-
-    /// Whether the content of a numbered SQL file can only be this tool's.
-    ///
-    /// # Errors
-    /// The file can no longer be read.
-    fn claims_file(&self, _sql: &Text) -> io::Result<bool> {
-        Ok(false)
-    }
-
-    /// Every migration in `directory`, which may be none.
-    ///
-    /// # Errors
-    /// [`SourceError`]: a file cannot be read, or the tool itself would reject it.
-    fn read(&self, directory: &Path) -> Result<Vec<Migration>, SourceError>;
-
-    /// What is odd about the directory itself, rather than about one script.
-    fn lint(&self, _directory: &Path, _migrations: &[Migration]) -> Vec<Finding> {
-        Vec::new()
-    }
-
-    /// The files of the next migration, named and filled as the tool does.
-    ///
-    /// # Errors
-    /// [`SourceError`]: the existing files cannot be continued.
-    fn scaffold(&self, existing: &Existing<'_>) -> Result<NewFiles, SourceError>;
-
-    /// Its history table: the one that the user named, or the tool's own.
-    fn history_table(&self, name: Option<&HistoryTableName>) -> Box<dyn HistoryTable>;
-}
-
-/// What help and documentation say about a tool.
-#[derive(Debug)]
+/// A migration tool: what help and documentation say about it, and the functions that read and continue its directory and its
+/// history table.
 #[cfg_attr(
     not(test),
-    expect(dead_code, reason = "the tables of the documentation are made from all of them")
+    expect(dead_code, reason = "the tables of the documentation are made from all of the facts")
 )]
-pub(crate) struct Facts {
-    /// What `--format` takes: `golang-migrate`.
+pub(crate) struct Tool {
+    /// Its name for `--format`: `golang-migrate`.
     pub(crate) name: &'static str,
-    /// What people call the tool: `Drizzle`.
-    pub(crate) tool: &'static str,
-    /// Its history table by default, and a second table or column (`table.column`) that tells it from another tool with
-    /// a table of the same name, or nothing.
+    /// Its name for people: `Drizzle`.
+    pub(crate) title: &'static str,
+    /// Its history table by default, and a second table or column (`table.column`) that distinguishes it from another tool
+    /// with a table of the same name, or nothing.
     pub(crate) own_table: (&'static str, &'static str),
     /// Markdown: the tool, with a link to it, and which of its releases.
     pub(crate) origin: &'static str,
     /// Markdown: what a migration is called, and what else is in its files or beside them.
     pub(crate) migration: &'static str,
-    /// Its history table, as Markdown.
+    /// Markdown: its history table.
     pub(crate) table: &'static str,
-    /// What tells its directory from the others.
     pub(crate) known_by: KnownBy,
     /// What it does about drift.
     pub(crate) rules: Rules,
     /// Markdown: an exception to its rules, or nothing.
     pub(crate) exception: &'static str,
+    /// Whether the names in a directory can only be this tool's.
+    pub(super) claims: fn(&Path) -> Result<bool, SourceError>,
+    /// Whether the content of a numbered SQL file can only be this tool's.
+    pub(super) claims_file: fn(&Text) -> io::Result<bool>,
+    /// Reads every migration in a directory, which may be none. What the tool itself would reject is an error.
+    pub(super) read: fn(&Path) -> Result<Vec<Migration>, SourceError>,
+    /// Finds mistakes in the directory itself, rather than in one script.
+    pub(crate) lint: fn(&Path, &[Migration]) -> Vec<Finding>,
+    /// The files of the next migration, named and filled as the tool does.
+    pub(crate) scaffold: fn(&Existing<'_>) -> Result<NewFiles, SourceError>,
+    /// Its history table: the one that the user named, or the tool's own.
+    pub(crate) history_table: fn(Option<&HistoryTableName>) -> Box<dyn HistoryTable>,
 }
 
-/// What tells a tool's directory from the others.
+impl fmt::Debug for Tool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// What distinguishes a tool's directory from the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KnownBy {
     /// A layout or a file that no other tool has.

@@ -40,7 +40,8 @@ pub(crate) async fn drop_everything(
     settings: &Settings,
 ) -> Result<Emptied, Error> {
     let native = source.map(|source| {
-        source.format.tool().history_table(settings.history_table.as_ref()).native_locks()
+        let tool = source.format.tool();
+        (tool.history_table)(settings.history_table.as_ref()).native_locks()
     });
     let sessions = end_others(session).await?;
     lock::acquire(session, native.unwrap_or_default(), settings.lock_timeout).await?;

@@ -3,23 +3,12 @@
 mod files;
 mod history;
 
-use std::path::Path;
-
-use super::scaffold::{Existing, NewFiles};
-use super::table::HistoryTableName;
-use super::tool::{Facts, KnownBy, Tool};
+use super::tool::{KnownBy, Tool};
 use crate::migrate::drift::{OutOfOrder, Policy, Rules};
-use crate::migrate::history::HistoryTable;
-use crate::migrate::migration::Migration;
-use crate::migrate::source::error::SourceError;
-use crate::migrate::sql::Text;
-use std::io;
 
-pub(super) struct Dbmate;
-
-const FACTS: Facts = Facts {
+pub(super) static TOOL: Tool = Tool {
     name: "dbmate",
-    tool: "dbmate",
+    title: "dbmate",
     own_table: ("schema_migrations", ""),
     origin: "[dbmate](https://github.com/amacneil/dbmate)",
     migration: "`20240101120000_create_users.sql` with `-- migrate:up`",
@@ -33,26 +22,10 @@ const FACTS: Facts = Facts {
         ahead: Policy::Warn,
     },
     exception: "",
+    claims: |_| Ok(false),
+    claims_file: files::claims_file,
+    read: files::read,
+    lint: |_, _| Vec::new(),
+    scaffold: files::scaffold,
+    history_table: |name| Box::new(history::SchemaMigrations::new(name)),
 };
-
-impl Tool for Dbmate {
-    fn facts(&self) -> &'static Facts {
-        &FACTS
-    }
-
-    fn claims_file(&self, sql: &Text) -> io::Result<bool> {
-        files::claims_file(sql)
-    }
-
-    fn read(&self, directory: &Path) -> Result<Vec<Migration>, SourceError> {
-        files::read(directory)
-    }
-
-    fn scaffold(&self, existing: &Existing<'_>) -> Result<NewFiles, SourceError> {
-        files::scaffold(existing)
-    }
-
-    fn history_table(&self, name: Option<&HistoryTableName>) -> Box<dyn HistoryTable> {
-        Box::new(history::SchemaMigrations::new(name))
-    }
-}

@@ -3,22 +3,13 @@
 mod files;
 mod history;
 
-use std::path::Path;
-
 use super::migration_sql;
-use super::scaffold::{Existing, NewFiles};
-use super::table::HistoryTableName;
-use super::tool::{Facts, KnownBy, Tool};
+use super::tool::{KnownBy, Tool};
 use crate::migrate::drift::{OutOfOrder, Policy, Rules};
-use crate::migrate::history::HistoryTable;
-use crate::migrate::migration::Migration;
-use crate::migrate::source::error::SourceError;
 
-pub(super) struct Drizzle1;
-
-const FACTS: Facts = Facts {
+pub(super) static TOOL: Tool = Tool {
     name: "drizzle1",
-    tool: "Drizzle",
+    title: "Drizzle",
     own_table: ("__drizzle_migrations", ""),
     origin: "Drizzle from 1.0 on",
     migration: "`20240101120000_init/migration.sql` with `snapshot.json`",
@@ -32,26 +23,10 @@ const FACTS: Facts = Facts {
         ahead: Policy::Warn,
     },
     exception: "",
+    claims: migration_sql::is_drizzles,
+    claims_file: |_| Ok(false),
+    read: files::read,
+    lint: |_, _| Vec::new(),
+    scaffold: files::scaffold,
+    history_table: |name| Box::new(history::DrizzleMigrations::new(name)),
 };
-
-impl Tool for Drizzle1 {
-    fn facts(&self) -> &'static Facts {
-        &FACTS
-    }
-
-    fn claims(&self, directory: &Path) -> Result<bool, SourceError> {
-        migration_sql::is_drizzles(directory)
-    }
-
-    fn read(&self, directory: &Path) -> Result<Vec<Migration>, SourceError> {
-        files::read(directory)
-    }
-
-    fn scaffold(&self, existing: &Existing<'_>) -> Result<NewFiles, SourceError> {
-        files::scaffold(existing)
-    }
-
-    fn history_table(&self, name: Option<&HistoryTableName>) -> Box<dyn HistoryTable> {
-        Box::new(history::DrizzleMigrations::new(name))
-    }
-}

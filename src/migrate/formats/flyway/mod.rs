@@ -3,21 +3,12 @@
 mod files;
 mod history;
 
-use std::path::Path;
-
-use super::scaffold::{Existing, NewFiles};
-use super::table::HistoryTableName;
-use super::tool::{Facts, KnownBy, Tool};
+use super::tool::{KnownBy, Tool};
 use crate::migrate::drift::{OutOfOrder, Policy, Rules};
-use crate::migrate::history::HistoryTable;
-use crate::migrate::migration::Migration;
-use crate::migrate::source::error::SourceError;
 
-pub(super) struct Flyway;
-
-const FACTS: Facts = Facts {
+pub(super) static TOOL: Tool = Tool {
     name: "flyway",
-    tool: "Flyway",
+    title: "Flyway",
     own_table: ("flyway_schema_history", ""),
     origin: "[Flyway](https://github.com/flyway/flyway)",
     migration: "`V1_2__create_users.sql`, `R__views.sql`, at any depth",
@@ -31,26 +22,10 @@ const FACTS: Facts = Facts {
         ahead: Policy::Warn,
     },
     exception: "an edited `R__views.sql` is applied again",
+    claims: files::claims,
+    claims_file: |_| Ok(false),
+    read: files::read,
+    lint: |_, _| Vec::new(),
+    scaffold: files::scaffold,
+    history_table: |name| Box::new(history::FlywaySchemaHistory::new(name)),
 };
-
-impl Tool for Flyway {
-    fn facts(&self) -> &'static Facts {
-        &FACTS
-    }
-
-    fn claims(&self, directory: &Path) -> Result<bool, SourceError> {
-        files::claims(directory)
-    }
-
-    fn read(&self, directory: &Path) -> Result<Vec<Migration>, SourceError> {
-        files::read(directory)
-    }
-
-    fn scaffold(&self, existing: &Existing<'_>) -> Result<NewFiles, SourceError> {
-        files::scaffold(existing)
-    }
-
-    fn history_table(&self, name: Option<&HistoryTableName>) -> Box<dyn HistoryTable> {
-        Box::new(history::FlywaySchemaHistory::new(name))
-    }
-}

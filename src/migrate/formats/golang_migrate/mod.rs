@@ -3,21 +3,12 @@
 mod files;
 mod history;
 
-use std::path::Path;
-
-use super::scaffold::{Existing, NewFiles};
-use super::table::HistoryTableName;
-use super::tool::{Facts, KnownBy, Tool};
+use super::tool::{KnownBy, Tool};
 use crate::migrate::drift::{OutOfOrder, Policy, Rules};
-use crate::migrate::history::HistoryTable;
-use crate::migrate::migration::Migration;
-use crate::migrate::source::error::SourceError;
 
-pub(super) struct GolangMigrate;
-
-const FACTS: Facts = Facts {
+pub(super) static TOOL: Tool = Tool {
     name: "golang-migrate",
-    tool: "golang-migrate",
+    title: "golang-migrate",
     own_table: ("schema_migrations", "schema_migrations.dirty"),
     origin: "[golang-migrate](https://github.com/golang-migrate/migrate)",
     migration: "`1_create_users.up.sql` and `.down.sql`",
@@ -31,22 +22,10 @@ const FACTS: Facts = Facts {
         ahead: Policy::Warn,
     },
     exception: "a file that is older than what is applied counts as applied",
+    claims: |_| Ok(false),
+    claims_file: |_| Ok(false),
+    read: files::read,
+    lint: |_, _| Vec::new(),
+    scaffold: files::scaffold,
+    history_table: |name| Box::new(history::SchemaMigrations::new(name)),
 };
-
-impl Tool for GolangMigrate {
-    fn facts(&self) -> &'static Facts {
-        &FACTS
-    }
-
-    fn read(&self, directory: &Path) -> Result<Vec<Migration>, SourceError> {
-        files::read(directory)
-    }
-
-    fn scaffold(&self, existing: &Existing<'_>) -> Result<NewFiles, SourceError> {
-        files::scaffold(existing)
-    }
-
-    fn history_table(&self, name: Option<&HistoryTableName>) -> Box<dyn HistoryTable> {
-        Box::new(history::SchemaMigrations::new(name))
-    }
-}

@@ -5,21 +5,12 @@ mod history;
 
 pub(super) use files::is_migration;
 
-use std::path::Path;
-
-use super::scaffold::{Existing, NewFiles};
-use super::table::HistoryTableName;
-use super::tool::{Facts, KnownBy, Tool};
+use super::tool::{KnownBy, Tool};
 use crate::migrate::drift::{OutOfOrder, Policy, Rules};
-use crate::migrate::history::HistoryTable;
-use crate::migrate::migration::Migration;
-use crate::migrate::source::error::SourceError;
 
-pub(super) struct Plain;
-
-const FACTS: Facts = Facts {
+pub(super) static TOOL: Tool = Tool {
     name: "sql",
-    tool: "premain",
+    title: "premain",
     own_table: ("premain_migrations", ""),
     origin: "none: plain SQL",
     migration: "`001_create_users.sql`, `0002-orders.sql`, `20240101120000_items.up.sql`",
@@ -32,22 +23,10 @@ const FACTS: Facts = Facts {
         ahead: Policy::Warn,
     },
     exception: "",
+    claims: |_| Ok(false),
+    claims_file: |_| Ok(false),
+    read: files::read,
+    lint: |_, _| Vec::new(),
+    scaffold: files::scaffold,
+    history_table: |name| Box::new(history::PremainMigrations::new(name)),
 };
-
-impl Tool for Plain {
-    fn facts(&self) -> &'static Facts {
-        &FACTS
-    }
-
-    fn read(&self, directory: &Path) -> Result<Vec<Migration>, SourceError> {
-        files::read(directory)
-    }
-
-    fn scaffold(&self, existing: &Existing<'_>) -> Result<NewFiles, SourceError> {
-        files::scaffold(existing)
-    }
-
-    fn history_table(&self, name: Option<&HistoryTableName>) -> Box<dyn HistoryTable> {
-        Box::new(history::PremainMigrations::new(name))
-    }
-}

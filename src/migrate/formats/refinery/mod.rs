@@ -3,21 +3,12 @@
 mod files;
 mod history;
 
-use std::path::Path;
-
-use super::scaffold::{Existing, NewFiles};
-use super::table::HistoryTableName;
-use super::tool::{Facts, KnownBy, Tool};
+use super::tool::{KnownBy, Tool};
 use crate::migrate::drift::{OutOfOrder, Policy, Rules};
-use crate::migrate::history::HistoryTable;
-use crate::migrate::migration::Migration;
-use crate::migrate::source::error::SourceError;
 
-pub(super) struct Refinery;
-
-const FACTS: Facts = Facts {
+pub(super) static TOOL: Tool = Tool {
     name: "refinery",
-    tool: "refinery",
+    title: "refinery",
     own_table: ("refinery_schema_history", ""),
     origin: "[refinery](https://github.com/rust-db/refinery)",
     migration: "`V1__create_users.sql`, `U7__reseed.sql`, at any depth",
@@ -30,26 +21,10 @@ const FACTS: Facts = Facts {
         ahead: Policy::Warn,
     },
     exception: "`U7__reseed.sql` may be older than what is applied",
+    claims: files::claims,
+    claims_file: |_| Ok(false),
+    read: files::read,
+    lint: |_, _| Vec::new(),
+    scaffold: files::scaffold,
+    history_table: |name| Box::new(history::RefinerySchemaHistory::new(name)),
 };
-
-impl Tool for Refinery {
-    fn facts(&self) -> &'static Facts {
-        &FACTS
-    }
-
-    fn claims(&self, directory: &Path) -> Result<bool, SourceError> {
-        files::claims(directory)
-    }
-
-    fn read(&self, directory: &Path) -> Result<Vec<Migration>, SourceError> {
-        files::read(directory)
-    }
-
-    fn scaffold(&self, existing: &Existing<'_>) -> Result<NewFiles, SourceError> {
-        files::scaffold(existing)
-    }
-
-    fn history_table(&self, name: Option<&HistoryTableName>) -> Box<dyn HistoryTable> {
-        Box::new(history::RefinerySchemaHistory::new(name))
-    }
-}

@@ -3,21 +3,12 @@
 mod files;
 mod history;
 
-use std::path::Path;
-
-use super::scaffold::{Existing, NewFiles};
-use super::table::HistoryTableName;
-use super::tool::{Facts, KnownBy, Tool};
+use super::tool::{KnownBy, Tool};
 use crate::migrate::drift::{OutOfOrder, Policy, Rules};
-use crate::migrate::history::HistoryTable;
-use crate::migrate::migration::Migration;
-use crate::migrate::source::error::SourceError;
 
-pub(super) struct Sqlx;
-
-const FACTS: Facts = Facts {
+pub(super) static TOOL: Tool = Tool {
     name: "sqlx",
-    tool: "sqlx",
+    title: "sqlx",
     own_table: ("_sqlx_migrations", ""),
     origin: "[sqlx](https://github.com/launchbadge/sqlx)",
     migration: "`1_create_users.sql`, or `.up.sql` and `.down.sql`",
@@ -30,22 +21,10 @@ const FACTS: Facts = Facts {
         ahead: Policy::Warn,
     },
     exception: "",
+    claims: |_| Ok(false),
+    claims_file: |_| Ok(false),
+    read: files::read,
+    lint: |_, _| Vec::new(),
+    scaffold: files::scaffold,
+    history_table: |name| Box::new(history::SqlxMigrations::new(name)),
 };
-
-impl Tool for Sqlx {
-    fn facts(&self) -> &'static Facts {
-        &FACTS
-    }
-
-    fn read(&self, directory: &Path) -> Result<Vec<Migration>, SourceError> {
-        files::read(directory)
-    }
-
-    fn scaffold(&self, existing: &Existing<'_>) -> Result<NewFiles, SourceError> {
-        files::scaffold(existing)
-    }
-
-    fn history_table(&self, name: Option<&HistoryTableName>) -> Box<dyn HistoryTable> {
-        Box::new(history::SqlxMigrations::new(name))
-    }
-}
