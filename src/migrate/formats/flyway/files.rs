@@ -97,7 +97,7 @@ fn placeholder(sql: &Text) -> io::Result<Option<(usize, String)>> {
     Ok(Some((sql.slice(0..offset)?.chars().count(), why)))
 }
 
-/// A file name taken no_transaction.
+/// The parts of a file name.
 #[derive(Debug, PartialEq, Eq)]
 struct FileName {
     down: bool,

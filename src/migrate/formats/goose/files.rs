@@ -105,8 +105,8 @@ impl Directions {
             let is_down = down.is_some();
             let current = down.as_mut().or(up.as_mut());
             let Some(annotation) = annotation(line) else {
-                let is_statement = !line.trim().is_empty() && !line.trim().starts_with("--");
-                return (current.is_none() && is_statement).then(|| {
+                let has_text = !line.trim().is_empty() && !line.trim().starts_with("--");
+                return (current.is_none() && has_text).then(|| {
                     format!(
                         "line {number} comes before '-- +goose Up', which goose rejects; move it below"
                     )
