@@ -53,9 +53,9 @@ pub(super) fn claims_file(sql: &Text) -> io::Result<bool> {
     Ok(sql.lines(|_, line| Marker::parse(line).map(drop))?.is_some())
 }
 
-pub(super) fn scaffold(existing: &Existing<'_>) -> Result<NewFiles, SourceError> {
+pub(super) fn scaffold(existing: &Existing<'_>) -> NewFiles {
     let first = timestamp(existing.now);
-    Ok(existing.numbered(&first, &[".sql"], |_, _| TEMPLATE.to_owned()))
+    existing.numbered(&first, &[".sql"], |_, _| TEMPLATE.to_owned())
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -64,10 +64,10 @@ pub(super) fn claims(directory: &Path) -> Result<bool, SourceError> {
     Ok(false)
 }
 
-pub(super) fn scaffold(existing: &Existing<'_>) -> Result<NewFiles, SourceError> {
+pub(super) fn scaffold(existing: &Existing<'_>) -> NewFiles {
     let version = next_version(existing.newest(), existing.now);
     let name = format!("V{version}__{}.sql", existing.title);
-    Ok(NewFiles::one(existing.newest_directory().join(&name), &format!("-- {name}\n")))
+    NewFiles::one(existing.newest_directory().join(&name), &format!("-- {name}\n"))
 }
 
 /// The version after the newest one: its last number counts up, so `1.2` is followed by `1.3`.

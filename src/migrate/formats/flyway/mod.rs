@@ -26,6 +26,6 @@ pub(super) static TOOL: Tool = Tool {
     claims_file: |_| Ok(false),
     read: files::read,
     lint: |_, _| Vec::new(),
-    scaffold: files::scaffold,
+    scaffold: |existing| Ok(files::scaffold(existing)),
     history_table: |name| Box::new(history::FlywaySchemaHistory::new(name)),
 };

@@ -71,9 +71,9 @@ fn parts(file_name: &str) -> Option<(&str, &str, Direction)> {
     is_number.then_some((version, name, direction))
 }
 
-pub(super) fn scaffold(existing: &Existing<'_>) -> Result<NewFiles, SourceError> {
+pub(super) fn scaffold(existing: &Existing<'_>) -> NewFiles {
     let first = timestamp(existing.now);
-    Ok(existing.numbered(&first, &[".up.sql", ".down.sql"], |_, _| String::new()))
+    existing.numbered(&first, &[".up.sql", ".down.sql"], |_, _| String::new())
 }
 
 #[cfg(test)]

@@ -52,9 +52,9 @@ pub(super) fn claims_file(sql: &Text) -> io::Result<bool> {
     Ok(sql.lines(|_, line| annotation(line).map(drop))?.is_some())
 }
 
-pub(super) fn scaffold(existing: &Existing<'_>) -> Result<NewFiles, SourceError> {
+pub(super) fn scaffold(existing: &Existing<'_>) -> NewFiles {
     let first = timestamp(existing.now);
-    Ok(existing.numbered(&first, &[".sql"], |_, _| TEMPLATE.to_owned()))
+    existing.numbered(&first, &[".sql"], |_, _| TEMPLATE.to_owned())
 }
 
 /// A migration in Go is a part of the program that it was built into.

@@ -26,6 +26,6 @@ pub(super) static TOOL: Tool = Tool {
     claims_file: files::claims_file,
     read: files::read,
     lint: |_, _| Vec::new(),
-    scaffold: files::scaffold,
+    scaffold: |existing| Ok(files::scaffold(existing)),
     history_table: |name| Box::new(history::GooseDbVersion::new(name)),
 };

@@ -86,14 +86,14 @@ impl FileName<'_> {
     }
 }
 
-pub(super) fn scaffold(existing: &Existing<'_>) -> Result<NewFiles, SourceError> {
+pub(super) fn scaffold(existing: &Existing<'_>) -> NewFiles {
     let has_downs = existing.migrations.iter().any(|migration| migration.down.is_some());
     let endings: &[&str] = match existing.newest_file_name() {
         name if name.ends_with(".up.sql") => &[".up.sql", ".down.sql"],
         _ if has_downs => &[".sql", ".down.sql"],
         _ => &[".sql"],
     };
-    Ok(existing.numbered("001", endings, |file_name, _| format!("-- {file_name}\n")))
+    existing.numbered("001", endings, |file_name, _| format!("-- {file_name}\n"))
 }
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ pub(super) fn lint(directory: &Path, _: &[Migration]) -> Vec<Finding> {
     vec![Finding::about_file(Severity::Warning, &lock_file, message)]
 }
 
-pub(super) fn scaffold(existing: &Existing<'_>) -> Result<NewFiles, SourceError> {
+pub(super) fn scaffold(existing: &Existing<'_>) -> NewFiles {
     let name = format!("{}_{}", existing.next_timestamp(), existing.title);
     let mut new = NewFiles::one(existing.directory.join(name).join("migration.sql"), EMPTY);
     let lock_file = existing.directory.join(LOCK_FILE);
@@ -89,7 +89,7 @@ pub(super) fn scaffold(existing: &Existing<'_>) -> Result<NewFiles, SourceError>
                     provider = \"postgresql\"\n";
         new.files.push((lock_file, text.to_owned()));
     }
-    Ok(new)
+    new
 }
 
 #[cfg(test)]

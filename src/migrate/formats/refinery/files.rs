@@ -36,11 +36,11 @@ pub(super) fn claims(directory: &Path) -> Result<bool, SourceError> {
     Ok(files.iter().any(|(name, _)| FileName::parse(name) != Ok(None)))
 }
 
-pub(super) fn scaffold(existing: &Existing<'_>) -> Result<NewFiles, SourceError> {
+pub(super) fn scaffold(existing: &Existing<'_>) -> NewFiles {
     let newest = existing.newest_file_name().trim_start_matches(['V', 'U']);
     let number = number_after(newest, existing.now, "1");
     let name = format!("V{number}__{}.sql", existing.title);
-    Ok(NewFiles::one(existing.newest_directory().join(&name), &format!("-- {name}\n")))
+    NewFiles::one(existing.newest_directory().join(&name), &format!("-- {name}\n"))
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -48,7 +48,7 @@ pub(super) fn read(directory: &Path) -> Result<Vec<Migration>, SourceError> {
     sorted(down_files::join(migrations, downs)?)
 }
 
-pub(super) fn scaffold(existing: &Existing<'_>) -> Result<NewFiles, SourceError> {
+pub(super) fn scaffold(existing: &Existing<'_>) -> NewFiles {
     let endings: &[&str] = match existing.newest_file_name().ends_with(".up.sql") {
         true => &[".up.sql", ".down.sql"],
         false => &[".sql"],
@@ -58,7 +58,7 @@ pub(super) fn scaffold(existing: &Existing<'_>) -> Result<NewFiles, SourceError>
         ".down.sql" => "-- Add down migration script here\n".to_owned(),
         _ => "-- Add migration script here\n".to_owned(),
     };
-    Ok(existing.numbered(&timestamp(existing.now), endings, template))
+    existing.numbered(&timestamp(existing.now), endings, template)
 }
 
 #[cfg(test)]
