@@ -12,7 +12,7 @@ use crate::database::Rows;
 pub(crate) struct Recorded {
     /// Its key in the table.
     pub(crate) version: Version,
-    /// Its name in the table; empty if the table has none.
+    /// Its name in the table; if the table has no names, the name on disk, if there is one.
     pub(crate) name: String,
     /// What people call it: its file's title if it has a file, otherwise what the file would be called.
     pub(crate) title: String,
@@ -43,14 +43,24 @@ pub(crate) struct History {
 impl History {
     /// Names each recorded migration after its file, if it has one.
     pub(super) fn name_after_files(&mut self, on_disk: &[Migration]) {
-        let titles: BTreeMap<&Version, &str> =
-            on_disk.iter().map(|file| (&file.version, file.title.as_str())).collect();
+        let files: BTreeMap<_, _> = on_disk.iter().map(|file| (&file.version, file)).collect();
         for row in &mut self.recorded {
-            if let Some(title) = titles.get(&row.version) {
-                row.title = (*title).to_owned();
+            if let Some(file) = files.get(&row.version) {
+                row.title.clone_from(&file.title);
+                if row.name.is_empty() {
+                    row.name.clone_from(&file.name);
+                }
             }
         }
     }
+}
+
+/// What to do about a migration that stopped halfway; `version` is the VERSION argument.
+pub(super) fn how_to_resolve(version: impl fmt::Display) -> String {
+    format!(
+        "check what of it is in the database: if all of it is, run 'premain resolve --applied {version}'; if nothing is, run \
+         'premain resolve --rolled-back {version}' to apply it again"
+    )
 }
 
 /// A row, or the whole table, is not what the native tool would have written.
@@ -87,7 +97,7 @@ pub(crate) trait HistoryTable: fmt::Debug {
     fn read(&self) -> String;
 
     /// The history in these results. Its table has what was read about the table itself: the schema, and what the columns
-    /// can hold. If the table has no names, they come from `on_disk`.
+    /// can hold.
     ///
     /// # Errors
     /// [`Malformed`] with the row.

@@ -106,7 +106,7 @@ fn a_huge_sparse_file_is_not_read_to_its_end() {
             .unwrap()
             .set_len(4 << 30)
             .unwrap();
-        let text = format!("{name}: line {line} holds a NUL byte");
+        let text = format!("{name}: line {line} contains a NUL byte");
         fails(place.path(), 65, &text);
         let validated = within(500, &["validate"], place.path()).run().code(65);
         assert!(
@@ -165,16 +165,16 @@ fn too_many_entries_are_rejected() {
     fails(
         place.path(),
         65,
-        "it holds more than 100000 files, so it cannot be the directory of migrations; name the right one",
+        "it contains more than 100000 files, so it cannot be the directory of migrations; name the right one",
     );
 }
 
 #[test]
 fn unprintable_names_are_escaped() {
     for (name, text) in [
-        (&b"001_a\npremain: all is well.sql"[..], "a line end or another control character"),
-        (b"001_a\x1b[2J.sql", "a line end or another control character"),
-        (b"001_gr\xfcn.sql", "what is not UTF-8"),
+        (&b"001_a\npremain: all is well.sql"[..], "contains a control character"),
+        (b"001_a\x1b[2J.sql", "contains a control character"),
+        (b"001_gr\xfcn.sql", "is not UTF-8"),
     ] {
         let place = directory(&[]);
         fs::write(place.path().join(OsStr::from_bytes(name)), "SELECT 1").unwrap();

@@ -247,7 +247,7 @@ fn invalid_directories_are_errors_before_the_database_is_asked() {
     let cases: [(Files, i32, &str); 4] = [
         (&[("V1__a.sql", ""), ("sub/V1__b.sql", "")], 65, "both have version 1"),
         (&[("|1__a.sql", "")], 65, "begin it with V or U"),
-        (&[("V1__nul.sql", "SELECT 1;\nSELECT '\0';")], 65, "line 2 holds a NUL byte"),
+        (&[("V1__nul.sql", "SELECT 1;\nSELECT '\0';")], 65, "line 2 contains a NUL byte"),
         (&[("readme.txt", "")], 65, "holds no migration"),
     ];
     for (files, code, text) in cases {

@@ -136,7 +136,7 @@ fn breakpoints_and_errors_are_found_in_large_files() {
     assert_eq!(count(&database), rows);
     for (bad, text) in [
         ("SELECT 1;\n\\copy t from x\n", ":2:1: \\copy is a command of psql's"),
-        ("SELECT 1;\n'\0'", "line 2 holds a NUL byte"),
+        ("SELECT 1;\n'\0'", "line 2 contains a NUL byte"),
     ] {
         let padding = format!("/*{}*/", "x".repeat(SIZE));
         let place = place("20240101120001_bad/migration.sql", &format!("{bad}{padding}"));

@@ -4,8 +4,8 @@ use sha2::Digest;
 
 use crate::migrate::sql::Text;
 
-/// Whether `recorded` is the checksum of this text, or of the same text with other line ends: git may have
-/// converted them since, and that is not an edit.
+/// Whether `recorded` is the checksum of this text, or of the same text with other line ends: git may have converted them, and
+/// that is not an edit.
 pub(super) fn matches_with_any_line_ends<D: Digest>(
     sql: &Text,
     recorded: &str,

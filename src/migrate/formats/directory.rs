@@ -1,5 +1,5 @@
-//! Reading directories and files that should be migrations. Whatever is there, reading it ends soon: a pipe or a
-//! device is not opened, and a file that cannot be a migration is not read to its end.
+//! Reads directories and files that should be migrations. Reading always ends soon: a pipe or a device is not opened, and a
+//! file that cannot be a migration is not read to its end.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -11,8 +11,8 @@ use crate::migrate::migration::Migration;
 use crate::migrate::source::error::SourceError;
 use crate::migrate::sql::Text;
 
-/// How many entries a directory of migrations may have: far more than anybody writes, and far fewer than there are
-/// below `/`, if that is named by mistake.
+/// How many entries a directory of migrations may have: far more than any project has, and far fewer than there are below `/`,
+/// if that is named by mistake.
 const MOST_ENTRIES: usize = 100_000;
 
 /// How large a journal or lock file may be, in bytes; a journal of 100,000 migrations is smaller.
@@ -75,7 +75,7 @@ pub(super) fn entries(
         Ok(_) if count == MOST_ENTRIES => Err(SourceError::Malformed {
             path: directory.clone(),
             why: format!(
-                "it holds more than {MOST_ENTRIES} files, so it cannot be the directory of migrations; name the right one with --migrations"
+                "it contains more than {MOST_ENTRIES} files, so it cannot be the directory of migrations; name the right one with --migrations"
             ),
         }),
         Ok(entry) => Ok(entry.into_path()),
@@ -91,22 +91,22 @@ fn name_of(path: &Path) -> Result<&str, SourceError> {
     let name = path.file_name().unwrap_or_default();
     let why = match name.to_str() {
         Some(name) if is_plain(name) => return Ok(name),
-        Some(_) => "a line end or another control character",
-        None => "what is not UTF-8",
+        Some(_) => "contains a control character",
+        None => "is not UTF-8",
     };
     Err(SourceError::Malformed {
         path: path.parent().unwrap_or(path).to_owned(),
-        why: format!("the name {:?} holds {why}; rename it", name.to_string_lossy()),
+        why: format!("the name {:?} {why}; rename it", name.to_string_lossy()),
     })
 }
 
-/// Whether a name may be shown: one with line ends could forge lines of the log.
+/// Whether a name can be shown: a name with line ends could forge lines of the log.
 pub(super) fn is_plain(name: &str) -> bool {
     !name.contains(char::is_control)
 }
 
-/// Whether `path` is a file, or a link to one. A pipe or a link to nowhere is an error, because the migration that
-/// it stands for would be skipped silently.
+/// Whether `path` is a file, or a link to one. A pipe or a link to nowhere is an error: otherwise a migration would be skipped
+/// silently.
 pub(crate) fn is_file(path: &Path) -> Result<bool, SourceError> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(true),
@@ -177,7 +177,7 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>, SourceError> {
         bytes.extend_from_slice(chunk);
         if let Some(offset) = chunk.iter().position(|byte| *byte == 0) {
             let line = line_of(&bytes, begin + offset);
-            let why = format!("line {line} holds a NUL byte, which SQL cannot");
+            let why = format!("line {line} contains a NUL byte, which SQL cannot contain");
             return Err(SourceError::Malformed { path: path.to_owned(), why });
         }
         if length == 0 {

@@ -1,5 +1,5 @@
-//! The keys of the tools' own advisory locks. Some are checksums of names that only the server knows for sure (the
-//! database, the schema), so they are SQL expressions, which the statement that takes the lock evaluates.
+//! The keys of the tools' own advisory locks. Some are checksums of names that only the server knows reliably (the database,
+//! the schema), so they are SQL expressions, evaluated by the statement that takes the lock.
 
 /// The CRC-32 of an SQL expression of type `bytea`, as a `bigint`. It works bit by bit: PostgreSQL's `get_bit` counts
 /// from the right within a byte, as CRC-32 does.

@@ -1,5 +1,5 @@
-//! Directories with one directory per migration and a `migration.sql` in each: Drizzle's from 1.0 on, and Prisma's.
-//! Neither tool needs more than that file, and images are made small, so this is where the two are told apart.
+//! Distinguishes two tools that have one directory per migration with a `migration.sql` in each: Drizzle from 1.0 on, and
+//! Prisma. An image may contain only those files, which neither tool needs more than.
 
 use std::path::{Path, PathBuf};
 
@@ -33,8 +33,8 @@ fn migrations(directory: &Path) -> Result<Vec<PathBuf>, SourceError> {
     Ok(migrations)
 }
 
-/// A snapshot is Drizzle's; so are Drizzle's usual name for the directory and its marker between statements, unless
-/// Prisma's lock file is there.
+/// A snapshot is Drizzle's; so are Drizzle's usual name for the directory and its marker between statements, unless Prisma's
+/// lock file exists.
 fn looks_like_drizzle(directory: &Path, migrations: &[PathBuf]) -> Result<bool, SourceError> {
     let has_snapshot = |migration: &PathBuf| migration.join("snapshot.json").is_file();
     let has_marker = |migration: &PathBuf| {

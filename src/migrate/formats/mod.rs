@@ -1,5 +1,5 @@
-//! Every migration tool that premain continues: one directory per tool, and which of them a directory of
-//! migrations belongs to.
+//! The migration tools that premain continues, one directory per tool, and detecting which of them a directory of migrations
+//! belongs to.
 
 mod checksum;
 mod dbmate;
@@ -151,17 +151,17 @@ impl PartialEq for Format {
 
 impl Eq for Format {}
 
-/// The format of `directory`, judged by its files; refinery's if nothing tells, because refinery rejects the
-/// names that only look like its own.
+/// The format of `directory`, by its files; refinery's if they do not show it, because refinery rejects names that only look
+/// like its own.
 ///
 /// # Errors
 /// [`SourceError`]: a file cannot be read, or the files are of two formats.
 pub(super) fn detect(directory: &Path) -> Result<Format, SourceError> {
     let mut found = claimed(directory, KnownBy::Layout)?;
-    // Any of these may also hold numbered files.
+    // Any of these may also contain numbered files.
     if found.is_empty() {
         found = claimed(directory, KnownBy::FileNames)?;
-        // A plain V1__a.sql is both tools'; the names that only Flyway has decide.
+        // V1__a.sql may be refinery's or Flyway's; Flyway claims the directory only for a name that it alone uses.
         if found.len() > 1 {
             found.retain(|format| *format != Format::REFINERY);
         }
@@ -187,8 +187,8 @@ fn claimed(directory: &Path, known_by: KnownBy) -> Result<Vec<Format>, SourceErr
     Ok(found)
 }
 
-/// The formats of the files whose names begin with a number: a tool's own lines tell it; without such a line a
-/// file is plain SQL. sqlx's and golang-migrate's files cannot be told from plain SQL.
+/// The formats of the files whose names begin with a number: a tool's own markers show it; a file without them is plain SQL,
+/// which sqlx's and golang-migrate's files cannot be distinguished from.
 fn numbered(directory: &Path) -> Result<Vec<Format>, SourceError> {
     let mut found = Vec::new();
     for (name, path) in sql_files(directory, 1)? {
@@ -217,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_tool_by_its_files() {
+    fn each_tool_is_detected_by_its_files() {
         let both = "of two formats";
         for (files, expected) in [
             (&["meta/_journal.json", "0000_init.sql"][..], "drizzle"),
@@ -237,13 +237,13 @@ mod tests {
             (&["meta/_journal.json", "a/migration.sql"], both),
             (&["a/migration.sql", "a/snapshot.json", "migration_lock.toml"], both),
         ] {
-            let folder = tempfile::tempdir().unwrap();
+            let directory = tempfile::tempdir().unwrap();
             for file in files {
-                let path = folder.path().join(file);
+                let path = directory.path().join(file);
                 fs::create_dir_all(path.parent().unwrap()).unwrap();
                 fs::write(path, "").unwrap();
             }
-            let found = match detect(folder.path()) {
+            let found = match detect(directory.path()) {
                 Ok(format) => format.to_string(),
                 Err(error) => error.to_string(),
             };
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn numbered_files_by_what_they_hold() {
+    fn numbered_files_are_detected_by_their_markers() {
         for (files, expected) in [
             (&[("1_a.sql", "-- migrate:up"), ("readme.sql", "")][..], "dbmate"),
             (&[("1_a.sql", "-- why\r\n-- +goose Up\r\n")], "goose"),
@@ -261,11 +261,11 @@ mod tests {
             (&[("1_a.up.sql", ""), ("1_a.down.sql", "")], "sql"),
             (&[("1_a.sql", "-- migrate:up"), ("2_b.sql", "")], "formats, dbmate and sql"),
         ] {
-            let folder = tempfile::tempdir().unwrap();
+            let directory = tempfile::tempdir().unwrap();
             for (name, sql) in files {
-                fs::write(folder.path().join(name), sql).unwrap();
+                fs::write(directory.path().join(name), sql).unwrap();
             }
-            let found = match detect(folder.path()) {
+            let found = match detect(directory.path()) {
                 Ok(format) => format.to_string(),
                 Err(error) => error.to_string(),
             };
@@ -289,16 +289,16 @@ mod tests {
     }
 
     #[test]
-    fn drizzle_s_folders_without_their_snapshots() {
-        let place = tempfile::tempdir().unwrap();
-        let told = |path: &str, sql: &str| {
-            let migration = place.path().join(path).join("20240101000000_a");
+    fn drizzle_is_detected_without_its_snapshots() {
+        let directory = tempfile::tempdir().unwrap();
+        let detected = |path: &str, sql: &str| {
+            let migration = directory.path().join(path).join("20240101000000_a");
             fs::create_dir_all(&migration).unwrap();
             fs::write(migration.join("migration.sql"), sql).unwrap();
-            detect(&place.path().join(path)).unwrap().name()
+            detect(&directory.path().join(path)).unwrap().name()
         };
-        assert_eq!(told("drizzle", "SELECT 1"), "drizzle1");
-        assert_eq!(told("one", "SELECT 1;--> statement-breakpoint\nSELECT 2"), "drizzle1");
-        assert_eq!(told("other", "SELECT 1"), "prisma");
+        assert_eq!(detected("drizzle", "SELECT 1"), "drizzle1");
+        assert_eq!(detected("one", "SELECT 1;--> statement-breakpoint\nSELECT 2"), "drizzle1");
+        assert_eq!(detected("other", "SELECT 1"), "prisma");
     }
 }

@@ -9,14 +9,14 @@ use time::UtcDateTime;
 use super::timestamp::{milliseconds, timestamp};
 use crate::migrate::migration::Migration;
 
-/// A directory that gets a new migration.
+/// A directory that a new migration is written into.
 #[derive(Debug)]
 pub(crate) struct Existing<'a> {
     /// The directory; it need not exist yet.
     pub(crate) directory: &'a Path,
     /// The migrations in it.
     pub(crate) migrations: &'a [Migration],
-    /// What the new migration is called: letters, digits and `_`.
+    /// The title of the new migration: letters, digits and `_`.
     pub(crate) title: &'a str,
     /// The current time.
     pub(crate) now: UtcDateTime,
@@ -27,7 +27,7 @@ pub(crate) struct Existing<'a> {
 pub(crate) struct NewFiles {
     /// The new files with their content; the migration itself comes first.
     pub(crate) files: Vec<(PathBuf, String)>,
-    /// A file that is written anew, with its content: Drizzle's journal.
+    /// A file that is overwritten, with its new content: Drizzle's journal.
     pub(crate) journal: Option<(PathBuf, String)>,
 }
 
@@ -70,8 +70,8 @@ impl Existing<'_> {
         self.newest().and_then(|newest| newest.up.file.parent()).unwrap_or(self.directory)
     }
 
-    /// The file names that follow the newest one's: `number`, separator and title, and each of these endings.
-    /// `template` gives the content for a file name and its ending.
+    /// New files that follow the newest one: number, separator and title, and each of these endings. `template` returns the
+    /// content for a file name and its ending.
     pub(super) fn numbered(
         &self,
         first: &str,
@@ -108,7 +108,7 @@ impl Existing<'_> {
     }
 }
 
-/// What is left of `title` for a file name: letters, digits and `_`; empty if nothing is.
+/// `title` as a part of a file name, with letters, digits and `_` only; empty if it contains none.
 pub(crate) fn sanitised(title: &str) -> String {
     let mut name = String::new();
     for character in title.chars().flat_map(char::to_lowercase) {
@@ -121,8 +121,8 @@ pub(crate) fn sanitised(title: &str) -> String {
     kept.trim_matches('_').to_owned()
 }
 
-/// The number after the one that `newest` begins with, in as many digits: the next one, or the time if it is one.
-/// `first` is the answer for a name without a number.
+/// The number after the one that `newest` begins with, in as many digits; the current time if it is a time; `first` if the name
+/// begins with no number.
 pub(super) fn number_after(newest: &str, now: UtcDateTime, first: &str) -> String {
     let width = newest.find(|c: char| !c.is_ascii_digit()).unwrap_or(newest.len());
     let digits = &newest[..width];
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_made_of_what_files_may_be_called() {
+    fn a_title_is_sanitised_for_file_names() {
         for (title, name) in [
             ("Add orders table", "add_orders_table"),
             ("../../etc/passwd", "etc_passwd"),

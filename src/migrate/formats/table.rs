@@ -1,4 +1,4 @@
-//! The name of a history table: what the user says, what SQL says, and where the table was found.
+//! The name of a history table: as the user gives it, as SQL needs it, and with the schema that it was found in.
 
 use crate::database::Rows;
 use crate::migrate::history::Malformed;
@@ -17,7 +17,7 @@ impl HistoryTableName {
     /// Parses `table`, `schema.table` or `"My schema"."my table"`. As in SQL, unquoted parts fold to lower case.
     ///
     /// # Errors
-    /// What a table name looks like.
+    /// The valid form.
     pub(crate) fn parse(text: &str) -> Result<HistoryTableName, String> {
         let allowed = || "[SCHEMA.]TABLE, each part plain or in double quotes".to_owned();
         let mut parts = vec![String::new()];
@@ -93,7 +93,7 @@ impl Table {
         }
     }
 
-    /// The query whose result [`Table::located`] takes: where the table is.
+    /// The query for the schema that the table is in; [`Table::located`] parses its result.
     pub(super) fn locate(&self) -> String {
         format!(
             "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c \
@@ -103,7 +103,7 @@ impl Table {
         )
     }
 
-    /// The queries whose results [`Table::rows`] takes; `clauses` say which rows, in which order.
+    /// The queries whose results [`Table::rows`] parses; `clauses` select and order the rows.
     pub(super) fn read(&self, columns: &str, clauses: &str) -> String {
         format!("{}; SELECT {columns} FROM {} {clauses}", self.locate(), self.qualified)
     }
@@ -128,7 +128,7 @@ impl Table {
         Malformed { table: self.shown.clone(), why: why.into() }
     }
 
-    /// The results do not have the columns that were asked for: no server does that.
+    /// The error for results without the columns that the query has: no server does that.
     pub(super) fn unexpected(&self) -> Malformed {
         self.malformed("the server answered with other columns than were asked for")
     }
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_history_table_is_told_its_form() {
+    fn an_invalid_name_is_rejected_with_the_valid_form() {
         for wrong in ["", ".", "a.", ".a", "a.b.c", "\"a", "a\0b", "\"\""] {
             assert!(
                 HistoryTableName::parse(wrong).unwrap_err().contains("[SCHEMA.]TABLE"),
@@ -171,7 +171,7 @@ mod tests {
         }
 
         #[test]
-        fn a_quoted_name_comes_back(schema in "[^\0]+", table in "[^\0]+") {
+        fn a_quoted_name_parses_to_itself(schema in "[^\0]+", table in "[^\0]+") {
             let quote = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
             let text = format!("{}.{}", quote(&schema), quote(&table));
             prop_assert_eq!(HistoryTableName::parse(&text), Ok(HistoryTableName { schema: Some(schema), table }));

@@ -30,7 +30,7 @@ mod tests {
     use super::milliseconds;
 
     #[test]
-    fn a_name_begins_with_its_time() {
+    fn the_time_at_the_beginning_of_a_name_is_parsed() {
         assert_eq!(milliseconds("20261120220322_init"), Some(1_795_212_202_000));
         assert_eq!(milliseconds("19700101000000"), Some(0));
         for name in ["", "0_init", "20261320000000_x", "2026112022032ä", "日本日本日"] {

@@ -7,6 +7,7 @@ use super::failure::{Failure, Halfway, Kept, Reason};
 use super::message::{Message, Task, settings};
 use super::transactional::{Applier, SendError, diagnose, is_blocked, unreadable};
 use crate::database::QueryError;
+use crate::migrate::history::how_to_resolve;
 use crate::migrate::sql::location;
 use crate::migrate::sql::quoting::literal;
 use crate::migrate::sql::{Kind, Reader};
@@ -260,11 +261,7 @@ impl Drop for Guard<'_> {
             return;
         }
         let next = match marked {
-            true => format!(
-                "see what of it is in the database, then run 'premain resolve --rolled-back {0}' to apply it again, or \
-                 'premain resolve --applied {0}' if all of it is there",
-                task.migration.version_argument()
-            ),
+            true => how_to_resolve(task.migration.version_argument()),
             false => "the next start begins with statement 1 again".to_owned(),
         };
         tracing::warn!(

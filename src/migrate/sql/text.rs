@@ -76,7 +76,7 @@ impl Text {
             };
             if let Some(nul) = memchr(b'\0', chunk.as_bytes()) {
                 let line = line + line_ends(&chunk.as_bytes()[..nul]);
-                let why = format!("line {line} holds a NUL byte, which SQL cannot");
+                let why = format!("line {line} contains a NUL byte, which SQL cannot contain");
                 return Err(SourceError::Malformed { path: path.to_owned(), why });
             }
             line += line_ends(chunk.as_bytes());

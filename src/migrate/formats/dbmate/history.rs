@@ -37,7 +37,7 @@ impl HistoryTable for SchemaMigrations {
         )
     }
 
-    fn parse(&self, results: &[Rows], on_disk: &[Migration]) -> Result<History, Malformed> {
+    fn parse(&self, results: &[Rows], _: &[Migration]) -> Result<History, Malformed> {
         let [table, dirty, rows] = results else { return Err(self.table.unexpected()) };
         let table = self.table.located(table);
         if !dirty.is_empty() {
@@ -45,17 +45,13 @@ impl HistoryTable for SchemaMigrations {
                 "it is golang-migrate's: give --format golang-migrate, or name dbmate's with --history-table",
             ));
         }
-        let recorded = rows.iter().flatten().flatten().map(|version| {
-            let version = Version::Digits(Digits(version.clone()));
-            let file = on_disk.iter().find(|file| file.version == version);
-            Recorded {
-                name: file.map(|file| file.name.clone()).unwrap_or_default(),
-                title: version.to_string(),
-                version,
-                checksum: String::new(),
-                applied_on: None,
-                failure: None,
-            }
+        let recorded = rows.iter().flatten().flatten().map(|version| Recorded {
+            version: Version::Digits(Digits(version.clone())),
+            name: String::new(),
+            title: version.clone(),
+            checksum: String::new(),
+            applied_on: None,
+            failure: None,
         });
         let recorded = recorded.collect();
         Ok(History { recorded, table: Box::new(SchemaMigrations { table }) })

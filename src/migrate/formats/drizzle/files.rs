@@ -18,7 +18,7 @@ use crate::migrate::version::Version;
 /// Drizzle splits statements at this marker, wherever it is.
 pub(crate) const BREAKPOINT: &str = "--> statement-breakpoint";
 
-/// What drizzle-kit writes into a migration that people fill in.
+/// What drizzle-kit writes into a migration that its user fills in.
 pub(crate) const CUSTOM: &str = "-- Custom SQL migration file, put your code below! --";
 
 /// Every migration that the journal names, in its order; none without a journal.
@@ -32,12 +32,12 @@ pub(super) fn read(directory: &Path) -> Result<Vec<Migration>, SourceError> {
     let mut migrations = Vec::new();
     for Entry { tag, when, .. } in Journal::parse(&text).map_err(malformed)?.entries {
         if !is_plain(&tag) {
-            return Err(malformed(format!("it names {tag:?}, which holds a control character")));
+            return Err(malformed(format!("it names {tag:?}, which contains a control character")));
         }
         let file = directory.join(format!("{tag}.sql"));
         if !is_file(&file)? {
             return Err(malformed(format!(
-                "it names {tag}, and there is no {tag}.sql beside it; restore the file, or remove the entry"
+                "it names {tag}, and there is no file {tag}.sql; restore the file, or remove the entry"
             )));
         }
         migrations.push(Migration {
@@ -53,7 +53,7 @@ pub(super) fn read(directory: &Path) -> Result<Vec<Migration>, SourceError> {
     Ok(migrations)
 }
 
-/// Drizzle ignores files that its journal does not name, without a word.
+/// Warns of files that the journal does not name: Drizzle ignores them silently.
 fn warn_of_unnamed_files(directory: &Path, migrations: &[Migration]) -> Result<(), SourceError> {
     let named: HashSet<&Path> =
         migrations.iter().map(|migration| migration.up.file.as_path()).collect();
@@ -68,7 +68,8 @@ fn warn_of_unnamed_files(directory: &Path, migrations: &[Migration]) -> Result<(
     Ok(())
 }
 
-/// Drizzle applies an entry only if its `when` is above that of the last applied one.
+/// Finds entries that Drizzle would never apply (it applies an entry only if its `when` is above that of the last applied one),
+/// and entries that are written twice.
 pub(super) fn lint(directory: &Path, migrations: &[Migration]) -> Vec<Finding> {
     let path = Journal::path(directory);
     let text = read_metadata(&path).unwrap_or_default();
@@ -111,7 +112,7 @@ pub(super) fn lint(directory: &Path, migrations: &[Migration]) -> Vec<Finding> {
             warn(
                 tag,
                 format!(
-                    "{tag} has the idx of {other}, which drizzle-kit takes for a conflict; number the entries in their order"
+                    "{tag} has the idx of {other}, which drizzle-kit treats as a conflict; number the entries in their order"
                 ),
             );
         }
@@ -130,7 +131,7 @@ pub(super) fn scaffold(existing: &Existing<'_>) -> Result<NewFiles, SourceError>
     };
     let last = journal.entries.last();
     let idx = last.map_or(0, |entry| entry.idx.unwrap_or_default() + 1);
-    // drizzle-kit is told in its configuration what names begin with; the last name shows it.
+    // Which prefix a name has is configured in drizzle-kit; the last name shows it.
     let prefix = last.map_or("0000", |entry| entry.tag.as_str());
     let width = prefix.find(|c: char| !c.is_ascii_digit()).unwrap_or(prefix.len());
     let prefix = match width {
@@ -177,9 +178,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn drizzle_s_times_only_grow() {
-        let folder = tempfile::tempdir().unwrap();
-        let meta = folder.path().join("meta");
+    fn a_new_entry_is_later_than_all_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let meta = directory.path().join("meta");
         fs::create_dir(&meta).unwrap();
         let journal = |when: i64| {
             format!(
@@ -193,12 +194,13 @@ mod tests {
             "{\n  \"id\": \"aaaa\",\n  \"prevId\": \"bbbb\",\n  \"z\": 1,\n  \"a\": 2\n}";
         fs::write(meta.join("0004_snapshot.json"), snapshot).unwrap();
         let now = UtcDateTime::from_unix_timestamp(1_795_230_000).unwrap();
-        let existing = Existing { directory: folder.path(), migrations: &[], title: "more", now };
+        let existing =
+            Existing { directory: directory.path(), migrations: &[], title: "more", now };
         let next = scaffold(&existing).unwrap();
         let (_, text) = next.journal.unwrap();
         assert!(text.starts_with(&before), "{text}");
         assert!(text.contains("\"idx\": 5") && text.contains("\"when\": 9000000000001"), "{text}");
-        assert_eq!(next.files[0].0, folder.path().join("0005_more.sql"));
+        assert_eq!(next.files[0].0, directory.path().join("0005_more.sql"));
         let (path, text) = &next.files[1];
         assert_eq!(path, &meta.join("0005_snapshot.json"));
         assert!(text.ends_with("\"prevId\": \"aaaa\",\n  \"z\": 1,\n  \"a\": 2\n}"), "{text}");

@@ -22,7 +22,7 @@ pub(crate) struct Entry {
     pub(crate) idx: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) version: Option<String>,
-    /// Milliseconds since 1970, which is what the history table knows it by.
+    /// Milliseconds since 1970: its key in the history table.
     pub(crate) when: i64,
     /// The name of the file, without `.sql`.
     pub(crate) tag: String,
@@ -31,7 +31,7 @@ pub(crate) struct Entry {
 }
 
 impl Journal {
-    /// Where the journal of `directory` is.
+    /// The path of the journal in `directory`.
     pub(crate) fn path(directory: &Path) -> PathBuf {
         directory.join("meta/_journal.json")
     }

@@ -9,10 +9,10 @@ use crate::migrate::formats::checksum::uuid;
 use crate::migrate::formats::directory::read_metadata;
 use crate::migrate::source::error::SourceError;
 
-/// A copy of the last of these snapshots with a new id, as the successor of all that have no successor yet; `None`
-/// if there is nothing to continue.
+/// A copy of the last of these snapshots with a new id, as the successor of all that have no successor yet; `None` if no
+/// snapshot has an id.
 ///
-/// Only the ids change in the text: another order of the keys would be a change to git.
+/// Only the ids in the text are changed: git would show another order of the keys as a change.
 pub(crate) fn continued(snapshots: &[PathBuf]) -> Result<Option<String>, SourceError> {
     let mut leaves: Vec<String> = Vec::new();
     let mut last = None;
@@ -27,7 +27,7 @@ pub(crate) fn continued(snapshots: &[PathBuf]) -> Result<Option<String>, SourceE
         let Some(id) = id else { return Ok(None) };
         leaves.retain(|leaf| Some(leaf) != before.as_ref() && !all_before.contains(leaf));
         leaves.push(id.clone());
-        last = Some((text, id, before, malformed("it has no place for ids".to_owned())));
+        last = Some((text, id, before, malformed("it has no prevIds".to_owned())));
     }
     let Some((text, id, before, misplaced)) = last else { return Ok(None) };
     let quoted = |id: &str| format!("\"{id}\"");
@@ -67,10 +67,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn in_drizzle_1_all_leaves_are_followed() {
-        let folder = tempfile::tempdir().unwrap();
+    fn in_drizzle_1_a_snapshot_follows_all_leaves() {
+        let directory = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| {
-            let path = folder.path().join(name);
+            let path = directory.path().join(name);
             fs::write(&path, text).unwrap();
             path
         };

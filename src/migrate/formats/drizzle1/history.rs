@@ -57,7 +57,7 @@ impl DrizzleMigrations {
             };
             let Some(migration) = migration else {
                 return Err(self.table.malformed(format!(
-                    "its row with id {} (created_at {}) is from before Drizzle 1.0 and belongs to no migration here; \
+                    "its row with id {} (created_at {}) is from before Drizzle 1.0 and belongs to no migration on disk; \
                      restore the migration that it records, or run 'drizzle-kit up' on a complete directory",
                     row.id,
                     row.created_at.unwrap_or_default()
@@ -123,7 +123,7 @@ impl HistoryTable for DrizzleMigrations {
         if has_name.first().and_then(|row| row.first()?.as_deref()) != Some("t") {
             return self.upgraded(&known, on_disk);
         }
-        // Drizzle ignores a row without a name, too.
+        // Drizzle itself ignores a row without a name as well.
         let recorded = known.iter().filter_map(|row| Some(row.recorded(row.name?))).collect();
         let table = DrizzleMigrations { table: self.table.clone(), upgrade: Vec::new() };
         Ok(History { recorded, table: Box::new(table) })
@@ -143,7 +143,7 @@ impl HistoryTable for DrizzleMigrations {
     fn record(&self, migration: &Migration) -> Result<String, Malformed> {
         let Some(created_at) = milliseconds(&migration.name) else {
             return Err(self.table.malformed(format!(
-                "it needs the time that a directory's name begins with, as in 20240101120000_init; \
+                "its rows need the time at the beginning of a directory's name, as in 20240101120000_init; \
                  {} begins with none: rename the directory",
                 migration.name
             )));

@@ -50,8 +50,7 @@ pub(super) fn read(directory: &Path) -> Result<Vec<Migration>, SourceError> {
     sorted(down_files::join(migrations, downs)?)
 }
 
-/// Whether a file below `directory` means something to Flyway alone: a plain `V1__create_users.sql` is refinery's as
-/// well.
+/// Whether a file below `directory` has a name that only Flyway uses: `V1__create_users.sql` may be refinery's.
 pub(super) fn claims(directory: &Path) -> Result<bool, SourceError> {
     for (name, file) in sql_files(directory, usize::MAX)? {
         let Some(FileName { version, .. }) = FileName::parse(&name) else { continue };
@@ -80,8 +79,7 @@ fn next_version(newest: Option<&Migration>, now: UtcDateTime) -> String {
     }
 }
 
-/// The first placeholder that Flyway replaces before the file runs: its position in characters, and why the file
-/// cannot run here.
+/// The first placeholder that Flyway would replace before the file runs: its position in characters, and the error.
 fn placeholder(sql: &Text) -> io::Result<Option<(usize, String)>> {
     let found = sql.lines(|at, line| {
         let begin = line.find("${")?;
@@ -90,9 +88,8 @@ fn placeholder(sql: &Text) -> io::Result<Option<(usize, String)>> {
     })?;
     let Some((offset, name)) = found else { return Ok(None) };
     let why = format!(
-        "Flyway replaces {name} before it runs this, and premain does not: write the value out; \
-         if Flyway leaves it as it is, too, say so in a file beside this one that ends in .sql.conf: \
-         placeholderReplacement=false"
+        "Flyway replaces {name} before it runs this, and premain does not: write the value out; or, if Flyway does not replace \
+         it either, write placeholderReplacement=false into a file beside this one with the ending .sql.conf"
     );
     Ok(Some((sql.slice(0..offset)?.chars().count(), why)))
 }
@@ -106,7 +103,7 @@ struct FileName {
 }
 
 impl FileName {
-    /// `None` for a name that Flyway ignores.
+    /// `None` if Flyway ignores the name.
     fn parse(file_name: &str) -> Option<FileName> {
         let stem = file_name.strip_suffix(".sql")?;
         let (head, description) = stem.split_once("__").unwrap_or((stem, ""));
@@ -158,7 +155,7 @@ fn settings_file(file: &Path) -> PathBuf {
     file.with_extension("sql.conf")
 }
 
-/// A migration in Java is a part of the program that it was built into.
+/// Rejects migrations in Java: each is a part of the program that it was built into.
 fn reject_java(directory: &Path) -> Result<(), SourceError> {
     for path in entries(directory, usize::MAX)? {
         let path = path?;
@@ -180,8 +177,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_as_flyway_reads_them() {
-        for (file_name, down, key, title) in [
+    fn file_names_are_parsed_as_flyway_parses_them() {
+        for (file_name, down, version, description) in [
             ("V1__create_users.sql", false, "1", "create users"),
             ("V1_2__x.sql", false, "1.2", "x"),
             ("V01.10__a__b.sql", false, "01.10", "a  b"),
@@ -191,7 +188,7 @@ mod tests {
         ] {
             let name = FileName::parse(file_name).unwrap();
             let found = (name.down, name.version.to_string(), name.description);
-            assert_eq!(found, (down, key.to_owned(), title.to_owned()), "{file_name}");
+            assert_eq!(found, (down, version.to_owned(), description.to_owned()), "{file_name}");
         }
         for other in ["v1__x.sql", "V__x.sql", "R1__x.sql", "R__.sql", "x.sql", "V1a__x.sql"] {
             assert_eq!(FileName::parse(other), None, "{other}");
@@ -207,22 +204,22 @@ mod tests {
     }
 
     #[test]
-    fn settings_beside_a_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    fn the_settings_of_a_script_are_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
         write("V1__a.sql", "SELECT '${x}'");
         write("V2__b.sql", "SELECT '${x}'");
         write(
             "V2__b.sql.conf",
             "# why\nexecuteInTransaction=false\nplaceholderReplacement = false\n",
         );
-        let found = read(folder.path()).unwrap();
+        let found = read(directory.path()).unwrap();
         let facts: Vec<_> = found
             .iter()
             .map(|migration| (migration.up.transactional, migration.up.placeholder.is_some()))
             .collect();
         assert_eq!(facts, [(true, true), (false, false)]);
         write("V1__a.sql.conf", "shouldExecute=false");
-        assert!(read(folder.path()).unwrap_err().to_string().contains("'shouldExecute'"));
+        assert!(read(directory.path()).unwrap_err().to_string().contains("'shouldExecute'"));
     }
 }

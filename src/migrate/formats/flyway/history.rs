@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use crate::database::Rows;
 use crate::migrate::formats::table::{HistoryTableName, Table};
-use crate::migrate::history::{History, HistoryTable, Malformed, Marks, Recorded};
+use crate::migrate::history::{History, HistoryTable, Malformed, Marks, Recorded, how_to_resolve};
 use crate::migrate::migration::Migration;
 use crate::migrate::sql::Text;
 use crate::migrate::sql::quoting::{literal, quote};
 use crate::migrate::version::{Dotted, Version};
 
-/// What Flyway adds to the hash of the table's name: "Flyway", more or less.
+/// The constant that Flyway adds to the hash of the table's name.
 const LOCK: i64 = 77_431_708_279_161;
 
 /// How many characters the column `description` holds.
@@ -24,7 +24,7 @@ const SCRIPT: usize = 1000;
 #[derive(Debug)]
 pub(super) struct FlywaySchemaHistory {
     table: Table,
-    /// Versions as the table has them: `1.0` where the file says `1`.
+    /// The versions as the table has them: `1.0` for a file with version `1`.
     versions: Vec<Dotted>,
 }
 
@@ -79,7 +79,7 @@ impl FlywaySchemaHistory {
              VALUES ((SELECT coalesce(max(installed_rank), 0) + 1 FROM {0}), {version}, {1}, 'SQL', {2}, {3}, current_user, {milliseconds}, {success})",
             self.table.qualified,
             literal(&description(&migration.name)),
-            literal(&shortened_in_front(&script)),
+            literal(&shortened_at_the_beginning(&script)),
             checksum(&migration.up.sql),
         )
     }
@@ -122,13 +122,13 @@ impl HistoryTable for FlywaySchemaHistory {
                 None => Version::Repeatable(row.description.to_owned()),
             };
             match row.kind {
-                // Which schemas Flyway created.
+                // Records which schemas Flyway created.
                 "SCHEMA" => continue,
                 "BASELINE" => {
                     baseline = row.version.map(|version| (version, row.installed_on.to_owned()));
                     continue;
                 }
-                // `flyway repair` of a migration without a file, and `flyway undo`.
+                // Written by `flyway repair` for a migration without a file.
                 "DELETE" => {
                     applied.remove(&version);
                     continue;
@@ -140,12 +140,7 @@ impl HistoryTable for FlywaySchemaHistory {
                 _ => {}
             }
             let failure = (!row.success).then(|| {
-                format!(
-                    "it stopped on {}; see what of it is in the database, then run \
-                     'premain resolve --applied {version}' if all of it is, or '--rolled-back {version}' \
-                     if nothing is, which lets it be applied again",
-                    row.installed_on
-                )
+                format!("it stopped on {}; {}", row.installed_on, how_to_resolve(&version))
             });
             let file = on_disk.iter().find(|file| file.version == version);
             let changed = version.is_repeatable()
@@ -165,7 +160,7 @@ impl HistoryTable for FlywaySchemaHistory {
             }
             versions.extend(row.version);
         }
-        // The migrations below a baseline were never recorded, and Flyway compares nothing of them.
+        // Migrations up to a baseline are not recorded, and Flyway does not compare them.
         if let Some((baseline, on)) = baseline {
             let below = on_disk.iter().filter(
                 |file| matches!(&file.version, Version::Dotted(version) if *version <= baseline),
@@ -234,7 +229,7 @@ impl HistoryTable for FlywaySchemaHistory {
         }))
     }
 
-    /// Flyway takes another description for an edit, too.
+    /// Flyway treats another description as an edit as well.
     fn is_unchanged(&self, migration: &Migration, recorded: &Recorded) -> bool {
         recorded.checksum == checksum(&migration.up.sql).to_string()
             && recorded.name == description(&migration.name)
@@ -265,8 +260,8 @@ fn title(version: Option<&Dotted>, description: &str) -> String {
     }
 }
 
-/// The CRC-32 of the lines, without line ends and without a byte order mark. 0 if the file can no longer be
-/// read: sending it will report that.
+/// The CRC-32 of the lines, without line ends and without a byte order mark; 0 if the file can no longer be read, because
+/// sending it will report that.
 fn checksum(text: &Text) -> i32 {
     let mut hasher = crc32fast::Hasher::new();
     let mut first = true;
@@ -278,7 +273,7 @@ fn checksum(text: &Text) -> i32 {
     read.map_or(0, |()| hasher.finalize().cast_signed())
 }
 
-/// As much of a description as the table holds.
+/// A description, shortened to what the table holds.
 fn description(name: &str) -> String {
     match name.chars().count() {
         0..=DESCRIPTION => name.to_owned(),
@@ -286,8 +281,8 @@ fn description(name: &str) -> String {
     }
 }
 
-/// As much of a file's name as the table holds.
-fn shortened_in_front(script: &str) -> String {
+/// A file's name, shortened to what the table holds.
+fn shortened_at_the_beginning(script: &str) -> String {
     match script.chars().count() {
         0..=SCRIPT => script.to_owned(),
         count => "...".chars().chain(script.chars().skip(count + 3 - SCRIPT)).collect(),
@@ -300,7 +295,7 @@ mod tests {
 
     use super::*;
 
-    /// What Java's own `CRC32` and `BufferedReader` make of them, as Flyway uses them.
+    /// The expected values are those of Java's `CRC32` and `BufferedReader`, which Flyway uses.
     #[test]
     fn the_checksum_is_flyway_s_own() {
         for (sql, expected) in [
@@ -315,10 +310,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_cut_as_flyway_cuts_it() {
+    fn long_texts_are_cut_as_flyway_cuts_them() {
         assert_eq!(description(&"ä".repeat(200)), "ä".repeat(200));
         assert_eq!(description(&"ä".repeat(201)), format!("{}...", "ä".repeat(197)));
-        assert_eq!(shortened_in_front(&"ab".repeat(501)), format!("...b{}", "ab".repeat(498)));
+        assert_eq!(
+            shortened_at_the_beginning(&"ab".repeat(501)),
+            format!("...b{}", "ab".repeat(498))
+        );
     }
 
     proptest! {

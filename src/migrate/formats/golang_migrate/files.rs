@@ -36,7 +36,7 @@ pub(super) fn read(directory: &Path) -> Result<Vec<Migration>, SourceError> {
             }),
         }
     }
-    // A version that has only a down migration is a version, too: going up, it runs nothing.
+    // A version with only a down migration is a version as well: its up migration is empty.
     for (version, name, script) in &downs {
         if migrations.iter().all(|migration| migration.version != *version) {
             let file_name = script.file.file_name().unwrap_or_default().to_string_lossy();
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_as_golang_migrate_reads_them() {
+    fn file_names_are_parsed_as_golang_migrate_parses_them() {
         assert_eq!(parts("001_a_b.up.sql"), Some(("001", "a_b", Direction::Up)));
         assert_eq!(parts("1_.down.sql"), Some(("1", "", Direction::Down)));
         for name in ["1_a.sql", "1-a.up.sql", "a_1.up.sql", "_a.up.sql", "1_a.up"] {
@@ -92,12 +92,12 @@ mod tests {
     }
 
     #[test]
-    fn a_version_with_only_a_down_migration_is_an_empty_one() {
-        let folder = tempfile::tempdir().unwrap();
+    fn a_version_with_only_a_down_migration_has_an_empty_up_migration() {
+        let directory = tempfile::tempdir().unwrap();
         for name in ["2_b.down.sql", "1_a.up.sql", "1_a.down.sql"] {
-            fs::write(folder.path().join(name), name).unwrap();
+            fs::write(directory.path().join(name), name).unwrap();
         }
-        let found = read(folder.path()).unwrap();
+        let found = read(directory.path()).unwrap();
         let texts = found.iter().map(|one| {
             (one.up.sql.in_memory().unwrap(), one.down.as_ref().unwrap().sql.in_memory().unwrap())
         });

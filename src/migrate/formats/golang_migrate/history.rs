@@ -5,7 +5,7 @@ use std::fmt;
 use crate::database::Rows;
 use crate::migrate::formats::lock_keys;
 use crate::migrate::formats::table::{HistoryTableName, Table};
-use crate::migrate::history::{History, HistoryTable, Malformed, Marks, Recorded};
+use crate::migrate::history::{History, HistoryTable, Malformed, Marks, Recorded, how_to_resolve};
 use crate::migrate::migration::Migration;
 use crate::migrate::sql::quoting::literal;
 use crate::migrate::version::Version;
@@ -80,9 +80,8 @@ impl HistoryTable for SchemaMigrations {
                 applied_on: None,
                 failure: (dirty && version == newest).then(|| {
                     format!(
-                        "it is dirty: its up migration, or the down migration of the next one, stopped halfway; \
-                         see what of it is in the database, then run 'premain resolve --applied {version}' if \
-                         all of it is, or '--rolled-back {version}' if nothing is, which lets it be applied again"
+                        "it is dirty: its up migration, or the down migration of the next one, stopped halfway; {}",
+                        how_to_resolve(version)
                     )
                 }),
             }

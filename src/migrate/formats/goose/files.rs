@@ -57,7 +57,7 @@ pub(super) fn scaffold(existing: &Existing<'_>) -> NewFiles {
     existing.numbered(&first, &[".sql"], |_, _| TEMPLATE.to_owned())
 }
 
-/// A migration in Go is a part of the program that it was built into.
+/// Rejects migrations in Go: each is a part of the program that it was built into.
 fn reject_go(directory: &Path) -> Result<(), SourceError> {
     for path in entries(directory, 1)? {
         let path = path?;
@@ -71,7 +71,7 @@ fn reject_go(directory: &Path) -> Result<(), SourceError> {
     Ok(())
 }
 
-/// The number before the first underscore, which is 1 or more, and the text after it.
+/// The number before the first underscore, at least 1, and the text after it.
 fn version(file_name: &str) -> Option<(i64, &str)> {
     let (digits, rest) = file_name.split_once('_')?;
     digits.parse().ok().filter(|version| *version > 0).map(|version| (version, rest))
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_as_goose_reads_them() {
+    fn file_names_are_parsed_as_goose_parses_them() {
         assert_eq!(version("00001_a_b.sql"), Some((1, "a_b.sql")));
         for name in ["0_a.sql", "a_1.sql", "1.sql", "1a_b.sql", "-1_a.sql"] {
             assert_eq!(version(name), None, "{name}");

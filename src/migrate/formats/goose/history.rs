@@ -33,7 +33,7 @@ impl HistoryTable for GooseDbVersion {
         self.table.read("version_id, is_applied, tstamp", "ORDER BY id")
     }
 
-    fn parse(&self, results: &[Rows], on_disk: &[Migration]) -> Result<History, Malformed> {
+    fn parse(&self, results: &[Rows], _: &[Migration]) -> Result<History, Malformed> {
         let (table, rows) = self.table.rows(results)?;
         let mut versions: BTreeMap<i64, Option<Recorded>> = BTreeMap::new();
         for row in rows {
@@ -41,12 +41,10 @@ impl HistoryTable for GooseDbVersion {
                 return Err(table.unexpected());
             };
             let number = number.parse().map_err(|_| table.unexpected())?;
-            let version = Version::Number(number);
-            let file = on_disk.iter().find(|file| file.version == version);
             let recorded = (is_applied == "t" && number != NOTHING).then(|| Recorded {
-                name: file.map(|file| file.name.clone()).unwrap_or_default(),
+                version: Version::Number(number),
+                name: String::new(),
                 title: number.to_string(),
-                version,
                 checksum: String::new(),
                 applied_on: time.clone(),
                 failure: None,
@@ -85,7 +83,7 @@ impl HistoryTable for GooseDbVersion {
         true
     }
 
-    /// What goose's library locks if it is told to lock: the CRC-32 of "goose".
+    /// The lock that goose's library takes if its user asks for one: the CRC-32 of "goose".
     fn native_locks(&self) -> Vec<String> {
         vec!["4097083626".to_owned()]
     }

@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_as_people_give_them() {
+    fn file_names_are_parsed() {
         for (file_name, number, name) in [
             ("001_create_base_schema.sql", 1, "create_base_schema"),
             ("0001-x.sql", 1, "x"),
@@ -125,18 +125,18 @@ mod tests {
 
     #[test]
     fn a_down_migration_belongs_to_the_up_migration_of_its_number() {
-        let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str| fs::write(folder.path().join(name), name).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str| fs::write(directory.path().join(name), name).unwrap();
         for name in ["1_a.sql", "002_b.up.sql", "2_b.down.sql", "3_c.down.sql"] {
             write(name);
         }
-        let found = read(folder.path()).unwrap();
+        let found = read(directory.path()).unwrap();
         let downs = found
             .iter()
             .map(|migration| migration.down.as_ref().and_then(|down| down.sql.in_memory()));
         assert_eq!(downs.collect::<Vec<_>>(), [None, Some("2_b.down.sql")]);
         write("02_b.down.sql");
-        let error = read(folder.path()).unwrap_err().to_string();
+        let error = read(directory.path()).unwrap_err().to_string();
         assert!(error.contains("02_b.down.sql") && error.contains("2_b.down.sql"), "{error}");
     }
 }

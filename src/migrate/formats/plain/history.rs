@@ -5,7 +5,7 @@ use sha2::Sha256;
 use crate::database::Rows;
 use crate::migrate::formats::checksum::matches_with_any_line_ends;
 use crate::migrate::formats::table::{HistoryTableName, Table};
-use crate::migrate::history::{History, HistoryTable, Malformed, Marks, Recorded};
+use crate::migrate::history::{History, HistoryTable, Malformed, Marks, Recorded, how_to_resolve};
 use crate::migrate::migration::Migration;
 use crate::migrate::sql::Text;
 use crate::migrate::sql::quoting::literal;
@@ -13,7 +13,7 @@ use crate::migrate::version::Version;
 
 const APPLIED_BY: &str = concat!("premain ", env!("CARGO_PKG_VERSION"));
 
-/// One row per migration: `sha256` is what `sha256sum` prints; `success` is false if a migration without a
+/// One row per migration: `sha256` is the digest of the file, as `sha256sum` prints it; `success` is false if a migration without a
 /// transaction stopped halfway.
 #[derive(Debug)]
 pub(super) struct PremainMigrations {
@@ -39,13 +39,8 @@ fn recorded(table: &Table, row: &[Option<String>]) -> Result<Recorded, Malformed
         title: format!("{version}_{name}"),
         checksum: sha256.clone(),
         applied_on: Some(applied_at.clone()),
-        failure: (success != "t").then(|| {
-            format!(
-                "it stopped on {applied_at}; see what of it is in the database, then run \
-                 'premain resolve --applied {version}' if all of it is, or \
-                 'premain resolve --rolled-back {version}' if nothing is, which lets it be applied again"
-            )
-        }),
+        failure: (success != "t")
+            .then(|| format!("it stopped on {applied_at}; {}", how_to_resolve(version))),
     })
 }
 

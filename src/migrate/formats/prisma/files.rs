@@ -75,7 +75,7 @@ pub(super) fn lint(directory: &Path, _: &[Migration]) -> Vec<Finding> {
     if lock_file.is_file() {
         return Vec::new();
     }
-    let message = "it is missing; Prisma wants it under version control, with the line provider = \"postgresql\"";
+    let message = "it is missing; Prisma expects it in version control, with the line provider = \"postgresql\"";
     vec![Finding::about_file(Severity::Warning, &lock_file, message)]
 }
 
@@ -97,7 +97,7 @@ mod tests {
     use super::provider;
 
     #[test]
-    fn the_provider_is_found_between_comments() {
+    fn the_provider_is_found_among_comments() {
         assert_eq!(
             provider("# Please do not edit\nprovider = \"postgresql\"\n"),
             Some("postgresql")

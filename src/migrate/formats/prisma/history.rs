@@ -5,7 +5,7 @@ use sha2::Sha256;
 use crate::database::Rows;
 use crate::migrate::formats::checksum::{matches_with_any_line_ends, uuid};
 use crate::migrate::formats::table::{HistoryTableName, Table};
-use crate::migrate::history::{History, HistoryTable, Malformed, Marks, Recorded};
+use crate::migrate::history::{History, HistoryTable, Malformed, Marks, Recorded, how_to_resolve};
 use crate::migrate::migration::Migration;
 use crate::migrate::sql::Text;
 use crate::migrate::sql::quoting::literal;
@@ -37,10 +37,9 @@ fn recorded(table: &Table, row: &[Option<String>]) -> Result<Recorded, Malformed
     let failure = finished_at.is_none().then(|| {
         let reason = logs.as_deref().and_then(|logs| logs.lines().find(|line| !line.is_empty()));
         format!(
-            "it began on {started_at} and never finished ({}); see what of it is in the database, then run \
-             'premain resolve --applied {name}' if all of it is, or 'premain resolve --rolled-back {name}' \
-             if nothing is, which lets it be applied again",
-            reason.unwrap_or("no reason is recorded")
+            "it began on {started_at} and never finished ({}); {}",
+            reason.unwrap_or("no reason is recorded"),
+            how_to_resolve(name)
         )
     });
     Ok(Recorded {
@@ -105,8 +104,8 @@ impl HistoryTable for PrismaMigrations {
         ))
     }
 
-    /// As `prisma migrate resolve --rolled-back`, which keeps the row. Prisma itself does that for failed
-    /// migrations only and has no down migrations; teams that write them use an UPDATE like this one.
+    /// As `prisma migrate resolve --rolled-back`, which keeps the row. Prisma itself does that only for failed migrations, and
+    /// has no down migrations; teams that write them use an UPDATE like this one.
     fn unrecord(&self, migration: &Migration) -> Result<String, Malformed> {
         Ok(format!(
             "UPDATE {} SET rolled_back_at = pg_catalog.now() WHERE migration_name = {} AND rolled_back_at IS NULL",

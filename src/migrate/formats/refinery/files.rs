@@ -30,7 +30,7 @@ pub(super) fn read(directory: &Path) -> Result<Vec<Migration>, SourceError> {
     sorted(migrations)
 }
 
-/// Whether a file below `directory` has a name that means something to refinery.
+/// Whether refinery would use a file below `directory`, or fail on it.
 pub(super) fn claims(directory: &Path) -> Result<bool, SourceError> {
     let files = sql_files(directory, usize::MAX)?;
     Ok(files.iter().any(|(name, _)| FileName::parse(name) != Ok(None)))
@@ -51,8 +51,8 @@ struct FileName {
 }
 
 impl FileName {
-    /// `None` for a name that refinery ignores. The names that it accepts and then fails on (a literal `|` for the
-    /// letter, a decimal version) are errors.
+    /// `None` if refinery ignores the name. Names that it accepts and then fails on (a literal `|` instead of the letter, a
+    /// decimal version) are errors.
     fn parse(file_name: &str) -> Result<Option<FileName>, &'static str> {
         let Some((head, tail)) = file_name.split_once("__") else { return Ok(None) };
         let mut letters = head.chars();
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_refinery_takes() {
+    fn names_that_refinery_accepts_are_parsed() {
         for (file_name, order, version, title) in [
             ("V1__init.sql", Order::Strict, 1, "init"),
             ("U03__late.sql", Order::Free, 3, "late"),
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_refinery_passes_over() {
+    fn names_that_refinery_ignores_are_ignored() {
         for file_name in [
             "init.sql",
             "V1_init.sql",
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_refinery_stumbles_on() {
+    fn names_that_refinery_fails_on_are_rejected() {
         for file_name in ["|1__init.sql", "V1.5__init.sql", "V99999999999999999999__x.sql"] {
             assert!(FileName::parse(file_name).is_err(), "{file_name}");
         }

@@ -22,7 +22,7 @@ pub(super) struct RefinerySchemaHistory {
     width: Width,
 }
 
-/// How wide a version is, in the table and in the checksum.
+/// The type of a version, in the table and in the checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Width {
     Int4,
@@ -130,7 +130,7 @@ impl HistoryTable for RefinerySchemaHistory {
     }
 }
 
-/// SipHash-1-3 with zero keys over what Rust's `Hash` feeds it for `(name, version, sql)`.
+/// SipHash-1-3 with zero keys over the bytes that Rust's `Hash` writes for `(name, version, sql)`.
 fn checksum(migration: &Migration, version: i64, width: Width) -> io::Result<u64> {
     let mut hasher = SipHasher13::new();
     hasher.write(migration.name.as_bytes());

@@ -11,7 +11,7 @@ use crate::migrate::source::error::SourceError;
 use crate::migrate::sql::Script;
 use crate::migrate::version::Version;
 
-/// What a file begins with that must not run in a transaction.
+/// The beginning of a file that must not run in a transaction.
 const NO_TRANSACTION: &str = "-- no-transaction";
 
 /// Every migration in `directory`.
@@ -68,14 +68,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_markers_as_sqlx_reads_them() {
-        let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, sql: &str| fs::write(folder.path().join(name), sql).unwrap();
+    fn names_and_markers_are_read_as_sqlx_reads_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, sql: &str| fs::write(directory.path().join(name), sql).unwrap();
         write("20240101120000_create_users.sql", "-- no-transaction\nVACUUM");
         write("0003_a_b.up.sql", " -- no-transaction");
         write("3_other.down.sql", "-- no-transaction");
         write("readme.sql", "");
-        let found = read(folder.path()).unwrap();
+        let found = read(directory.path()).unwrap();
         let facts = found.iter().map(|migration| {
             let down = migration.down.as_ref().map(|down| down.transactional);
             (migration.to_string(), migration.up.transactional, down)
@@ -88,6 +88,6 @@ mod tests {
             ]
         );
         write("x_y.sql", "");
-        assert!(read(folder.path()).unwrap_err().to_string().contains("'x' is not a version"));
+        assert!(read(directory.path()).unwrap_err().to_string().contains("'x' is not a version"));
     }
 }

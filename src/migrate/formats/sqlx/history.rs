@@ -6,7 +6,7 @@ use crate::database::Rows;
 use crate::migrate::formats::checksum::matches_with_any_line_ends;
 use crate::migrate::formats::lock_keys;
 use crate::migrate::formats::table::{HistoryTableName, Table};
-use crate::migrate::history::{History, HistoryTable, Malformed, Marks, Recorded};
+use crate::migrate::history::{History, HistoryTable, Malformed, Marks, Recorded, how_to_resolve};
 use crate::migrate::migration::Migration;
 use crate::migrate::sql::Text;
 use crate::migrate::sql::quoting::literal;
@@ -42,11 +42,7 @@ fn recorded(table: &Table, row: &[Option<String>]) -> Result<Recorded, Malformed
         return Err(table.unexpected());
     };
     let failure = (success != "t").then(|| {
-        format!(
-            "it began on {installed_on} and never finished; see what of it is in the database, then run \
-             'premain resolve --applied {version}' if all of it is, or '--rolled-back {version}' \
-             if nothing is, which lets it be applied again"
-        )
+        format!("it began on {installed_on} and never finished; {}", how_to_resolve(version))
     });
     Ok(Recorded {
         version: Version::Number(version.parse().map_err(|_| {
@@ -116,7 +112,7 @@ impl HistoryTable for SqlxMigrations {
         }))
     }
 
-    /// sqlx itself takes other line ends for an edit, which its users report as a bug.
+    /// sqlx itself treats other line ends as an edit, which its users report as a bug.
     fn is_unchanged(&self, migration: &Migration, recorded: &Recorded) -> bool {
         matches_with_any_line_ends::<Sha384>(&migration.up.sql, &recorded.checksum, sha384)
     }
@@ -128,7 +124,7 @@ impl HistoryTable for SqlxMigrations {
     }
 }
 
-/// Empty, which is no checksum of anything, if the file can no longer be read: sending it will report that.
+/// The checksum; empty if the file can no longer be read, because sending it will report that.
 fn sha384(text: &Text) -> String {
     text.digest::<Sha384>().unwrap_or_default()
 }
