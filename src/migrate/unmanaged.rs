@@ -159,7 +159,7 @@ impl fmt::Display for Unmanaged {
         }
         f.write_str(
             "\nno migration was applied; 'premain baseline VERSION' records the migrations up to that one as applied, \
-             without running them; 'premain baseline none' records none, so that all of them run on what is there",
+             without running them; 'premain baseline none' records none, so that all of them run on the existing tables",
         )
     }
 }

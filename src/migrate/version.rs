@@ -76,7 +76,7 @@ impl LocaleName {
 
 impl Ord for LocaleName {
     fn cmp(&self, other: &Self) -> Ordering {
-        // Lower case comes first; in ASCII it is the other way round.
+        // Lower case comes first, unlike in ASCII.
         let cases = |name: &Self| -> Vec<bool> {
             name.0.chars().map(|character| character.is_ascii_uppercase()).collect()
         };

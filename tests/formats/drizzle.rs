@@ -358,7 +358,7 @@ fn invalid_directories_are_errors_before_the_database_is_asked() {
     };
     let directory = journal(&[(1, "0000_a", "")]);
     fs::remove_file(directory.path().join("0000_a.sql")).unwrap();
-    fails(&directory, "it names 0000_a, and there is no 0000_a.sql beside it");
+    fails(&directory, "it names 0000_a, and there is no file 0000_a.sql");
     let path = directory.path().join("meta/_journal.json");
     fs::write(&path, r#"{"dialect": "mysql", "entries": []}"#).unwrap();
     fails(&directory, "for mysql, not for postgresql");

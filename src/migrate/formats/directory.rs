@@ -62,7 +62,7 @@ pub(super) fn entries(
     directory: &Path,
     depth: usize,
 ) -> Result<impl Iterator<Item = Result<PathBuf, SourceError>>, SourceError> {
-    let unreadable = |source| SourceError::Unreadable { path: directory.to_owned(), source };
+    let unreadable = SourceError::unreadable(directory);
     fs::read_dir(directory).map_err(unreadable)?;
     // A mounted Kubernetes ConfigMap holds each file twice, once below a hidden directory.
     let visible = |entry: &walkdir::DirEntry| {
@@ -72,12 +72,9 @@ pub(super) fn entries(
         WalkDir::new(directory).min_depth(1).max_depth(depth).into_iter().filter_entry(visible);
     let directory = directory.to_owned();
     Ok(walk.enumerate().map(move |(count, entry)| match entry {
-        Ok(_) if count == MOST_ENTRIES => Err(SourceError::Malformed {
-            path: directory.clone(),
-            why: format!(
+        Ok(_) if count == MOST_ENTRIES => Err(SourceError::malformed(&directory, format!(
                 "it contains more than {MOST_ENTRIES} files, so it cannot be the directory of migrations; name the right one with --migrations"
-            ),
-        }),
+            ))),
         Ok(entry) => Ok(entry.into_path()),
         Err(error) => Err(SourceError::Unreadable {
             path: error.path().unwrap_or(&directory).to_owned(),
@@ -111,16 +108,16 @@ pub(crate) fn is_file(path: &Path) -> Result<bool, SourceError> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(true),
         Ok(metadata) if metadata.is_dir() => Ok(false),
-        Ok(_) => Err(SourceError::Malformed {
-            path: path.to_owned(),
-            why: "it is a device, a pipe or a socket, not a file; remove it".to_owned(),
-        }),
+        Ok(_) => Err(SourceError::malformed(
+            path,
+            "it is a device, a pipe or a socket, not a file; remove it",
+        )),
         Err(error)
             if error.kind() == io::ErrorKind::NotFound && path.symlink_metadata().is_err() =>
         {
             Ok(false)
         }
-        Err(source) => Err(SourceError::Unreadable { path: path.to_owned(), source }),
+        Err(error) => Err(SourceError::unreadable(path)(error)),
     }
 }
 
@@ -133,7 +130,7 @@ pub(super) fn read_sql(path: &Path) -> Result<Text, SourceError> {
         let offset = error.utf8_error().valid_up_to();
         let line = line_of(error.as_bytes(), offset);
         let why = format!("line {line} is not UTF-8 (byte {}); save the file as UTF-8", offset + 1);
-        SourceError::Malformed { path: path.to_owned(), why }
+        SourceError::malformed(path, why)
     })
 }
 
@@ -154,9 +151,8 @@ pub(super) fn read_sql_as_javascript(path: &Path) -> Result<Text, SourceError> {
 
 /// Reads a file that is not a migration: a journal or a lock file.
 pub(super) fn read_metadata(path: &Path) -> Result<String, SourceError> {
-    let unreadable = |source| SourceError::Unreadable { path: path.to_owned(), source };
-    let malformed =
-        |why: &str| SourceError::Malformed { path: path.to_owned(), why: why.to_owned() };
+    let unreadable = SourceError::unreadable(path);
+    let malformed = |why: &str| SourceError::malformed(path, why);
     let file = File::open(path).map_err(unreadable)?;
     let mut bytes = Vec::new();
     file.take(LARGEST_METADATA + 1).read_to_end(&mut bytes).map_err(unreadable)?;
@@ -168,7 +164,7 @@ pub(super) fn read_metadata(path: &Path) -> Result<String, SourceError> {
 
 /// Reads up to the first NUL: a sparse file of gigabytes is not read to its end.
 fn read_bytes(path: &Path) -> Result<Vec<u8>, SourceError> {
-    let unreadable = |source| SourceError::Unreadable { path: path.to_owned(), source };
+    let unreadable = SourceError::unreadable(path);
     let mut file = File::open(path).map_err(unreadable)?;
     let (mut bytes, mut buffer) = (Vec::new(), vec![0; 64 << 10]);
     loop {
@@ -178,7 +174,7 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>, SourceError> {
         if let Some(offset) = chunk.iter().position(|byte| *byte == 0) {
             let line = line_of(&bytes, begin + offset);
             let why = format!("line {line} contains a NUL byte, which SQL cannot contain");
-            return Err(SourceError::Malformed { path: path.to_owned(), why });
+            return Err(SourceError::malformed(path, why));
         }
         if length == 0 {
             return Ok(bytes);

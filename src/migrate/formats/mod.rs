@@ -67,7 +67,7 @@ impl Format {
     /// The format of that name.
     ///
     /// # Errors
-    /// The names that there are.
+    /// The valid names.
     pub(crate) fn parse(name: &str) -> Result<Format, String> {
         Format::all()
             .find(|format| format.name() == name)

@@ -51,7 +51,7 @@ impl HistoryTableName {
     }
 }
 
-/// The name of a history table, and where it is.
+/// The name of a history table, as SQL and messages need it.
 #[derive(Debug, Clone)]
 pub(super) struct Table {
     /// The schema; `None` means wherever the session creates tables.

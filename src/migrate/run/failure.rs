@@ -23,7 +23,7 @@ pub(crate) enum Reason {
     Rejected(Box<Diagnosis>),
     /// It could not get its table locks.
     Blocked {
-        /// What the server said last.
+        /// The server's last message.
         message: String,
         /// How many attempts there were.
         attempts: u32,
@@ -138,7 +138,7 @@ impl Failure {
             }
             (Kept::Part, _) => f.write_str(
                 "the file ends its transaction itself: what comes before that is rolled back, \
-                 and the migration counts as applied; see what is left of it",
+                 and the migration counts as applied; check what is left of it",
             ),
             (Kept::Statements(halfway), _) => halfway.explain_down(f, migration),
         }
@@ -218,7 +218,7 @@ impl Halfway {
         }
         write!(
             f,
-            "\nmigration {migration} still counts as applied; do the rest by hand, or restore what is gone"
+            "\nmigration {migration} still counts as applied; do the rest by hand, or restore what was removed"
         )
     }
 }

@@ -8,7 +8,7 @@ pub(super) fn remedy(code: &str) -> &'static str {
     match (class, code) {
         (_, "42501") => "grant this role what it lacks, and start again",
         (_, "53100") => "make room on the server's disk, and start again",
-        ("53", _) => "give the server what it lacks (its log tells more), and start again",
+        ("53", _) => "give the server what it lacks (see its log), and start again",
         (_, "57014") => "find out who or what cancelled it, and start again",
         ("08" | "40" | "57", _) => "start again",
         ("58" | "F0" | "XX", _) => "no change to the file can help: see the server's own log",

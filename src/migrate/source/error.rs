@@ -1,7 +1,7 @@
 //! Why the migrations cannot be read.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::migrate::version::Version;
 
@@ -49,6 +49,18 @@ pub(crate) enum SourceError {
     /// `--migrations embedded`, and the binary has none.
     #[error("this binary embeds no migrations; build it with PREMAIN_EMBED=DIRECTORY")]
     NothingEmbedded,
+}
+
+impl SourceError {
+    /// For `map_err`: `path` cannot be read.
+    pub(crate) fn unreadable(path: &Path) -> impl Fn(io::Error) -> SourceError + Copy {
+        move |source| SourceError::Unreadable { path: path.to_owned(), source }
+    }
+
+    /// The name or the content of `path` is invalid.
+    pub(crate) fn malformed(path: &Path, why: impl Into<String>) -> SourceError {
+        SourceError::Malformed { path: path.to_owned(), why: why.into() }
+    }
 }
 
 fn list(directories: &[PathBuf]) -> String {

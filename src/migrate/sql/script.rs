@@ -48,7 +48,7 @@ impl Script {
         marker: &str,
     ) -> Result<Script, SourceError> {
         let sql = sql.into();
-        let unreadable = |source| SourceError::Unreadable { path: file.clone(), source };
+        let unreadable = SourceError::unreadable(&file);
         let mut start = byte_order_mark_length(&sql);
         let mut parts = Vec::new();
         for at in sql.find_all(marker).map_err(unreadable)? {

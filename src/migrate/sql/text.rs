@@ -50,7 +50,7 @@ impl Text {
     /// # Errors
     /// It cannot be read, is not UTF-8, or holds a NUL byte.
     pub(crate) fn large(path: &Path) -> Result<Option<Text>, SourceError> {
-        let unreadable = |source| SourceError::Unreadable { path: path.to_owned(), source };
+        let unreadable = SourceError::unreadable(path);
         let length = path.metadata().map_err(unreadable)?.len();
         if length < LARGE {
             return Ok(None);
@@ -70,14 +70,14 @@ impl Text {
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                     let line = line + chunks.valid_lines();
                     let why = format!("line {line} is not UTF-8; save the file as UTF-8");
-                    return Err(SourceError::Malformed { path: path.to_owned(), why });
+                    return Err(SourceError::malformed(path, why));
                 }
                 Err(error) => return Err(unreadable(error)),
             };
             if let Some(nul) = memchr(b'\0', chunk.as_bytes()) {
                 let line = line + line_ends(&chunk.as_bytes()[..nul]);
                 let why = format!("line {line} contains a NUL byte, which SQL cannot contain");
-                return Err(SourceError::Malformed { path: path.to_owned(), why });
+                return Err(SourceError::malformed(path, why));
             }
             line += line_ends(chunk.as_bytes());
             if large.beginning.is_empty() {
@@ -166,7 +166,7 @@ impl Text {
     }
 
     /// Calls `each` with every line and the offset of its first byte, until `each` returns an answer. The
-    /// first line comes without a byte order mark; a line is cut after 4 kB.
+    /// first line has no byte order mark; a line is cut after 4 kB.
     ///
     /// # Errors
     /// The large file can no longer be read.

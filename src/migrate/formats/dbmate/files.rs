@@ -111,8 +111,7 @@ fn blocks(file: &Path, sql: &Text) -> Result<(Block, Option<Block>), SourceError
         }
         None
     });
-    let wrong =
-        wrong.map_err(|source| SourceError::Unreadable { path: file.to_owned(), source })?;
+    let wrong = wrong.map_err(SourceError::unreadable(file))?;
     let why = match (wrong, up) {
         (Some(why), _) => why,
         (None, Some(up)) => return Ok((up, down)),
@@ -120,7 +119,7 @@ fn blocks(file: &Path, sql: &Text) -> Result<(Block, Option<Block>), SourceError
             "it has no line '-- migrate:up', after which dbmate expects the up migration"
         }
     };
-    Err(SourceError::Malformed { path: file.to_owned(), why: why.to_owned() })
+    Err(SourceError::malformed(file, why))
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub(super) fn read(directory: &Path) -> Result<Vec<Migration>, SourceError> {
         return Ok(Vec::new());
     }
     let text = read_metadata(&path)?;
-    let malformed = |why: String| SourceError::Malformed { path: path.clone(), why };
+    let malformed = |why: String| SourceError::malformed(&path, why);
     let mut migrations = Vec::new();
     for Entry { tag, when, .. } in Journal::parse(&text).map_err(malformed)?.entries {
         if !is_plain(&tag) {
@@ -127,7 +127,7 @@ pub(super) fn scaffold(existing: &Existing<'_>) -> Result<NewFiles, SourceError>
     let mut journal = match path.exists() {
         false => Journal::empty(),
         true => Journal::parse(&read_metadata(&path)?)
-            .map_err(|why| SourceError::Malformed { path: path.clone(), why })?,
+            .map_err(|why| SourceError::malformed(&path, why))?,
     };
     let last = journal.entries.last();
     let idx = last.map_or(0, |entry| entry.idx.unwrap_or_default() + 1);

@@ -18,9 +18,11 @@ pub(crate) fn continued(snapshots: &[PathBuf]) -> Result<Option<String>, SourceE
     let mut last = None;
     for path in snapshots.iter().filter(|path| path.is_file()) {
         let text = read_metadata(path)?;
-        let malformed = |why: String| SourceError::Malformed {
-            path: path.clone(),
-            why: format!("it is not a snapshot as drizzle-kit writes it: {why}"),
+        let malformed = |why: String| {
+            SourceError::malformed(
+                path,
+                format!("it is not a snapshot as drizzle-kit writes it: {why}"),
+            )
         };
         let Links { id, before, all_before } =
             serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))?;

@@ -16,7 +16,7 @@ pub(super) fn read(directory: &Path) -> Result<Vec<Migration>, SourceError> {
     let path = Journal::path(directory);
     if is_file(&path)? {
         let why = "Drizzle 1.0 rejects a directory with a journal; run 'drizzle-kit up', or give --format drizzle";
-        return Err(SourceError::Malformed { path, why: why.to_owned() });
+        return Err(SourceError::malformed(&path, why));
     }
     let mut migrations = Vec::new();
     for (name, path) in subdirectories(directory)? {

@@ -27,7 +27,7 @@ pub(super) fn read(directory: &Path) -> Result<Vec<Migration>, SourceError> {
         };
         let settings = ScriptSettings::read(&file)?;
         let sql = read_sql(&file)?;
-        let unreadable = |source| SourceError::Unreadable { path: file.clone(), source };
+        let unreadable = SourceError::unreadable(&file);
         let placeholder =
             if settings.replaces { placeholder(&sql).map_err(unreadable)? } else { None };
         let mut script = Script { placeholder, ..Script::whole(file, sql) };
@@ -143,7 +143,7 @@ impl ScriptSettings {
                     let why = format!(
                         "premain does not know the setting '{key}'; it knows executeInTransaction and placeholderReplacement"
                     );
-                    return Err(SourceError::Malformed { path, why });
+                    return Err(SourceError::malformed(&path, why));
                 }
             }
         }
@@ -164,7 +164,7 @@ fn reject_java(directory: &Path) -> Result<(), SourceError> {
         if is_java.is_some_and(|stem| FileName::parse(&format!("{stem}.sql")).is_some()) {
             let why = "it is a migration in Java, which only Flyway in its own program can run; \
                        let that program migrate, or write the migration in SQL";
-            return Err(SourceError::Malformed { path, why: why.to_owned() });
+            return Err(SourceError::malformed(&path, why));
         }
     }
     Ok(())

@@ -19,9 +19,8 @@ pub(super) fn read(directory: &Path) -> Result<Vec<Migration>, SourceError> {
             warn_of_name(&file, "1_create_users.up.sql");
             continue;
         };
-        let version = Version::Number(version.parse().map_err(|_| SourceError::Malformed {
-            path: file.clone(),
-            why: "its number is too large; use 18 digits at most".to_owned(),
+        let version = Version::Number(version.parse().map_err(|_| {
+            SourceError::malformed(&file, "its number is too large; use 18 digits at most")
         })?);
         let script = Script::whole(file.clone(), read_sql(&file)?);
         match direction {

@@ -125,7 +125,7 @@ impl HistoryTable for SchemaMigrations {
         true
     }
 
-    /// golang-migrate takes the database name from a URL with the slash before it.
+    /// golang-migrate's command has the database's name from a URL, with the slash before it.
     fn native_locks(&self) -> Vec<String> {
         let lock = |slash: &str| {
             let database = format!("'{slash}' || pg_catalog.current_database()::text");

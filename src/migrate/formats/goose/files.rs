@@ -65,7 +65,7 @@ fn reject_go(directory: &Path) -> Result<(), SourceError> {
         if name.ends_with(".go") && !name.ends_with("_test.go") && version(name).is_some() {
             let why = "it is a migration in Go, which only the program that it is built into can run; \
                        let that program migrate, or write the migration in SQL";
-            return Err(SourceError::Malformed { path, why: why.to_owned() });
+            return Err(SourceError::malformed(&path, why));
         }
     }
     Ok(())
@@ -146,8 +146,7 @@ impl Directions {
             }
             None
         });
-        let wrong =
-            wrong.map_err(|source| SourceError::Unreadable { path: file.to_owned(), source })?;
+        let wrong = wrong.map_err(SourceError::unreadable(file))?;
         let missing = match (&wrong, in_statement, &up) {
             (Some(why), ..) => Some(why.as_str()),
             (None, true, _) => Some("a '+goose StatementBegin' has no StatementEnd"),
@@ -157,7 +156,7 @@ impl Directions {
             (None, false, Some(_)) => None,
         };
         if let Some(why) = missing {
-            return Err(SourceError::Malformed { path: file.to_owned(), why: why.to_owned() });
+            return Err(SourceError::malformed(file, why));
         }
         let has_text = |part: &Range<usize>| {
             sql.in_memory().is_none_or(|sql| !sql[part.clone()].trim().is_empty())

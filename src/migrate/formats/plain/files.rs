@@ -18,7 +18,7 @@ pub(super) fn read(directory: &Path) -> Result<Vec<Migration>, SourceError> {
         if name.ends_with(".sql") && is_migration(&name) {
             let why =
                 "it is a directory, not a file; Docker makes one if the file to mount is missing";
-            return Err(SourceError::Malformed { path, why: why.to_owned() });
+            return Err(SourceError::malformed(&path, why));
         }
     }
     let (mut migrations, mut downs) = (Vec::new(), Vec::new());
@@ -31,7 +31,7 @@ pub(super) fn read(directory: &Path) -> Result<Vec<Migration>, SourceError> {
             FileName::Other => warn_of_name(&file, "001_create_users.sql"),
             FileName::TooLarge => {
                 let why = "its number is too large; use 18 digits at most".to_owned();
-                return Err(SourceError::Malformed { path: file, why });
+                return Err(SourceError::malformed(&file, why));
             }
             FileName::Migration { number, name } => {
                 let sql = read_sql(&file)?;

@@ -25,7 +25,7 @@ pub(super) fn read(directory: &Path) -> Result<Vec<Migration>, SourceError> {
         let file = path.join("migration.sql");
         if !is_file(&file)? {
             let why = "it holds no migration.sql, which Prisma rejects as P3015; restore the file, or remove the directory";
-            return Err(SourceError::Malformed { path, why: why.to_owned() });
+            return Err(SourceError::malformed(&path, why));
         }
         let down = path.join("down.sql");
         let down = match is_file(&down)? {
@@ -51,15 +51,14 @@ fn check_provider(path: &Path) -> Result<(), SourceError> {
     }
     match provider(&read_metadata(path)?) {
         Some("postgresql" | "postgres") => Ok(()),
-        Some(other) => Err(SourceError::Malformed {
-            path: path.to_owned(),
-            why: format!("these migrations are for {other}, not for postgresql"),
-        }),
-        None => Err(SourceError::Malformed {
-            path: path.to_owned(),
-            why: "it has no line provider = \"postgresql\"; restore it as Prisma wrote it"
-                .to_owned(),
-        }),
+        Some(other) => Err(SourceError::malformed(
+            path,
+            format!("these migrations are for {other}, not for postgresql"),
+        )),
+        None => Err(SourceError::malformed(
+            path,
+            "it has no line provider = \"postgresql\"; restore it as Prisma wrote it",
+        )),
     }
 }
 

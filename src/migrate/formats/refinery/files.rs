@@ -13,8 +13,7 @@ use crate::migrate::version::Version;
 pub(super) fn read(directory: &Path) -> Result<Vec<Migration>, SourceError> {
     let mut migrations = Vec::new();
     for (file_name, path) in sql_files(directory, usize::MAX)? {
-        let malformed =
-            |why: &str| SourceError::Malformed { path: path.clone(), why: why.to_owned() };
+        let malformed = |why: &str| SourceError::malformed(&path, why);
         match FileName::parse(&file_name).map_err(malformed)? {
             None => warn_of_name(&path, "V1__create_users.sql"),
             Some(FileName { order, version, name }) => migrations.push(Migration {

@@ -22,11 +22,13 @@ pub(super) fn read(directory: &Path) -> Result<Vec<Migration>, SourceError> {
             warn_of_name(&file, "1_create_users.sql");
             continue;
         };
-        let version = Version::Number(version.parse().map_err(|_| SourceError::Malformed {
-            path: file.clone(),
-            why: format!(
-                "'{version}' is not a version; sqlx's file names begin as in 1_create_users.sql"
-            ),
+        let version = Version::Number(version.parse().map_err(|_| {
+            SourceError::malformed(
+                &file,
+                format!(
+                    "'{version}' is not a version; sqlx's file names begin as in 1_create_users.sql"
+                ),
+            )
         })?);
         let sql = read_sql(&file)?;
         let transactional = !sql.beginning().starts_with(NO_TRANSACTION);
