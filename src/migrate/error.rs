@@ -60,7 +60,7 @@ pub(crate) enum Error {
         /// The migration.
         migration: String,
         /// Why.
-        failure: Failure,
+        failure: Box<Failure>,
         /// The migrations that were applied before it, in this run.
         before: Vec<String>,
         /// How many were pending.
@@ -71,7 +71,7 @@ pub(crate) enum Error {
         /// The migration.
         migration: String,
         /// Why.
-        failure: Failure,
+        failure: Box<Failure>,
     },
     /// Another session kept the migration lock.
     Locked {

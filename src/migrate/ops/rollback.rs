@@ -65,7 +65,7 @@ impl<'a> Migrator<'a> {
         let outcome = Applier::new(self.session, self.settings).apply(&tasks).await;
         outcome.map_err(|(_, failure)| Error::RollbackFailed {
             migration: migration.to_string(),
-            failure,
+            failure: Box::new(failure),
         })
     }
 

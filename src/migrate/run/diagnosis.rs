@@ -45,7 +45,9 @@ impl Diagnosis {
         let location = match position {
             None => None,
             Some(Position::Word(position)) => find(position),
-            Some(Position::Statement(position)) => find(position).map(Location::to_end_of_line),
+            Some(Position::Statement(position)) => {
+                find(position).map(Location::extended_to_line_end)
+            }
         };
         let inner = match error.position() {
             // The server counts from 1.

@@ -184,7 +184,7 @@ impl Migrator<'_> {
                 }
                 return Err(Error::Failed {
                     migration: migration.to_string(),
-                    failure,
+                    failure: Box::new(failure),
                     before: plan.pending[..done].iter().map(ToString::to_string).collect(),
                     total,
                 });

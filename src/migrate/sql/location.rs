@@ -32,7 +32,7 @@ impl Location {
     }
 
     /// The same location, with a span that reaches to the end of the line.
-    pub(crate) fn to_end_of_line(mut self) -> Location {
+    pub(crate) fn extended_to_line_end(mut self) -> Location {
         self.span.end = self.text.trim_end_matches('…').trim_end().len().max(self.span.end);
         self
     }
