@@ -20,7 +20,7 @@ COPY docker/reverse-engineer/abilities.rs docker/reverse-engineer/abilities.rs
 FROM source AS build-premain
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,id=premain-target,target=/src/target,sharing=locked \
-    PREMAIN_EMBED=none cargo build --release --locked --bin premain \
+    cargo build --release --locked --bin premain \
     && install -D target/$(uname -m)-*/release/premain /out/premain
 
 # One command each: building both at once would give premain the application's features.

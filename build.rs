@@ -1,7 +1,7 @@
-//! Embeds migrations: those of `migrations/`, or what `PREMAIN_EMBED` says: `none`, or a folder.
+//! Embeds the migrations of the directory that `PREMAIN_EMBED` names; without it, none.
 //!
-//! refinery itself reads them, here and not in the binary: its macro `embed_migrations!` would have
-//! every start parse the names again, by a regular expression that is a quarter of the binary.
+//! refinery itself reads them at build time. Its macro `embed_migrations!` would parse their names at every start, with
+//! a regular expression engine that is a quarter of the binary.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -11,9 +11,8 @@ fn main() {
     fold_equal_functions();
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     let embedded = match env::var("PREMAIN_EMBED").unwrap_or_default().as_str() {
-        "none" => String::new(),
-        "" => literals(&root.join("migrations")),
-        folder => literals(&root.join(folder)),
+        "" => String::new(),
+        directory => literals(&root.join(directory)),
     };
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("embedded.rs");
     if let Err(error) = fs::write(&out, format!("[{embedded}]")) {
@@ -21,8 +20,8 @@ fn main() {
     }
 }
 
-/// Generic code leaves many functions that are the same, byte by byte: 28 kB of the release. Only where
-/// Rust brings the linker that can fold them.
+/// Folds the functions that generic code compiles to the same bytes: 28 kB of the release binary. Only for targets
+/// whose linker comes with Rust and can do it.
 fn fold_equal_functions() {
     let is = |name: &str, value: &str| env::var(name).is_ok_and(|found| found == value);
     if is("PROFILE", "release")
@@ -34,17 +33,21 @@ fn fold_equal_functions() {
 }
 
 /// `(Order, version, name, sql)` of every migration, oldest first.
-fn literals(folder: &Path) -> String {
-    // Cargo looks into a folder for new and changed files if it is told to.
-    println!("cargo:rerun-if-changed={}", folder.display());
-    let mut migrations = match refinery::load_sql_migrations(folder) {
+fn literals(directory: &Path) -> String {
+    // For a directory, Cargo checks all files in it.
+    println!("cargo:rerun-if-changed={}", directory.display());
+    let shown = format!("PREMAIN_EMBED: {}", directory.display());
+    let mut migrations = match refinery::load_sql_migrations(directory) {
+        Ok(migrations) if migrations.is_empty() => {
+            stop(&format!("{shown} holds no migration like V1__create_users.sql"))
+        }
         Ok(migrations) => migrations,
-        Err(error) => stop(&format!("{}: {error}", folder.display())),
+        Err(error) => stop(&format!("{shown}: {error}")),
     };
     migrations.sort_by_key(refinery::Migration::version);
     for pair in migrations.windows(2) {
         if pair[0].version() == pair[1].version() {
-            stop(&format!("{} and {} are one version", pair[0], pair[1]));
+            stop(&format!("{shown}: {} and {} have the same version", pair[0], pair[1]));
         }
     }
     let literal = |migration: &refinery::Migration| {

@@ -1,13 +1,37 @@
 //! Applying refinery migrations: once, in order, all or nothing.
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
 use crate::support::directory;
 use crate::support::postgres::Server;
-use crate::support::premain::{migrate, premain};
+use crate::support::premain::{Premain, migrate, premain};
+
+/// A binary that embeds the reference application's migrations.
+fn embedding() -> Command {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    let binary = BINARY.get_or_init(|| {
+        let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/embedding");
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--locked", "--bin", "premain", "--target-dir"])
+            .arg(&target)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .env("PREMAIN_EMBED", "migrations")
+            .env("CARGO_PROFILE_DEV_DEBUG", "0")
+            .status();
+        assert!(built.unwrap().success(), "premain does not build with PREMAIN_EMBED=migrations");
+        let paths = std::fs::read_dir(&target).unwrap().map(|entry| entry.unwrap().path());
+        paths.map(|path| path.join("debug/premain")).find(|path| path.is_file()).unwrap()
+    });
+    Command::new(binary)
+}
 
 #[test]
 fn embedded_migrations_are_applied_before_the_application_starts() {
     let database = Server::shared().database();
-    let ended = premain(["--", "echo", "hello"]).database(database.url()).run().code(0);
+    let start = Premain::of(embedding()).words(["--", "echo", "hello"]);
+    let ended = start.database(database.url()).run().code(0);
     assert_eq!(ended.output, "hello\n");
     ended
         .says("migrations: embedded (refinery, 5 files)")
@@ -17,10 +41,24 @@ fn embedded_migrations_are_applied_before_the_application_starts() {
 }
 
 #[test]
+fn a_plain_build_embeds_nothing() {
+    let database = Server::shared().database();
+    let place = directory(&[]);
+    premain(["migrate"]).database(database.url()).within(place.path()).run().code(0);
+    assert!(!database.has_table("abilities") && !database.has_table("refinery_schema_history"));
+    premain(["--migrations", "embedded", "migrate"])
+        .database(database.url())
+        .run()
+        .code(65)
+        .says("this binary embeds no migrations; build it with PREMAIN_EMBED=DIRECTORY");
+}
+
+#[test]
 fn a_directory_on_disk_wins_over_embedded_migrations() {
     let database = Server::shared().database();
     let place = directory(&[("migrations/V1__one.sql", "CREATE TABLE one (a int)")]);
-    let run = || premain(["migrate"]).database(database.url()).within(place.path()).run().code(0);
+    let start = || Premain::of(embedding()).words(["migrate"]);
+    let run = || start().database(database.url()).within(place.path()).run().code(0);
     run().says("./migrations (refinery, 1 file)").says("migrations 1 applied");
     run().says("none pending (1 applied before)");
     assert!(database.has_table("one") && !database.has_table("abilities"));
