@@ -54,19 +54,16 @@ pub async fn hold<T, E: From<Stopped>>(
         outcome = work(&session) => Ok(outcome),
         signal = shutdown.signal() => Err(Stopped { signal, during }),
     };
-    match outcome {
-        Ok(outcome) => {
-            session.close().await;
-            outcome
-        }
-        Err(stopped) => {
-            stop(session, shutdown).await;
-            Err(stopped.into())
-        }
-    }
+    Box::pin(end(session, shutdown, outcome.is_err())).await;
+    outcome?
 }
 
-async fn stop(session: Session, shutdown: &Shutdown) {
+/// Closes the session, or cancels what it does if a signal `stopped` it. Not a part of [`hold()`], which is compiled anew
+/// for each of its callers.
+async fn end(session: Session, shutdown: &Shutdown, stopped: bool) {
+    if !stopped {
+        return session.close().await;
+    }
     let began = Instant::now();
     let changing = session.changing.get();
     if changing {
