@@ -2,6 +2,8 @@
 
 use std::pin::Pin;
 
+use tokio::runtime::{Builder, Runtime};
+
 use super::context::Context;
 use crate::config::Config;
 use crate::error::Error;
@@ -20,19 +22,26 @@ pub fn in_runtime<T>(
     inherited: &Inherited,
     work: impl AsyncFnOnce(&Context<'_>) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let system = |what| move |source| Error::System { what, source };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .max_blocking_threads(4)
-        .build()
-        .map_err(system("start the runtime"))?;
+    let runtime = start()?;
     let work: Pin<Box<dyn Future<Output = _>>> = Box::pin(async {
-        let shutdown = Shutdown::listen(|signal| inherited.ignores(signal))
-            .map_err(system("listen to signals"))?;
+        let shutdown = listen(inherited)?;
         work(&Context { config, inherited, shutdown: &shutdown }).await
     });
     let outcome = runtime.block_on(work);
     runtime.shutdown_background();
     outcome
+}
+
+fn start() -> Result<Runtime, Error> {
+    Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .max_blocking_threads(4)
+        .build()
+        .map_err(|source| Error::System { what: "start the runtime", source })
+}
+
+fn listen(inherited: &Inherited) -> Result<Shutdown, Error> {
+    Shutdown::listen(|signal| inherited.ignores(signal))
+        .map_err(|source| Error::System { what: "listen to signals", source })
 }

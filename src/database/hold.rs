@@ -1,6 +1,7 @@
 //! The one way to a session that runs statements: [`hold()`] logs in, races the signals, and ends the
 //! session in every outcome.
 
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use super::connect::{self, Demand};
@@ -48,7 +49,9 @@ pub async fn hold<T, E: From<Stopped>>(
     during: &'static str,
     work: impl AsyncFnOnce(&Session) -> Result<T, E>,
 ) -> Result<T, E> {
-    let Login(session) = shutdown.race("waiting", login).await??;
+    // Behind a pointer, so that a login is compiled once and not into each of the callers.
+    let login: Pin<Box<dyn Future<Output = _>>> = Box::pin(shutdown.race("waiting", login));
+    let Login(session) = login.await??;
     let outcome = tokio::select! {
         biased;
         outcome = work(&session) => Ok(outcome),
@@ -58,8 +61,8 @@ pub async fn hold<T, E: From<Stopped>>(
     outcome?
 }
 
-/// Closes the session, or cancels what it does if a signal `stopped` it. Not a part of [`hold()`], which is compiled anew
-/// for each of its callers.
+/// Closes the session, or cancels what it does if a signal `stopped` it. Not a part of [`hold()`],
+/// which is compiled anew for each of its callers.
 async fn end(session: Session, shutdown: &Shutdown, stopped: bool) {
     if !stopped {
         return session.close().await;
