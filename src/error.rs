@@ -9,7 +9,7 @@ use crate::{hooks, migrate, wait};
 
 /// Why premain stopped before the application ran.
 #[derive(Debug)]
-pub enum Error {
+pub(crate) enum Error {
     /// This command needs a database, and none is configured.
     NoDatabase(&'static str),
     /// The command line is valid, but asks for something that cannot be done.
@@ -33,7 +33,7 @@ pub enum Error {
 
 impl Error {
     /// The status premain ends with.
-    pub fn exit(&self) -> Exit {
+    pub(crate) fn exit(&self) -> Exit {
         match self {
             Error::NoDatabase(_) => Exit::Config,
             Error::Usage(_) => Exit::Usage,
@@ -46,7 +46,7 @@ impl Error {
     }
 
     /// Logs it, and returns the status premain ends with.
-    pub fn report(&self) -> Exit {
+    pub(crate) fn report(&self) -> Exit {
         match self {
             Error::Stopped(_) => tracing::info!("{self}"),
             _ => tracing::error!("{self}"),

@@ -35,6 +35,9 @@
 //! CONTRIBUTING.md has the one place for a new migration tool, transient error, subcommand, option, hook or signal
 //! behaviour, and a glossary.
 
+// `pub` means that the binary, a test or a fuzzer uses it; all else shows up when nothing uses it.
+#![warn(unreachable_pub)]
+
 mod boot;
 pub mod commands;
 pub mod config;

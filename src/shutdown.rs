@@ -28,7 +28,7 @@ const STOPPING: [Typed; 8] = [
 
 /// A signal came before the work was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stopped {
+pub(crate) struct Stopped {
     /// The signal.
     pub signal: Signal,
     /// What it interrupted, as in "stopped by SIGTERM while waiting".
@@ -42,7 +42,7 @@ impl fmt::Display for Stopped {
 }
 
 /// Where signals arrive during the boot.
-pub struct Shutdown(AsyncFd<SignalFd>);
+pub(crate) struct Shutdown(AsyncFd<SignalFd>);
 
 impl Shutdown {
     /// Listens to the signals that stop a boot, except those that premain's caller ignores (`nohup`).
@@ -50,7 +50,7 @@ impl Shutdown {
     ///
     /// # Errors
     /// The operating system's, for example when the process has no descriptors left.
-    pub fn listen(ignored: impl Fn(i32) -> bool) -> io::Result<Shutdown> {
+    pub(crate) fn listen(ignored: impl Fn(i32) -> bool) -> io::Result<Shutdown> {
         let signals: SigSet =
             STOPPING.into_iter().filter(|signal| !ignored(*signal as i32)).collect();
         let descriptor =
@@ -62,7 +62,7 @@ impl Shutdown {
     ///
     /// # Errors
     /// The signal.
-    pub async fn race<T>(
+    pub(crate) async fn race<T>(
         &self,
         during: &'static str,
         work: impl Future<Output = T>,
@@ -75,7 +75,7 @@ impl Shutdown {
     }
 
     /// Completes when a signal has arrived.
-    pub async fn signal(&self) -> Signal {
+    pub(crate) async fn signal(&self) -> Signal {
         loop {
             let Ok(mut ready) = self.0.readable().await else { return Signal::TERM };
             match self.0.get_ref().read_signal() {

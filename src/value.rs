@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 /// What a value should have been: the end of the sentence "… is 'x', not …".
-pub type Allowed = String;
+pub(crate) type Allowed = String;
 
 /// One invalid setting.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct Problem {
 ///
 /// # Errors
 /// All the words.
-pub fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, Allowed> {
+pub(crate) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, Allowed> {
     choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| {
         let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
         format!("one of {}", words.join(", "))

@@ -9,7 +9,7 @@ use crate::sys::Inherited;
 use crate::wait::{self, Deadline};
 
 /// What every step before the application needs.
-pub struct Context<'a> {
+pub(crate) struct Context<'a> {
     /// The configuration.
     pub config: &'a Config,
     /// How premain's own caller left the signals, for the processes that premain starts.
@@ -23,7 +23,7 @@ impl Context<'_> {
     ///
     /// # Errors
     /// [`Error::NoDatabase`], or as [`database::hold()`].
-    pub async fn with_session<T>(
+    pub(crate) async fn with_session<T>(
         &self,
         command: &'static str,
         during: &'static str,
@@ -43,7 +43,7 @@ impl Context<'_> {
     ///
     /// # Errors
     /// What is wrong with the migrations, or as [`Context::with_session`].
-    pub async fn with_migrator<T>(
+    pub(crate) async fn with_migrator<T>(
         &self,
         command: &'static str,
         during: &'static str,

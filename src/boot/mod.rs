@@ -20,15 +20,15 @@ use crate::launch;
 use crate::migrate::{self, Source};
 use crate::phase::Phase;
 use crate::sys::Inherited;
-pub use context::Context;
+pub(crate) use context::Context;
 use hooks::Moment;
-pub use runtime::in_runtime;
+pub(crate) use runtime::in_runtime;
 use summary::Migrations;
-pub use summary::Summary;
+pub(crate) use summary::Summary;
 use waiting::Waiting;
 
 /// Boots and becomes the application; returns only if something prevents that.
-pub fn run(config: &Config, application: &[OsString], inherited: &Inherited) -> Exit {
+pub(crate) fn run(config: &Config, application: &[OsString], inherited: &Inherited) -> Exit {
     let prepared = if config.boots() {
         in_runtime(config, inherited, prepare)
     } else {
@@ -81,7 +81,7 @@ fn without_database(config: &Config) -> Migrations {
 ///
 /// # Errors
 /// [`Error::Wait`] or [`Error::Stopped`].
-pub async fn wait(context: &Context<'_>) -> Result<Summary, Error> {
+pub(crate) async fn wait(context: &Context<'_>) -> Result<Summary, Error> {
     let Context { config, shutdown, .. } = context;
     Phase::Starting.publish();
     let mut waiting = Waiting::start(&config.wait);
@@ -99,7 +99,7 @@ pub async fn wait(context: &Context<'_>) -> Result<Summary, Error> {
 ///
 /// # Errors
 /// Those of waiting, migrating and hooks, or [`Error::Stopped`].
-pub async fn migrate(context: &Context<'_>) -> Result<Summary, Error> {
+pub(crate) async fn migrate(context: &Context<'_>) -> Result<Summary, Error> {
     let Context { config, shutdown, .. } = context;
     Phase::Starting.publish();
     let Some(database) = &config.database else {

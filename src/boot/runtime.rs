@@ -17,7 +17,7 @@ use crate::sys::Inherited;
 /// The work's own, or [`Error::System`].
 // Not inlined, so that the stack of a caller that does not get here needs no room for it.
 #[inline(never)]
-pub fn in_runtime<T>(
+pub(crate) fn in_runtime<T>(
     config: &Config,
     inherited: &Inherited,
     work: impl AsyncFnOnce(&Context<'_>) -> Result<T, Error>,

@@ -8,7 +8,7 @@ use crate::text;
 
 /// What happened before the application.
 #[derive(Debug)]
-pub struct Summary {
+pub(crate) struct Summary {
     /// For how long, in how many attempts.
     pub(super) waited: Option<(Duration, u32)>,
     pub(super) migrations: Migrations,

@@ -12,7 +12,7 @@ use super::option::{OPTIONS, OptionInfo, Section};
 use super::usage::UsageError;
 
 /// The command line in its parts.
-pub struct CommandLine {
+pub(crate) struct CommandLine {
     /// What to do.
     pub command: Command,
     /// The options and their values, in order.
@@ -36,7 +36,9 @@ impl CommandLine {
     ///
     /// # Errors
     /// [`UsageError`], whose exit status is 64.
-    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<CommandLine, UsageError> {
+    pub(crate) fn parse(
+        arguments: impl IntoIterator<Item = OsString>,
+    ) -> Result<CommandLine, UsageError> {
         let mut parser = lexopt::Parser::from_args(arguments);
         let mut options = Vec::new();
         let mut given = Given::default();
@@ -149,7 +151,7 @@ fn unknown(given: &str) -> UsageError {
 }
 
 /// The help text.
-pub fn help() -> String {
+pub(crate) fn help() -> String {
     let mut text = String::from(
         "premain: everything a container must do before main, and the init that looks after main
 

@@ -4,7 +4,7 @@ use super::value::{Invalid, Value};
 use crate::database::connection_string::url::redact;
 
 /// What one option was given: a value, or complaints about it, or nothing.
-pub struct Given<T> {
+pub(super) struct Given<T> {
     value: Option<T>,
     /// Boxed, because there are dozens of options, most of them not given.
     notes: Option<Box<Notes>>,
@@ -12,7 +12,7 @@ pub struct Given<T> {
 
 /// What messages say about a value.
 #[derive(Default)]
-pub struct Notes {
+pub(super) struct Notes {
     /// The option or variable that gave the value: `--grace`, `PREMAIN_GRACE`. Empty without one.
     pub name: String,
     /// The value as it was given, which may hold a secret.
@@ -48,40 +48,40 @@ impl<T> Default for Given<T> {
 
 impl<T> Given<T> {
     /// The value, if one was given.
-    pub fn get(&self) -> Option<&T> {
+    pub(super) fn get(&self) -> Option<&T> {
         self.value.as_ref()
     }
 
     /// Takes the value, if one was given.
-    pub fn value(&mut self) -> Option<T> {
+    pub(super) fn value(&mut self) -> Option<T> {
         self.value.take()
     }
 
     /// Takes the value, or `default`.
-    pub fn or(&mut self, default: T) -> T {
+    pub(super) fn or(&mut self, default: T) -> T {
         self.value().unwrap_or(default)
     }
 
     /// The option or variable that gave the value.
-    pub fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         self.notes.as_deref().map_or("", |notes| &notes.name)
     }
 
     /// Adds that the value is not what is allowed.
-    pub fn complain(&mut self, allowed: &str) {
+    pub(super) fn complain(&mut self, allowed: &str) {
         self.notes.get_or_insert_default().complain(allowed);
     }
 }
 
 impl<T> Given<Vec<T>> {
     /// Takes every value, as `map` changes it.
-    pub fn each<U>(&mut self, map: fn(T) -> U) -> impl Iterator<Item = U> {
+    pub(super) fn each<U>(&mut self, map: fn(T) -> U) -> impl Iterator<Item = U> {
         self.value().unwrap_or_default().into_iter().map(map)
     }
 }
 
 /// The value of an option, one or several.
-pub trait Field: Sized {
+pub(super) trait Field: Sized {
     /// Whether the option may be repeated.
     const REPEATED: bool;
     /// What is known about one value.
@@ -118,7 +118,7 @@ impl<T: Value> Field for Vec<T> {
 }
 
 /// A [`Given`] of any type.
-pub trait Slot {
+pub(super) trait Slot {
     /// Adds what `text` says.
     fn read(&mut self, text: &str);
 

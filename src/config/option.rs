@@ -22,7 +22,7 @@ use crate::value::Problem;
 use crate::wait::Target;
 
 /// One option as people see it.
-pub struct OptionInfo {
+pub(crate) struct OptionInfo {
     /// Its field in [`Options`]: `wait_timeout`.
     pub field: &'static str,
     /// What the value is called in the help; `None` for a flag.
@@ -43,7 +43,7 @@ pub struct OptionInfo {
 
 /// The parts of the help text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Section {
+pub(crate) enum Section {
     /// Waiting for the database and other targets.
     Waiting,
     /// Applying migrations.
@@ -58,11 +58,11 @@ pub enum Section {
 
 impl Section {
     /// Every section, in the order of the help text.
-    pub const ALL: [Section; 5] =
+    pub(crate) const ALL: [Section; 5] =
         [Section::Waiting, Section::Migrating, Section::Init, Section::Health, Section::Output];
 
     /// The heading.
-    pub fn title(self) -> &'static str {
+    pub(crate) fn title(self) -> &'static str {
         match self {
             Section::Waiting => "Waiting",
             Section::Migrating => "Migrating",
@@ -75,46 +75,46 @@ impl Section {
 
 impl OptionInfo {
     /// Without dashes in front: `wait-timeout`.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         self.field.replace('_', "-")
     }
 
     /// The environment variable: `PREMAIN_WAIT_TIMEOUT`.
-    pub fn variable(&self) -> String {
+    pub(crate) fn variable(&self) -> String {
         format!("{PREFIX}{}", self.field.to_ascii_uppercase())
     }
 
     /// `--wait-timeout DURATION`
-    pub fn usage(&self) -> String {
+    pub(crate) fn usage(&self) -> String {
         let value = self.value.map(|value| format!(" {value}")).unwrap_or_default();
         format!("--{}{value}", self.name())
     }
 
     /// What it does, in one or more sentences, with its default.
-    pub fn help(&self) -> String {
+    pub(crate) fn help(&self) -> String {
         self.help.replace("{formats}", &Format::names())
     }
 
     /// The option of that name, without dashes in front.
-    pub fn find(name: &str) -> Option<&'static OptionInfo> {
+    pub(crate) fn find(name: &str) -> Option<&'static OptionInfo> {
         OPTIONS.iter().find(|option| option.name() == name)
     }
 
     /// The option of that environment variable.
-    pub fn of_variable(name: &str) -> Option<&'static OptionInfo> {
+    pub(crate) fn of_variable(name: &str) -> Option<&'static OptionInfo> {
         OPTIONS.iter().find(|option| option.variable() == name)
     }
 }
 
 /// What every variable of premain's own begins with.
-pub const PREFIX: &str = "PREMAIN_";
+pub(crate) const PREFIX: &str = "PREMAIN_";
 
 /// Makes [`OPTIONS`] and [`Options`]. A row is `field: Type = "VALUE", "help";`, without `= "VALUE"`
 /// for a flag; a `Vec` may be repeated.
 macro_rules! options {
     ($($section:ident { $($field:ident: $type:ty $(= $value:literal)?, $help:literal;)* })*) => {
         /// Every option, in the order of the help text.
-        pub const OPTIONS: &[OptionInfo] = &[$($(OptionInfo {
+        pub(crate) const OPTIONS: &[OptionInfo] = &[$($(OptionInfo {
             field: stringify!($field),
             value: options!(@value $($value)?),
             section: Section::$section,
@@ -127,7 +127,7 @@ macro_rules! options {
 
         /// Every option as it was given.
         #[derive(Default)]
-        pub struct Options { $($(pub(super) $field: Given<$type>,)*)* }
+        pub(crate) struct Options { $($(pub(super) $field: Given<$type>,)*)* }
 
         impl Options {
             /// Every field, in the order of [`OPTIONS`].
@@ -223,7 +223,7 @@ options! {
 
 impl Options {
     /// Takes a value from the command line, which overrides the variable.
-    pub fn give(&mut self, option: &OptionInfo, text: &str) {
+    pub(crate) fn give(&mut self, option: &OptionInfo, text: &str) {
         let name = format!("--{}", option.name());
         let Some(slot) = self.slot(option) else { return };
         let notes = slot.notes();
@@ -245,7 +245,7 @@ impl Options {
     }
 
     /// Adds everything that is wrong or doubtful with what was given.
-    pub fn judge(&mut self, problems: &mut Vec<Problem>, warnings: &mut Vec<String>) {
+    pub(crate) fn judge(&mut self, problems: &mut Vec<Problem>, warnings: &mut Vec<String>) {
         for slot in self.slots() {
             let notes = slot.notes();
             let name = &notes.name;

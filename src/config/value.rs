@@ -18,7 +18,7 @@ use crate::value::{Allowed, choice};
 use crate::wait::Target;
 
 /// What is wrong with a value, as the end of a sentence that begins with the option's name.
-pub enum Invalid {
+pub(crate) enum Invalid {
     /// It should have been this: "is 'soon', not a duration".
     Expected(Allowed),
     /// A whole predicate, which shows no secret: "names no program".
@@ -26,7 +26,7 @@ pub enum Invalid {
 }
 
 /// A type that the value of an option can have.
-pub trait Value: Sized {
+pub(crate) trait Value: Sized {
     /// Whether an empty variable is an error instead of unset, because the default is less safe
     /// than any value.
     const REJECTS_EMPTY: bool = false;
@@ -47,7 +47,7 @@ pub trait Value: Sized {
 }
 
 /// What a shell completes as the value of an option.
-pub enum Completion {
+pub(crate) enum Completion {
     /// One of these words.
     Words(Vec<&'static str>),
     /// A directory, or one of these words.
@@ -58,44 +58,44 @@ pub enum Completion {
 
 /// A timeout; 0 means none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limit(pub Option<Duration>);
+pub(crate) struct Limit(pub Option<Duration>);
 
 /// A timeout that PostgreSQL counts in milliseconds, as a signed 32-bit number; 0 means none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ServerLimit(pub Option<Duration>);
+pub(crate) struct ServerLimit(pub Option<Duration>);
 
 /// A timeout that is never "none".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeout(pub Duration);
+pub(crate) struct Timeout(pub Duration);
 
 /// A pause; 0 means none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pause(pub Duration);
+pub(crate) struct Pause(pub Duration);
 
 /// A whole number.
-pub struct Count(pub u32);
+pub(crate) struct Count(pub u32);
 
 /// An option without a value on the command line.
-pub struct Flag(pub bool);
+pub(crate) struct Flag(pub bool);
 
 /// A program and its arguments.
-pub struct HookCommand(pub Vec<OsString>);
+pub(crate) struct HookCommand(pub Vec<OsString>);
 
 /// The name of an environment variable.
-pub struct VariableName(pub String);
+pub(crate) struct VariableName(pub String);
 
 /// The directory of hooks; `None` for `none`.
-pub struct HookDirectory(pub Option<PathBuf>);
+pub(crate) struct HookDirectory(pub Option<PathBuf>);
 
 /// `--http`
-pub struct HttpTarget(pub Target);
+pub(crate) struct HttpTarget(pub Target);
 
 /// `--tcp`
-pub struct TcpTarget(pub Target);
+pub(crate) struct TcpTarget(pub Target);
 
 /// `--log-format`
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// For people.
     Text,
     /// One JSON object a line.
@@ -104,7 +104,7 @@ pub enum LogFormat {
 
 /// `--output`
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Output {
+pub(crate) enum Output {
     /// For people.
     Table,
     /// For programs.

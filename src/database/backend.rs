@@ -15,7 +15,7 @@ use super::stream::{Duplex, Stream};
 impl Session {
     /// The process id that the server named at the login, for cancel requests. A server names the
     /// process that answers; a pooler or proxy that handles cancel requests makes a number up.
-    pub async fn announced_backend(&self) -> Option<i32> {
+    pub(crate) async fn announced_backend(&self) -> Option<i32> {
         /// Length, code, process id, secret key.
         const REQUEST: usize = 16;
         // The crate uses the number in cancel requests only: this one is written to memory.
@@ -32,24 +32,24 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::query`].
-    pub async fn answering_backend(&self) -> Result<Option<i32>, QueryError> {
+    pub(crate) async fn answering_backend(&self) -> Result<Option<i32>, QueryError> {
         let rows = self.query("SELECT pg_catalog.pg_backend_pid()").await?;
         Ok(rows.first().and_then(|rows| rows.first()?.first()?.as_deref()?.parse().ok()))
     }
 
     /// The process that serves this session from its login to its end, once it is known for certain.
-    pub fn backend(&self) -> Option<i32> {
+    pub(crate) fn backend(&self) -> Option<i32> {
         self.backend.get()
     }
 
     /// Sets what [`Session::backend`] returns.
-    pub fn set_backend(&self, backend: i32) {
+    pub(crate) fn set_backend(&self, backend: i32) {
         self.backend.set(Some(backend));
     }
 
     /// Marks it as a pooler's: when it ends, its locks and settings are reset, which not every pooler
     /// does itself.
-    pub fn set_pooled(&self) {
+    pub(crate) fn set_pooled(&self) {
         self.pooled.set(true);
     }
 
@@ -58,7 +58,7 @@ impl Session {
     ///
     /// # Errors
     /// Why there is none.
-    pub async fn open_second(&self) -> Result<Rc<Session>, ConnectError> {
+    pub(crate) async fn open_second(&self) -> Result<Rc<Session>, ConnectError> {
         self.close_second().await;
         let second = Rc::new(log_in_again(&self.login, &self.origin).await?);
         second.pooled.set(self.pooled.get());
@@ -67,7 +67,7 @@ impl Session {
     }
 
     /// Closes the second session, which must not be in use any more.
-    pub async fn close_second(&self) {
+    pub(crate) async fn close_second(&self) {
         if let Some(second) = self.second.take().and_then(Rc::into_inner) {
             second.close().await;
         }

@@ -23,7 +23,7 @@ const NOT_TAKEN: &str = "the connection was not taken";
 
 /// What the caller needs the server for, on top of what the URL demands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Demand {
+pub(crate) enum Demand {
     /// Any session that logs in.
     Login,
     /// One that takes writes.

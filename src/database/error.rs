@@ -9,7 +9,7 @@ use super::tls::TlsError;
 
 /// Why one attempt at one host failed. Its text names the host and holds no secrets.
 #[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
+pub(crate) enum ConnectError {
     /// The host's name has no address, or not yet.
     #[error("the name '{host}' does not resolve")]
     Resolve { host: String, source: io::Error },

@@ -15,13 +15,16 @@ use crate::text;
 const ROLLBACK: Duration = Duration::from_secs(5);
 
 /// A login that succeeded. Only [`hold()`] can make a session of it that runs statements.
-pub struct Login(Session);
+pub(crate) struct Login(Session);
 
 /// Tries every host, and every address of each, once; the first login that meets `demand` is taken.
 ///
 /// # Errors
 /// One for each address that was tried.
-pub async fn connect(database: &Database, demand: Demand) -> Result<Login, Vec<ConnectError>> {
+pub(crate) async fn connect(
+    database: &Database,
+    demand: Demand,
+) -> Result<Login, Vec<ConnectError>> {
     // Boxed, because the state of a login is large, and would be a part of that of every caller.
     Box::pin(connect::connect(database, demand)).await.map(Login)
 }
@@ -30,7 +33,7 @@ pub async fn connect(database: &Database, demand: Demand) -> Result<Login, Vec<C
 ///
 /// # Errors
 /// As [`connect()`].
-pub async fn probe(database: &Database) -> Result<(), Vec<ConnectError>> {
+pub(crate) async fn probe(database: &Database) -> Result<(), Vec<ConnectError>> {
     connect::connect(database, Demand::Login).await?.close().await;
     Ok(())
 }
@@ -43,7 +46,7 @@ pub async fn probe(database: &Database) -> Result<(), Vec<ConnectError>> {
 ///
 /// # Errors
 /// Those of `login` and `work`, or [`Stopped`].
-pub async fn hold<T, E: From<Stopped>>(
+pub(crate) async fn hold<T, E: From<Stopped>>(
     shutdown: &Shutdown,
     login: impl Future<Output = Result<Login, E>>,
     during: &'static str,

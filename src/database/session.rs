@@ -23,7 +23,7 @@ use crate::text;
 /// One login on one server; [`super::hold()`] is the only way to get one. All statements are simple
 /// queries: they need no round trip to prepare, may hold several statements, and pass through every
 /// pooler.
-pub struct Session {
+pub(crate) struct Session {
     pub(super) client: Client,
     driver: JoinHandle<()>,
     /// Why the connection broke, if it did.
@@ -48,7 +48,7 @@ pub(super) const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Which writes a server takes.
 #[derive(Debug, Clone, Copy)]
-pub struct ServerState {
+pub(crate) struct ServerState {
     /// It follows another server.
     pub standby: bool,
     /// Its transactions are read-only unless they say otherwise.
@@ -56,11 +56,11 @@ pub struct ServerState {
 }
 
 /// The rows of one statement: every value is text, `None` is NULL.
-pub type Rows = Vec<Vec<Option<String>>>;
+pub(crate) type Rows = Vec<Vec<Option<String>>>;
 
 /// Why a statement has no result.
 #[derive(Debug, thiserror::Error)]
-pub enum QueryError {
+pub(crate) enum QueryError {
     /// The server rejected it.
     #[error("{} ({})", .0.message(), .0.code().code())]
     Server(Box<DbError>),
@@ -71,7 +71,7 @@ pub enum QueryError {
 
 impl QueryError {
     /// The five characters of the SQLSTATE, if the server gave one.
-    pub fn code(&self) -> Option<&str> {
+    pub(crate) fn code(&self) -> Option<&str> {
         match self {
             QueryError::Server(error) => Some(error.code().code()),
             QueryError::Lost(_) => None,
@@ -128,22 +128,22 @@ impl Session {
     }
 
     /// The host that it is connected to: `db:5432`.
-    pub fn host(&self) -> &Host {
+    pub(crate) fn host(&self) -> &Host {
         &self.origin.host
     }
 
     /// The variable or option that names the database: `DATABASE_URL`.
-    pub fn origin(&self) -> &str {
+    pub(crate) fn origin(&self) -> &str {
         &self.login.origin
     }
 
     /// The schema that the URL names (Prisma's `?schema=`), which need not exist yet.
-    pub fn schema(&self) -> Option<&str> {
+    pub(crate) fn schema(&self) -> Option<&str> {
         self.login.schema.as_deref()
     }
 
     /// From now on [`Session::query`] fails if there is no answer within `timeout`.
-    pub fn set_answer_timeout(&self, timeout: Option<Duration>) {
+    pub(crate) fn set_answer_timeout(&self, timeout: Option<Duration>) {
         self.answer_timeout.set(timeout);
     }
 
@@ -152,7 +152,7 @@ impl Session {
     ///
     /// # Errors
     /// The first statement's error; those after it did not run.
-    pub async fn query(&self, sql: &str) -> Result<Vec<Rows>, QueryError> {
+    pub(crate) async fn query(&self, sql: &str) -> Result<Vec<Rows>, QueryError> {
         self.changing.set(false);
         self.allowance.limit_answer();
         let answer = self.client.simple_query(sql);
@@ -188,7 +188,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::query`].
-    pub async fn execute(&self, sql: &str) -> Result<(), QueryError> {
+    pub(crate) async fn execute(&self, sql: &str) -> Result<(), QueryError> {
         self.changing.set(true);
         self.allowance.limit_messages();
         self.client.batch_execute(sql).await.map_err(|error| self.failed(&error))
@@ -206,7 +206,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::query`], with the number of statements that succeeded before.
-    pub async fn run(&self, sql: &str) -> Result<(), (usize, QueryError)> {
+    pub(crate) async fn run(&self, sql: &str) -> Result<(), (usize, QueryError)> {
         self.changing.set(true);
         self.allowance.limit_messages();
         let mut done = 0;
@@ -226,7 +226,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::query`].
-    pub async fn server_state(&self) -> Result<ServerState, QueryError> {
+    pub(crate) async fn server_state(&self) -> Result<ServerState, QueryError> {
         if let Some(state) = self.reported {
             return Ok(state);
         }

@@ -17,7 +17,7 @@ pub struct Hook {
 ///
 /// # Errors
 /// What is wrong with it, without the text itself, which may contain a password.
-pub fn parse(text: &str) -> Result<Vec<OsString>, String> {
+pub(crate) fn parse(text: &str) -> Result<Vec<OsString>, String> {
     let words = match text.starts_with('[') {
         true => serde_json::from_str(text).map_err(|_| {
             "begins with '[' but is no JSON array of strings, such as [\"node\", \"seed.js\"]"

@@ -30,7 +30,7 @@ const SILENCE: Policy = Policy::doubling(Duration::from_secs(2), Duration::from_
 
 /// Why the boot cannot continue.
 #[derive(Debug)]
-pub enum Error {
+pub(crate) enum Error {
     /// A hook failed.
     Failed {
         /// `--before-migrate (pg_dump)`
@@ -46,7 +46,7 @@ pub enum Error {
 
 /// Why a hook failed.
 #[derive(Debug)]
-pub enum Cause {
+pub(crate) enum Cause {
     /// It ended, but not with status 0.
     Ended(End),
     /// It could not be started.

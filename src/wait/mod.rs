@@ -66,7 +66,7 @@ pub(crate) struct Ready<T> {
 
 /// A target did not become ready.
 #[derive(Debug)]
-pub struct Error {
+pub(crate) struct Error {
     what: String,
     failure: Failure,
     attempts: u32,
@@ -76,7 +76,7 @@ pub struct Error {
 
 impl Error {
     /// 69 after a timeout, otherwise by the reason of the last attempt's failure.
-    pub fn exit(&self) -> Exit {
+    pub(crate) fn exit(&self) -> Exit {
         self.exit
     }
 }

@@ -10,7 +10,7 @@ use x509_cert::der::Decode;
 
 /// Why a connection cannot be encrypted as demanded. None of these goes away by waiting.
 #[derive(Debug, thiserror::Error)]
-pub enum TlsError {
+pub(crate) enum TlsError {
     /// `sslmode` demands TLS and the server has none.
     #[error(
         "the server offers no TLS, and sslmode demands it; switch it on there (ssl = on) or set sslmode=disable"

@@ -16,7 +16,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_rustls::{Connect, TlsConnector};
 
 use super::settings::{Host, SslMode, Tls};
-pub use error::TlsError;
+pub(crate) use error::TlsError;
 use pem::{certificates, private_key};
 use verify::{Proof, Verifier};
 
