@@ -181,7 +181,7 @@ fn both(running: &Running) -> [u32; 2] {
 /// What this user can see of the process: `ps` with the environment, and the text files in /proc.
 fn seen_by(user: u32, pid: u32) -> String {
     let script = format!(
-        "ps -wwo args= -p {pid}; ps -wweo args=; for file in cmdline environ stat status comm \
+        "ps wwe -o args= -p {pid}; for file in cmdline environ stat status comm \
          auxv maps; do cat /proc/{pid}/$file; done 2>&1"
     );
     let mut command = Command::new(program("setpriv", "util-linux"));

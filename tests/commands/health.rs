@@ -4,6 +4,8 @@ use std::io::Read as _;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::support::postgres::Server;
@@ -179,6 +181,24 @@ fn a_frozen_server_does_not_hang_the_check() {
     server.thaw();
     assert_eq!(answer.code, 1, "{answer:?}");
     assert!(answer.text.ends_with("is not ready: no answer in time"), "{answer:?}");
+}
+
+#[test]
+fn a_signal_ends_a_check_that_waits() {
+    let mut container = Container::start(&APPLICATION, &[("DB_HOST_IS_NOT", "set")]);
+    container.runs();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    silent.set_nonblocking(true).unwrap();
+    let page = format!("http://{}/health", silent.local_addr().unwrap());
+    let words = [PREMAIN, "health", "--health-timeout", "1h", "--http", &page];
+    for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+        let mut health = container.inside().args(words).stderr(Stdio::piped()).spawn().unwrap();
+        let _asked = wait_for("its question", || silent.accept().ok());
+        // nsenter enters the namespace in a child, and exits as that does.
+        let [pid] = children_of(health.id().cast_signed())[..] else { panic!("one child") };
+        kill(Pid::from_raw(pid), signal).unwrap();
+        assert_eq!(wait_for("its end", || health.try_wait().unwrap()).code(), Some(code));
+    }
 }
 
 #[test]

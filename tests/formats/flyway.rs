@@ -175,7 +175,7 @@ fn drift_is_handled_as_flyway_does() {
         .says("migration V1.9__late is out of order: V1_10__b is already applied");
     migrate(&database, directory(&[FILES[0], FILES[2], FILES[3]]).path())
         .code(0)
-        .says("is ahead of this image: migration V1.10__b");
+        .says("is ahead of this image: migration V1_10__b");
 }
 
 #[test]

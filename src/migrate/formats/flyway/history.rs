@@ -32,6 +32,7 @@ struct Row<'a> {
     version: Option<Dotted>,
     description: &'a str,
     kind: &'a str,
+    script: &'a str,
     checksum: &'a str,
     installed_on: &'a str,
     success: bool,
@@ -39,7 +40,15 @@ struct Row<'a> {
 
 impl<'a> Row<'a> {
     fn parse(table: &Table, row: &'a [Option<String>]) -> Result<Row<'a>, Malformed> {
-        let [version, Some(description), Some(kind), checksum, Some(on), Some(success)] = row
+        let [
+            version,
+            Some(description),
+            Some(kind),
+            Some(script),
+            checksum,
+            Some(on),
+            Some(success),
+        ] = row
         else {
             return Err(table.unexpected());
         };
@@ -54,6 +63,7 @@ impl<'a> Row<'a> {
             version: version.transpose()?,
             description,
             kind,
+            script,
             checksum: checksum.as_deref().unwrap_or_default(),
             installed_on: on,
             success: success == "t",
@@ -105,7 +115,7 @@ impl HistoryTable for FlywaySchemaHistory {
     }
 
     fn read(&self) -> String {
-        let columns = "version, description, type, checksum, installed_on, success";
+        let columns = "version, description, type, script, checksum, installed_on, success";
         self.table.read(columns, "ORDER BY installed_rank")
     }
 
@@ -149,7 +159,7 @@ impl HistoryTable for FlywaySchemaHistory {
             applied.remove(&version);
             if !changed || failure.is_some() {
                 let recorded = Recorded {
-                    title: title(row.version.as_ref(), row.description),
+                    title: title(row.script),
                     version: version.clone(),
                     name: row.description.to_owned(),
                     checksum: row.checksum.to_owned(),
@@ -251,13 +261,10 @@ impl HistoryTable for FlywaySchemaHistory {
     }
 }
 
-/// What the file of a recorded migration would be called: `V1.2__add_orders`.
-fn title(version: Option<&Dotted>, description: &str) -> String {
-    let description = description.replace(' ', "_");
-    match version {
-        Some(Dotted(version)) => format!("V{version}__{description}"),
-        None => format!("R__{description}"),
-    }
+/// The title of the file with this `script`: `V1.2__add_orders` of `orders/V1.2__add_orders.sql`.
+fn title(script: &str) -> String {
+    let file = script.rsplit('/').next().unwrap_or_default();
+    file.strip_suffix(".sql").unwrap_or(file).to_owned()
 }
 
 /// The CRC-32 of the lines, without line ends and without a byte order mark; 0 if the file can no longer be read, because
