@@ -84,7 +84,7 @@ fn users_are_numeric_without_a_passwd_file() {
     let end =
         inside(root.path(), Place::Subreaper, &["--user", "app", "--", "/probe", "report"]).end();
     assert_eq!(end.code, Some(64));
-    assert!(end.stderr.contains("use numbers"), "{end:?}");
+    assert!(end.stderr.contains("no such user in /etc/passwd; use a numeric uid"), "{end:?}");
 }
 
 #[test]
