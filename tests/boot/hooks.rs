@@ -408,6 +408,7 @@ fn the_lock_survives_idle_session_timeout() {
     let place = directory(&FILES);
     let name = database.psql("SELECT current_database()");
     database.psql(&format!("ALTER DATABASE {name} SET idle_session_timeout = '2s'"));
+    let scratch = tempfile::tempdir().unwrap();
     // The hook runs until the server has ended another idle session, which began after premain's was idle.
     let idle = "PGAPPNAME=idle psql -c 'select 1' -f idle <>idle >answered 2>&1";
     let count = "select count(*) from pg_stat_activity where application_name = 'idle'";
@@ -415,7 +416,7 @@ fn the_lock_survives_idle_session_timeout() {
         r#"cd {}; mkfifo idle; {idle} & until [ -s answered ]; do :; done
            until [ "$(psql -Atc "{count}")" = 0 ]; do :; done
            kill $!; psql -Atc "{LOCKS}""#,
-        tempfile::tempdir().unwrap().keep().display()
+        scratch.path().display()
     ));
     let ended = start(&place, &database, &["--before-migrate", &hook]).run().code(0);
     ended.says("before-migrate: 1\n").says("migrations 2 applied");
