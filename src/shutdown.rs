@@ -3,7 +3,6 @@
 //! No handler is installed and nothing is unblocked before the application is exec'ed, so a signal
 //! can arrive at any instant and none is lost.
 
-use std::fmt;
 use std::io;
 
 use nix::sys::signal::{SigSet, Signal as Typed};
@@ -27,18 +26,11 @@ const STOPPING: [Typed; 8] = [
 ];
 
 /// A signal came before the work was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("stopped by {signal} while {during}")]
 pub(crate) struct Stopped {
-    /// The signal.
     pub signal: Signal,
-    /// What it interrupted, as in "stopped by SIGTERM while waiting".
     pub during: &'static str,
-}
-
-impl fmt::Display for Stopped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "stopped by {} while {}", self.signal, self.during)
-    }
 }
 
 /// Where signals arrive during the boot.

@@ -18,7 +18,7 @@ use super::tls::{Connector, TlsError};
 /// How long one attempt may take where the URL has no `connect_timeout`.
 const ATTEMPT: Duration = Duration::from_secs(5);
 
-/// The first stage of an attempt, for the error when the time ends in it.
+/// The first stage of an attempt, for the message if the attempt times out in it.
 const NOT_TAKEN: &str = "the connection was not taken";
 
 /// What the caller needs the server for, on top of what the URL demands.
@@ -39,11 +39,15 @@ pub(super) async fn connect(
     demand: Demand,
 ) -> Result<Session, Vec<ConnectError>> {
     let limit = database.connect_timeout.unwrap_or(ATTEMPT);
+    let rounds = match database.session {
+        SessionTarget::PreferStandby => vec![SessionTarget::Standby, SessionTarget::Any],
+        wanted => vec![wanted],
+    };
     let mut errors = Vec::new();
-    for wanted in preferences(database.session) {
+    for wanted in rounds {
         for host in &database.hosts {
             match connect_host(database, host, limit).await {
-                Ok(session) => match unsuitable(&session, *wanted, demand).await {
+                Ok(session) => match unsuitable(&session, wanted, demand).await {
                     None => return Ok(session),
                     Some(what) => {
                         errors.push(ConnectError::Unsuitable { at: host.to_string(), what });
@@ -55,18 +59,6 @@ pub(super) async fn connect(
         }
     }
     Err(errors)
-}
-
-/// `prefer-standby` takes two rounds; everything else takes one.
-fn preferences(target: SessionTarget) -> &'static [SessionTarget] {
-    match target {
-        SessionTarget::Any => &[SessionTarget::Any],
-        SessionTarget::ReadWrite => &[SessionTarget::ReadWrite],
-        SessionTarget::ReadOnly => &[SessionTarget::ReadOnly],
-        SessionTarget::Primary => &[SessionTarget::Primary],
-        SessionTarget::Standby => &[SessionTarget::Standby],
-        SessionTarget::PreferStandby => &[SessionTarget::Standby, SessionTarget::Any],
-    }
 }
 
 /// Why this session's server will not do; `None` if it will.
@@ -171,12 +163,10 @@ pub(super) async fn log_in_again(
 ) -> Result<Session, ConnectError> {
     let limit = database.connect_timeout.unwrap_or(ATTEMPT);
     let stage = Cell::new(NOT_TAKEN);
-    match tokio::time::timeout(limit, log_in(database, origin, &stage)).await {
-        Ok(outcome) => outcome,
-        Err(_) => {
-            Err(ConnectError::TimedOut { at: origin.host.to_string(), what: stage.get(), limit })
-        }
-    }
+    let login = tokio::time::timeout(limit, log_in(database, origin, &stage));
+    login.await.unwrap_or_else(|_| {
+        Err(ConnectError::TimedOut { at: origin.host.to_string(), what: stage.get(), limit })
+    })
 }
 
 async fn log_in(
@@ -225,11 +215,12 @@ async fn log_in(
         }
     }
     .map_err(|error| {
-        login_error(at, error, origin.connector.as_ref().is_some_and(Connector::direct))
+        let unasked = origin.connector.as_ref().is_some_and(|connector| connector.direct);
+        login_error(at, error, unasked)
     })
 }
 
-/// Turns the crate's error into one of ours.
+/// Turns the crate's error into ours.
 fn login_error(at: String, error: tokio_postgres::Error, unasked: bool) -> ConnectError {
     if let Some(error) = error.as_db_error() {
         return ConnectError::Server { at, error: Box::new(error.clone()) };

@@ -67,7 +67,7 @@ impl Origin {
         /// `SSLRequest`: its length, and the number that stands for it in place of a protocol version.
         const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
         let Some(connector) = &self.connector else { return Ok(Wire::Clear(stream)) };
-        if connector.direct() {
+        if connector.direct {
             return Ok(Wire::Encrypted(stream));
         }
         let at = self.host.to_string();
@@ -77,7 +77,7 @@ impl Origin {
         stream.read_exact(&mut answer).await.map_err(broken)?;
         match answer[0] {
             b'S' => Ok(Wire::Encrypted(stream)),
-            b'N' if !connector.required() => Ok(Wire::Clear(stream)),
+            b'N' if !connector.required => Ok(Wire::Clear(stream)),
             b'N' => Err(ConnectError::Tls { at, source: TlsError::NotOffered }),
             // The server cannot fork: it sends an error in the format of protocol 2.
             b'E' => Err(broken(io::Error::other("the server could not start a process for it"))),

@@ -29,18 +29,19 @@ pub(crate) use settings::Settings;
 const SILENCE: Policy = Policy::doubling(Duration::from_secs(2), Duration::from_mins(1));
 
 /// Why the boot cannot continue.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// A hook failed.
+    #[error("{hook} {cause}; {consequence}")]
     Failed {
         /// `--before-migrate (pg_dump)`
         hook: String,
-        /// Why it failed.
         cause: Cause,
         /// What that means for the database and the application.
         consequence: &'static str,
     },
     /// A system call failed that is needed to run a hook.
+    #[error("cannot run a hook: {0}")]
     System(io::Error),
 }
 
@@ -53,26 +54,16 @@ pub(crate) enum Cause {
     NotStarted(launch::Error),
 }
 
-impl std::error::Error for Error {}
-
-impl fmt::Display for Error {
+impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Failed { hook, cause, consequence } => {
-                write!(f, "{hook} ")?;
-                match cause {
-                    Cause::Ended(End::Exited(status)) => {
-                        write!(f, "failed: it exited with status {status}")?;
-                    }
-                    Cause::Ended(End::Killed(signal)) => {
-                        let number = signal.number();
-                        write!(f, "failed: it was killed by {signal} (signal {number})")?;
-                    }
-                    Cause::NotStarted(error) => write!(f, "did not start: {error}")?,
-                }
-                write!(f, "; {consequence}")
+            Cause::Ended(End::Exited(status)) => {
+                write!(f, "failed: it exited with status {status}")
             }
-            Error::System(error) => write!(f, "cannot run a hook: {error}"),
+            Cause::Ended(End::Killed(signal)) => {
+                write!(f, "failed: it was killed by {signal} (signal {})", signal.number())
+            }
+            Cause::NotStarted(error) => write!(f, "did not start: {error}"),
         }
     }
 }

@@ -12,8 +12,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe::Receiver;
 
 use super::command::Hook;
-use crate::launch::Settings;
-use crate::launch::{self, Call};
+use crate::launch::{self, Call, Settings};
 use crate::log;
 use crate::shutdown::Shutdown;
 use crate::signal::Signal;
@@ -62,13 +61,12 @@ impl Process {
         launch: &Settings,
         inherited: &Inherited,
     ) -> Result<Process, Error> {
-        let system = |error: io::Error| Error::System(error);
         let ended = SigSet::from(Typed::SIGCHLD);
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let children = SignalFd::with_flags(&ended, flags).map_err(io::Error::from);
-        let children = children.and_then(sys::watch).map_err(system)?;
-        let (reader, writer) = io::pipe().map_err(system)?;
-        let nothing = File::open("/dev/null").map_err(system)?;
+        let children = children.and_then(sys::watch).map_err(Error::System)?;
+        let (reader, writer) = io::pipe().map_err(Error::System)?;
+        let nothing = File::open("/dev/null").map_err(Error::System)?;
         let call = Call::prepare(launch, &hook.words).map_err(Error::Launch)?;
         let mut failure = None;
         let pid = sys::fork_and_wait_for_exec(|| {
@@ -88,9 +86,8 @@ impl Process {
             sys::reap(Some(pid));
             return Err(failure);
         }
-        let output = Receiver::from_owned_fd(reader.into()).map_err(system)?;
+        let output = Some(Receiver::from_owned_fd(reader.into()).map_err(Error::System)?);
         let label = hook.label().to_owned();
-        let output = Some(output);
         Ok(Process { pid, label, children, output, text: Vec::new(), hurried: false, end: None })
     }
 

@@ -1,13 +1,13 @@
-//! How eagerly to ask again, by what the server said and how long it has been.
+//! How often to retry, by what the server answered and how long premain has waited.
 
 use std::time::Duration;
 
 use crate::retry::Policy;
 
-/// How eagerly to ask again.
+/// How often to retry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pace {
-    /// The attempt costs nobody anything, as with a closed port.
+    /// An attempt costs the server nothing, as with a closed port.
     Brisk,
     /// The server answers, and is about to be ready.
     Steady,

@@ -42,20 +42,17 @@ pub(crate) async fn check_once(target: &Target) -> Result<(), Failure> {
             Target::Unix(path) => {
                 UnixStream::connect(path).await.map(drop).map_err(|error| not_ready(&error))
             }
-            Target::File(path) => match std::fs::metadata(path) {
-                Ok(_) => Ok(()),
-                Err(error) => Err(not_ready(&error)),
-            },
+            Target::File(path) => {
+                std::fs::metadata(path).map(drop).map_err(|error| not_ready(&error))
+            }
             Target::Postgres(database) => {
                 probe(database).await.map_err(|errors| of_attempt(&errors))
             }
             Target::PostgresServer { host, port } => server(host, *port).await,
         }
     };
-    match tokio::time::timeout(ATTEMPT, check).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(Failure::no_answer("no answer")),
-    }
+    let outcome = tokio::time::timeout(ATTEMPT, check).await;
+    outcome.unwrap_or_else(|_| Err(Failure::no_answer("no answer")))
 }
 
 fn not_ready(error: &std::io::Error) -> Failure {
@@ -68,8 +65,8 @@ async fn tcp(host: &str, port: u16) -> Result<TcpStream, Failure> {
 
 /// Like `pg_isready`: every answer except "starting up" means ready, even a rejected login.
 async fn server(host: &str, port: u16) -> Result<(), Failure> {
-    let nobody = Database::nobody(Host::Tcp { host: host.to_owned(), port });
-    let Err(errors) = probe(&nobody).await else { return Ok(()) };
+    let database = Database::without_login(Host::Tcp { host: host.to_owned(), port });
+    let Err(errors) = probe(&database).await else { return Ok(()) };
     let failure = of_attempt(&errors);
     let answered = errors.iter().any(|error| match error {
         ConnectError::Server { .. } => !matches!(failure.verdict, Verdict::Retry(_)),

@@ -42,7 +42,7 @@ impl Failure {
     }
 }
 
-/// Judges an attempt that failed on every host: the most hopeful of them decides.
+/// Classifies an attempt that failed on every host: the most hopeful error decides.
 pub(super) fn of_attempt(errors: &[ConnectError]) -> Failure {
     let finality = |failure: &Failure| match failure.verdict {
         Verdict::Retry(_) => 0,
@@ -63,7 +63,7 @@ pub(super) fn of_attempt(errors: &[ConnectError]) -> Failure {
     }
 }
 
-/// Judges the error of one host.
+/// Classifies the error of one host.
 fn of_connect(error: &ConnectError) -> Failure {
     use Pace::{Brisk, Gentle};
     use Verdict::{Final, Retry};
@@ -111,7 +111,7 @@ fn of_dial(error: &io::Error) -> (Verdict, &'static str) {
     }
 }
 
-/// Judges an error of the server by its SQLSTATE.
+/// Classifies an error of the server by its SQLSTATE.
 fn of_server(error: &DbError) -> (Verdict, &'static str) {
     use Verdict::{Final, Grace, Retry};
     match error.code().code() {

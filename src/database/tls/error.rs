@@ -19,11 +19,8 @@ pub(crate) enum TlsError {
     /// A PEM file cannot be used.
     #[error("{} is no usable {what}: {why}", .path.display())]
     File {
-        /// Which file.
         path: PathBuf,
-        /// What it should hold.
         what: &'static str,
-        /// What is wrong.
         why: String,
     },
     /// There is nothing to verify a certificate with.
@@ -32,7 +29,7 @@ pub(crate) enum TlsError {
          mount a PEM file and name it in sslrootcert"
     )]
     NoAuthorities,
-    /// The certificate or the handshake was refused.
+    /// The certificate was rejected, or the handshake failed.
     #[error("{}", explain(.0))]
     Handshake(rustls::Error),
 }
@@ -61,8 +58,8 @@ fn explain(error: &rustls::Error) -> String {
         }
         _ => return format!("the TLS handshake failed: {error}"),
     };
-    let (certificate, why) = match refused(why) {
-        Some(Refused { certificate, why }) => {
+    let (certificate, why) = match rejected(why) {
+        Some(Rejected { certificate, why }) => {
             (format!("the server's certificate ({certificate})"), why)
         }
         None => ("the server's certificate".to_owned(), why),
@@ -108,15 +105,15 @@ fn explain(error: &rustls::Error) -> String {
     format!("{certificate} {what}")
 }
 
-/// What our own verifier said of a certificate.
-fn refused(error: &CertificateError) -> Option<&Refused> {
+/// Why our own verifier rejected a certificate.
+fn rejected(error: &CertificateError) -> Option<&Rejected> {
     match error {
         CertificateError::Other(error) => error.0.downcast_ref(),
         _ => None,
     }
 }
 
-/// What the verifier said where rustls has no word for it.
+/// The error of `webpki`, where rustls has none of its own for it.
 pub(super) fn webpki_error(error: &CertificateError) -> Option<&webpki::Error> {
     match error {
         CertificateError::Other(error) => error.0.downcast_ref(),
@@ -127,26 +124,26 @@ pub(super) fn webpki_error(error: &CertificateError) -> Option<&webpki::Error> {
 /// A certificate that proves too little, and which one that is.
 #[derive(Debug, thiserror::Error)]
 #[error("{certificate}: {why}")]
-pub(super) struct Refused {
+pub(super) struct Rejected {
     /// `'CN=db', issued by 'CN=our authority'`
     pub(super) certificate: String,
     pub(super) why: CertificateError,
 }
 
-impl Refused {
-    pub(super) fn of(certificate: &CertificateDer<'_>, why: CertificateError) -> Refused {
+impl Rejected {
+    pub(super) fn of(certificate: &CertificateDer<'_>, why: CertificateError) -> Rejected {
         let certificate = match x509_cert::Certificate::from_der(certificate) {
             Ok(x509_cert::Certificate { tbs_certificate: names, .. }) => {
                 format!("'{}', issued by '{}'", names.subject, names.issuer)
             }
             Err(error) => format!("unreadable: {error}"),
         };
-        Refused { certificate, why }
+        Rejected { certificate, why }
     }
 }
 
-impl From<Refused> for rustls::Error {
-    fn from(refused: Refused) -> rustls::Error {
-        rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(refused))))
+impl From<Rejected> for rustls::Error {
+    fn from(rejected: Rejected) -> rustls::Error {
+        rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(rejected))))
     }
 }

@@ -6,16 +6,17 @@ mod verify;
 
 use std::sync::Arc;
 
-use rustls::ClientConfig;
+use rustls::client::WantsClientCert;
 use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ConfigBuilder};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_rustls::{Connect, TlsConnector};
 
-use super::settings::{Host, SslMode, Tls};
+use super::settings::{Host, RootCertificates, SslMode, Tls};
 pub(crate) use error::TlsError;
 use pem::{certificates, private_key};
 use verify::{Proof, Verifier};
@@ -24,15 +25,16 @@ use verify::{Proof, Verifier};
 #[derive(Clone)]
 pub(crate) struct Connector {
     make: MakeRustlsConnect,
-    direct: bool,
-    required: bool,
+    /// Whether the handshake comes first, without a request for it.
+    pub(super) direct: bool,
+    /// Whether a server without TLS will not do.
+    pub(super) required: bool,
     verified: bool,
 }
 
 impl Connector {
     /// `None` where `sslmode` is `disable`.
     pub(crate) fn new(tls: &Tls) -> Result<Option<Connector>, TlsError> {
-        let provider = Arc::new(ring::default_provider());
         let proof = match (tls.mode, &tls.root) {
             (SslMode::Disable, _) => return Ok(None),
             // libpq's rule: a root certificate turns `require` into `verify-ca`.
@@ -40,12 +42,7 @@ impl Connector {
             (SslMode::VerifyFull, _) => Some(Proof::AuthorityAndName),
             (SslMode::Prefer | SslMode::Require | SslMode::NoVerify, _) => None,
         };
-        let verifier = Verifier::new(proof, tls.root.as_ref(), provider.clone())?;
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(TlsError::Handshake)?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier));
+        let config = demanding(proof, tls.root.as_ref())?;
         let mut config = match &tls.client {
             None => config.with_no_client_auth(),
             Some((certificate, key)) => config
@@ -61,16 +58,6 @@ impl Connector {
             required: tls.mode != SslMode::Prefer,
             verified: proof.is_some(),
         }))
-    }
-
-    /// Whether the handshake comes first, without a request for it.
-    pub(crate) fn direct(&self) -> bool {
-        self.direct
-    }
-
-    /// Whether a server without TLS will not do.
-    pub(crate) fn required(&self) -> bool {
-        self.required
     }
 
     /// The handshake with one host.
@@ -97,16 +84,23 @@ impl Connector {
     }
 }
 
-/// The handshake for an `https://` target: always verified, with the system's authorities.
-pub(crate) fn https(stream: TcpStream, host: &str) -> Result<Connect<TcpStream>, TlsError> {
+/// A configuration that demands `proof` of the server, by these authorities or the system's.
+fn demanding(
+    proof: Option<Proof>,
+    roots: Option<&RootCertificates>,
+) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, TlsError> {
     let provider = Arc::new(ring::default_provider());
-    let verifier = Verifier::new(Some(Proof::AuthorityAndName), None, provider.clone())?;
-    let config = ClientConfig::builder_with_provider(provider)
+    let verifier = Verifier::new(proof, roots, provider.clone())?;
+    Ok(ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Handshake)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(Arc::new(verifier)))
+}
+
+/// The handshake for an `https://` target: always verified, with the system's authorities.
+pub(crate) fn https(stream: TcpStream, host: &str) -> Result<Connect<TcpStream>, TlsError> {
+    let config = demanding(Some(Proof::AuthorityAndName), None)?.with_no_client_auth();
     let name = ServerName::try_from(host.to_owned())
         .map_err(|error| TlsError::Handshake(rustls::Error::General(error.to_string())))?;
     Ok(TlsConnector::from(Arc::new(config)).connect(name, stream))

@@ -1,4 +1,4 @@
-//! Whether a server's certificate proves what `sslmode` demands, as libpq judges it.
+//! Whether a server's certificate proves what `sslmode` demands, by libpq's rules.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use x509_cert::der::{Decode, Encode};
 
-use super::error::{Refused, TlsError, webpki_error};
+use super::error::{Rejected, TlsError, webpki_error};
 use super::pem::certificates;
 use crate::database::settings::RootCertificates;
 
@@ -23,7 +23,7 @@ pub(super) enum Proof {
     AuthorityAndName,
 }
 
-/// Judges certificates. Below `verify-ca` it believes every one, as libpq does, and still checks
+/// Checks certificates. Below `verify-ca` it accepts every one, as libpq does, and still checks
 /// that the peer holds the key of the certificate it shows: SCRAM's channel binding relies on that.
 #[derive(Debug)]
 pub(super) struct Verifier {
@@ -31,7 +31,7 @@ pub(super) struct Verifier {
     trust: Option<Trust>,
 }
 
-/// Whom to trust, and how far.
+/// Which authorities to trust, and what a certificate has to prove.
 #[derive(Debug)]
 struct Trust {
     proof: Proof,
@@ -113,11 +113,11 @@ impl ServerCertVerifier for Verifier {
                     return Ok(ServerCertVerified::assertion());
                 }
                 match verify_server_name(&ParsedCertificate::try_from(end_entity)?, name) {
-                    Err(Error::InvalidCertificate(why)) => Err(Refused::of(end_entity, why).into()),
+                    Err(Error::InvalidCertificate(why)) => Err(Rejected::of(end_entity, why).into()),
                     verified => verified.map(|()| ServerCertVerified::assertion()),
                 }
             }
-            Err(Error::InvalidCertificate(why)) => Err(Refused::of(end_entity, why).into()),
+            Err(Error::InvalidCertificate(why)) => Err(Rejected::of(end_entity, why).into()),
             verified => verified,
         }
     }
@@ -140,7 +140,7 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<HandshakeSignatureValid, Error> {
         let algorithms = &self.provider.signature_verification_algorithms;
         match rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms) {
-            // `openssl x509 -req` makes those unless it is told otherwise; their key is as good.
+            // `openssl x509 -req` makes those by default; their key is as good.
             Err(Error::InvalidCertificate(why))
                 if matches!(webpki_error(&why), Some(webpki::Error::UnsupportedCertVersion)) =>
             {
