@@ -39,7 +39,7 @@ pub enum Exit {
     TryAgain,
     /// 76: the server rejected a migration.
     Rejected,
-    /// 77: the server refuses the login, the database or a privilege (SQLSTATE 28xxx, 3D000, 42501).
+    /// 77: the server rejects the login, the database or a privilege (SQLSTATE 28xxx, 3D000, 42501).
     Refused,
     /// 78: the configuration cannot work: environment, URL, TLS, user, pooler.
     Config,
@@ -78,11 +78,5 @@ impl Exit {
             Exit::Stopped(signal) => 128_u8.saturating_add(u8::try_from(signal).unwrap_or(127)),
             Exit::Application(status) => status,
         }
-    }
-}
-
-impl From<Exit> for std::process::ExitCode {
-    fn from(exit: Exit) -> Self {
-        exit.code().into()
     }
 }

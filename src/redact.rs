@@ -42,11 +42,11 @@ pub(crate) fn masked(text: String) -> String {
 fn mask(text: &mut [u8]) {
     let mut from = 0;
     while let Some(found) = position(&text[from..], b"://") {
-        let (before, behind) = text[from..].split_at_mut(found + b"://".len());
+        let (before, after) = text[from..].split_at_mut(found + b"://".len());
         from += before.len();
-        mask_login(behind);
+        mask_login(after);
         if before.ends_with(b"http://") || before.ends_with(b"https://") {
-            mask_query(behind);
+            mask_query(after);
         }
     }
     let mut from = 0;
@@ -114,8 +114,8 @@ fn mask_value(text: &mut [u8]) {
 
 /// Up to the closing quote, which is neither doubled nor (with `backslashes`) escaped.
 fn mask_string(string: &mut [u8], backslashes: bool) {
-    let behind = string.strip_prefix(OMITTED).and_then(|rest| rest.strip_prefix(b"'"));
-    if behind.is_some_and(|behind| !behind.starts_with(b"'")) {
+    let after = string.strip_prefix(OMITTED).and_then(|rest| rest.strip_prefix(b"'"));
+    if after.is_some_and(|after| !after.starts_with(b"'")) {
         return;
     }
     let mut at = 0;

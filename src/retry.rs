@@ -84,7 +84,7 @@ impl Silence {
         over
     }
 
-    /// Begins again with the first silence, because something else was just logged.
+    /// Starts over with the first silence, because something else was just logged.
     pub(crate) fn restart(&mut self) {
         *self = Silence::new(self.policy);
     }

@@ -1,4 +1,4 @@
-//! What parsers of settings share: the form of a complaint, choices, and files that a setting names.
+//! What parsers of settings share: problems, choices, and reading the files that settings name.
 
 use std::fs::File;
 use std::io::Read as _;

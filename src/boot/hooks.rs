@@ -1,4 +1,4 @@
-//! When hooks run, and what each is told.
+//! When hooks run, and what is in the environment of each.
 
 use std::ffi::OsString;
 

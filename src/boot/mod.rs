@@ -70,7 +70,7 @@ async fn prepare(context: &Context<'_>) -> Result<Summary, Error> {
     Ok(summary)
 }
 
-/// Tells about this only those who have hooks around migrations.
+/// Logs the hooks around migrations that do not run, because no database is configured.
 fn without_database(config: &Config) -> Migrations {
     const WHY: &str = "no database is configured";
     hooks::skip(&config.hooks, false, WHY);

@@ -24,7 +24,7 @@ impl<'a> Waiting<'a> {
         Waiting { timeout: *timeout, deadline, targets, elapsed: Duration::ZERO, attempts: 0 }
     }
 
-    /// Gives the next wait the whole timeout again.
+    /// Gives the next wait the whole timeout.
     pub(super) fn restart(&mut self) {
         self.deadline = Deadline::start(self.timeout);
     }

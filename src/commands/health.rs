@@ -17,8 +17,7 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::phase::{self, Phase};
 use crate::sys::Inherited;
-use crate::wait;
-use crate::wait::Target;
+use crate::wait::{self, Target};
 
 /// The whole answer; JSON is exactly this.
 #[derive(Debug, Serialize)]
@@ -131,7 +130,7 @@ fn checks(config: &Config, inherited: &Inherited) -> Result<Vec<Check>, Error> {
         let answers = targets.iter().map(async |target| {
             let asked = tokio::time::timeout(config.health.timeout, wait::check_once(target));
             let reason = match asked.await {
-                Ok(answer) => answer.err().map(|refusal| refusal.reason),
+                Ok(answer) => answer.err().map(|failure| failure.reason),
                 Err(_) => Some("no answer in time".to_owned()),
             };
             let target = wait::name(target);

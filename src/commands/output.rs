@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::exit::Exit;
 
-/// To standard output. If its reader has gone away (`premain --help | head -1`), that is no error.
+/// Prints to standard output. A reader that has exited (`premain --help | head -1`) is no error.
 pub(super) fn print(text: &str) -> Exit {
     use std::io::Write as _;
     let _ = std::io::stdout().write_all(text.as_bytes());

@@ -44,7 +44,7 @@ impl CommandLine {
         let mut given = Given::default();
         let mut subcommand: Option<&'static CommandInfo> = None;
         loop {
-            if let Some(application) = behind_dashes(&mut parser) {
+            if let Some(application) = after_dashes(&mut parser) {
                 return match subcommand {
                     Some(info) if info.name != "run" => {
                         Err(UsageError::UnexpectedWord(info.name, "--".to_owned()))
@@ -129,7 +129,7 @@ fn with_rest(first: OsString, parser: &mut lexopt::Parser) -> Vec<OsString> {
 }
 
 /// Everything after `--`, if that is the next argument.
-fn behind_dashes(parser: &mut lexopt::Parser) -> Option<Vec<OsString>> {
+fn after_dashes(parser: &mut lexopt::Parser) -> Option<Vec<OsString>> {
     let mut rest = parser.try_raw_args()?;
     rest.next_if(|word| word == "--")?;
     Some(rest.collect())
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn behind_dashes_a_subcommand_is_an_application() {
+    fn after_dashes_a_subcommand_is_an_application() {
         assert_eq!(parse("-- migrate --help").unwrap().command, words("migrate --help"));
         assert_eq!(parse("run wait").unwrap().command, words("wait"));
     }
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_s_own_options_are_nobody_else_s() {
+    fn a_command_s_own_options_belong_to_it_alone() {
         let command = |line: &str| parse(line).map(|parsed| parsed.command);
         assert_eq!(
             command("rollback --log warn --to 3 --yes"),

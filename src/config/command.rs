@@ -37,7 +37,7 @@ pub enum Command {
     },
     /// Write the next migration's file, of this name.
     New(String),
-    /// Drop everything and migrate again.
+    /// Drop everything, then apply all migrations.
     Reset {
         /// Do not ask.
         yes: bool,

@@ -71,18 +71,18 @@ const SECRETS: [&str; 13] = [
 /// The process environment: for the application as it was, for premain with the content of files
 /// and without empty variables.
 pub struct Environment {
-    /// Everything, in the order it came.
+    /// Every variable, in the order of the process environment.
     variables: Vec<(OsString, OsString)>,
     /// What premain reads, with the content of `_FILE` variables under the plain name.
     known: BTreeMap<String, Value>,
-    /// What is wrong so far.
+    /// What is wrong with the variables themselves.
     problems: Vec<Problem>,
 }
 
 /// The value of a variable that premain reads.
 struct Value {
     text: String,
-    /// The file that it is from.
+    /// The path of the file with the value, if it is in one.
     file: Option<String>,
 }
 
@@ -95,9 +95,7 @@ impl Environment {
             problems: Vec::new(),
         };
         for (name, value) in &environment.variables {
-            let Some(name) = name.to_str().filter(|name| is_known(name)) else {
-                continue;
-            };
+            let Some(name) = name.to_str().filter(|name| is_known(name)) else { continue };
             // Of two variables of one name every C library sees the first.
             if is_unset(name, value) || environment.known.contains_key(name) {
                 continue;
@@ -119,9 +117,7 @@ impl Environment {
     /// Puts the content of the file that `NAME_FILE` names under `NAME`.
     fn resolve(&mut self, name: &str) {
         let variable = format!("{name}{FILE}");
-        let Some(Value { text: path, .. }) = self.known.remove(&variable) else {
-            return;
-        };
+        let Some(Value { text: path, .. }) = self.known.remove(&variable) else { return };
         if self.known.contains_key(name) {
             self.problems.push(problem(&variable, &format!("and {name} are both set; keep one")));
             return;
@@ -139,7 +135,7 @@ impl Environment {
         self.known.get(name).map(|value| value.text.as_str())
     }
 
-    /// The options as premain's own variables give them. `warnings` gets those that do not exist.
+    /// The options as premain's own variables set them. Adds a warning for each unknown variable.
     pub(super) fn options(&self, warnings: &mut Vec<String>) -> Options {
         let own = self.known.iter().filter(|(name, _)| name.starts_with(PREFIX));
         let (known, unknown): (Vec<_>, Vec<_>) =
@@ -152,7 +148,7 @@ impl Environment {
     }
 
     /// Moves what is wrong with the variables themselves to `problems`.
-    pub(super) fn judge(&mut self, problems: &mut Vec<Problem>) {
+    pub(super) fn take_problems(&mut self, problems: &mut Vec<Problem>) {
         problems.append(&mut self.problems);
     }
 

@@ -74,7 +74,7 @@ pub fn find(
     problems: &mut Vec<Problem>,
     warnings: &mut Vec<String>,
 ) -> Found {
-    environment.judge(problems);
+    environment.take_problems(problems);
     let search = Search { environment };
     let named = match search.url(problems, warnings) {
         Named::Nothing => search.family(warnings),
@@ -114,9 +114,7 @@ impl Search<'_> {
     /// The first connection string that is PostgreSQL's.
     fn url(&self, problems: &mut Vec<Problem>, warnings: &mut Vec<String>) -> Named {
         for name in URLS {
-            let Some(text) = self.variable(name) else {
-                continue;
-            };
+            let Some(text) = self.variable(name) else { continue };
             let origin = self.environment.called(name);
             if let Some(scheme) = url::foreign(text) {
                 warnings.push(format!(
@@ -172,15 +170,15 @@ impl Search<'_> {
 
     /// Adds what is missing: from libpq's variables, and the user from the operating system.
     fn completed(&self, mut settings: Settings) -> Settings {
-        if !settings.says("host") && !settings.says("hostaddr") {
+        if !settings.has("host") && !settings.has("hostaddr") {
             settings = self.filled(settings, &[("host", "PGHOST"), ("hostaddr", "PGHOSTADDR")]);
         }
         // `ssl` is another name of `sslmode`.
-        if !settings.says("ssl") {
+        if !settings.has("ssl") {
             settings = self.filled(settings, &[("sslmode", "PGSSLMODE")]);
         }
         settings = self.filled(settings, FALLBACKS);
-        if !settings.says("user") {
+        if !settings.has("user") {
             settings.fill("user", &user::own_name().unwrap_or_default(), "USER");
         }
         settings
@@ -221,7 +219,7 @@ impl Search<'_> {
     fn means(&self, db_host: &Host, known: &Host) -> bool {
         let name = |host: &Host| match host {
             Host::Tcp { host, .. } => host.clone(),
-            Host::Unix { folder, .. } => folder.display().to_string(),
+            Host::Unix { directory, .. } => directory.display().to_string(),
         };
         match self.variable("DB_PORT") {
             Some(_) => db_host == known,

@@ -3,7 +3,7 @@
 use super::value::{Invalid, Value};
 use crate::database::connection_string::url::redact;
 
-/// What one option was given: a value, or complaints about it, or nothing.
+/// What one option was given: a value, or an invalid one, or nothing.
 pub(super) struct Given<T> {
     value: Option<T>,
     /// Boxed, because there are dozens of options, most of them not given.
@@ -24,19 +24,15 @@ pub(super) struct Notes {
 }
 
 impl Notes {
-    fn complain(&mut self, allowed: &str) {
-        self.faults.push(not(&self.text, allowed));
-    }
-
     fn add(&mut self, text: &str, invalid: Invalid) {
         self.faults.push(match invalid {
-            Invalid::Expected(allowed) => not(text, &allowed),
+            Invalid::Expected(allowed) => is_not(text, &allowed),
             Invalid::Fault(fault) => fault,
         });
     }
 }
 
-fn not(text: &str, allowed: &str) -> String {
+fn is_not(text: &str, allowed: &str) -> String {
     format!("is '{}', not {allowed}", redact(text))
 }
 
@@ -69,7 +65,8 @@ impl<T> Given<T> {
 
     /// Adds that the value is not what is allowed.
     pub(super) fn complain(&mut self, allowed: &str) {
-        self.notes.get_or_insert_default().complain(allowed);
+        let notes = self.notes.get_or_insert_default();
+        notes.faults.push(is_not(&notes.text, allowed));
     }
 }
 
@@ -122,10 +119,10 @@ pub(super) trait Slot {
     /// Adds what `text` says.
     fn read(&mut self, text: &str);
 
-    /// Forgets everything: something else counts.
+    /// Forgets the value and everything about it.
     fn clear(&mut self);
 
-    /// What there is to say about it.
+    /// What messages say about it.
     fn notes(&mut self) -> &mut Notes;
 }
 

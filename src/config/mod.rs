@@ -33,25 +33,24 @@ use crate::{hooks, init, launch, log, migrate, wait};
 pub struct Config {
     /// What to do.
     pub command: Command,
-    /// What premain prints.
+    /// How premain logs.
     pub log: log::Settings,
-    /// Waiting.
+    /// What to wait for, and how long.
     pub wait: wait::Settings,
     /// The database to wait for and migrate, if there is one.
     pub database: Option<Database>,
-    /// Migrating.
     pub(crate) migrate: migrate::Settings,
-    /// What else runs before the application.
+    /// The commands that run before the application.
     pub hooks: hooks::Settings,
-    /// PID 1.
+    /// What the init does with signals and exit statuses.
     pub init: init::Rules,
-    /// The application's start.
+    /// The user and the environment of the application.
     pub launch: launch::Settings,
-    /// `premain status`.
+    /// The settings of `premain status`.
     pub status: Status,
-    /// `premain health`.
+    /// The settings of `premain health`.
     pub health: Health,
-    /// One sentence for each setting that looks wrong but may be meant.
+    /// One sentence for each setting that is valid but looks like a mistake.
     pub warnings: Vec<String>,
 }
 
@@ -64,23 +63,23 @@ impl Config {
     }
 }
 
-/// `premain status`.
+/// The settings of `premain status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Status {
-    /// JSON instead of a table.
+    /// Whether to print JSON instead of a table.
     pub json: bool,
-    /// Let the exit status tell.
+    /// Whether the exit status says what state the migrations are in.
     pub exit_code: bool,
 }
 
-/// `premain health`.
+/// The settings of `premain health`.
 #[derive(Debug, Clone)]
 pub struct Health {
     /// What to ask instead of the database.
     pub targets: Vec<Target>,
     /// How long everything together may take.
     pub timeout: Duration,
-    /// An application that has not started yet is no reason to complain.
+    /// Whether an application that has not started yet counts as healthy.
     pub boot_ok: bool,
 }
 
@@ -116,7 +115,7 @@ impl Problems {
 impl std::error::Error for Problems {}
 
 impl fmt::Display for Problems {
-    /// One sentence a problem, one problem a line.
+    /// One line for each problem.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Problems::Usage(error, _) => error.fmt(f),

@@ -1,4 +1,4 @@
-//! Which name a mistyped one was meant to be.
+//! Finds the name that a mistyped name most likely stands for.
 
 /// The name that `given` most likely means: one that is spelled almost like it, otherwise the one
 /// with the longest common beginning.

@@ -244,8 +244,12 @@ impl Options {
         read(slot, option, name, text);
     }
 
-    /// Adds everything that is wrong or doubtful with what was given.
-    pub(crate) fn judge(&mut self, problems: &mut Vec<Problem>, warnings: &mut Vec<String>) {
+    /// Moves what is wrong or doubtful with the values to `problems` and `warnings`.
+    pub(crate) fn take_problems(
+        &mut self,
+        problems: &mut Vec<Problem>,
+        warnings: &mut Vec<String>,
+    ) {
         for slot in self.slots() {
             let notes = slot.notes();
             let name = &notes.name;

@@ -1,4 +1,4 @@
-//! [`Config::read`]: from options and variables to settings, with every complaint in one go.
+//! [`Config::read`]: from options and variables to settings, with every problem in one go.
 
 use std::ffi::OsString;
 use std::io;
@@ -43,7 +43,7 @@ impl Config {
             Command::Run(_) => options.entrypoint(&mut problems, &mut warnings),
             _ => Vec::new(),
         };
-        options.judge(&mut problems, &mut warnings);
+        options.take_problems(&mut problems, &mut warnings);
         let found = family::find(&mut environment, &mut problems, &mut warnings);
         if !problems.is_empty() {
             return Err(Problems::Values(problems, options.log()));
@@ -153,9 +153,9 @@ impl Options {
         if let (Some(Pause(delay)), Some(grace)) = (self.term_delay.get(), grace)
             && *delay >= grace
         {
-            let allowed =
-                "shorter than --grace (PREMAIN_GRACE, 8s by default), of which it is a part";
-            self.term_delay.complain(allowed);
+            self.term_delay.complain(
+                "shorter than --grace (PREMAIN_GRACE, 8s by default), of which it is a part",
+            );
         }
     }
 
@@ -238,10 +238,10 @@ mod tests {
 
     #[test]
     fn an_empty_directory_of_hooks_needs_no_boot() {
-        let folder = tempfile::tempdir().unwrap();
-        let line = format!("--entrypoint-d {} true", folder.path().display());
+        let directory = tempfile::tempdir().unwrap();
+        let line = format!("--entrypoint-d {} true", directory.path().display());
         assert!(!read(&line, &[]).unwrap().boots());
-        std::fs::copy("/bin/true", folder.path().join("1")).unwrap();
+        std::fs::copy("/bin/true", directory.path().join("1")).unwrap();
         assert!(read(&line, &[]).unwrap().boots());
         assert!(read(&line.replace("true", "").replace("--", "wait --"), &[]).is_ok());
     }

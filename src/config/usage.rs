@@ -1,12 +1,12 @@
-//! What can be wrong with the command line as such; exit status 64.
+//! Why a command line cannot be parsed; exit status 64.
 
-/// A command line that means nothing; [`std::fmt::Display`] says why, and what would.
+/// Why a command line cannot be parsed, and what to write instead.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum UsageError {
     /// `premain` alone.
     #[error("no command to run: premain [OPTIONS] [--] COMMAND [ARG…], or 'premain --help'")]
     NoCommand,
-    /// An option that does not exist, and which one it may have been meant to be.
+    /// An option that does not exist, and a hint at one with a similar name.
     #[error("unknown option '{0}'{1}; 'premain --help' lists them all, and '--' ends them")]
     UnknownOption(String, String),
     /// An option without its value, or a flag with one.

@@ -41,7 +41,7 @@ pub(crate) enum ConnectError {
     /// The server is there but is not the kind that is needed.
     #[error("{at}: {what}")]
     Unsuitable { at: String, what: &'static str },
-    /// The server wants something that the configuration does not have.
+    /// The server needs something that the configuration does not have.
     #[error("{at}: {what}")]
     Impossible { at: String, what: String },
 }

@@ -29,7 +29,7 @@ pub(crate) async fn connect(
     Box::pin(connect::connect(database, demand)).await.map(Login)
 }
 
-/// Logs in once and out again.
+/// Logs in once, and ends the session.
 ///
 /// # Errors
 /// As [`connect()`].

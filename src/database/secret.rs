@@ -13,7 +13,7 @@ impl Secret {
         Secret(text.into())
     }
 
-    /// The text itself, for the server that asked for it and nobody else.
+    /// The text itself; only for the server that asked for it.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -16,11 +16,11 @@ pub struct Database {
     pub hosts: Vec<Host>,
     /// The role to log in as.
     pub user: String,
-    /// Its password, if one was given.
+    /// The password of the role, if one was given.
     pub password: Option<Secret>,
-    /// The database.
+    /// The name of the database.
     pub name: String,
-    /// Encryption.
+    /// How connections are encrypted.
     pub tls: Tls,
     /// Server settings for the session, `-c name=value …`, as libpq's `options`.
     pub options: Option<String>,
@@ -30,15 +30,15 @@ pub struct Database {
     pub session: SessionTarget,
     /// Prisma's `schema`: where unqualified names live.
     pub schema: Option<String>,
-    /// One attempt's time limit, where the URL has one.
+    /// The timeout of one attempt, if the URL has one.
     pub connect_timeout: Option<Duration>,
     /// The variable or option that names it, for messages: `DATABASE_URL`.
     pub origin: String,
 }
 
 impl Database {
-    /// A login that no server accepts, to find out whether one answers.
-    pub fn nobody(host: Host) -> Database {
+    /// A login that no server accepts, to find out whether the server answers.
+    pub(crate) fn for_probe(host: Host) -> Database {
         Database {
             hosts: vec![host],
             user: "premain".to_owned(),
@@ -94,23 +94,23 @@ pub enum Host {
     Tcp {
         /// Name or address, without the brackets of IPv6.
         host: String,
-        /// Its port.
+        /// The port.
         port: u16,
     },
-    /// The folder of a unix socket, and the port in the socket's name.
+    /// A unix socket.
     Unix {
-        /// The folder.
-        folder: PathBuf,
-        /// The port.
+        /// The directory of the socket.
+        directory: PathBuf,
+        /// The port in the name of the socket.
         port: u16,
     },
 }
 
 impl Host {
-    /// A path is the folder of a socket, anything else a name or address.
+    /// A path is the directory of a socket, anything else a name or address.
     pub(crate) fn new(host: &str, port: u16) -> Host {
         if host.starts_with('/') {
-            Host::Unix { folder: host.into(), port }
+            Host::Unix { directory: host.into(), port }
         } else {
             Host::Tcp { host: host.to_owned(), port }
         }
@@ -123,8 +123,8 @@ impl fmt::Display for Host {
         match self {
             Host::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Host::Tcp { host, port } => write!(f, "{host}:{port}"),
-            Host::Unix { folder, port } => {
-                write!(f, "{}", folder.join(format!(".s.PGSQL.{port}")).display())
+            Host::Unix { directory, port } => {
+                write!(f, "{}", directory.join(format!(".s.PGSQL.{port}")).display())
             }
         }
     }
@@ -141,32 +141,32 @@ pub struct Tls {
     pub client: Option<(PathBuf, PathBuf)>,
     /// `channel_binding`.
     pub channel_binding: ChannelBinding,
-    /// `sslnegotiation=direct`: no request first, PostgreSQL 17's way.
+    /// `sslnegotiation=direct`: the handshake comes first, without a request (PostgreSQL 17).
     pub direct: bool,
 }
 
 /// `sslmode`, in libpq's meaning, and node-postgres's `no-verify`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SslMode {
-    /// Never.
+    /// Never encrypted.
     Disable,
-    /// If the server offers it; unverified. (libpq's `allow` means the same here.)
+    /// Encrypted if the server offers it; unverified. (libpq's `allow` means the same here.)
     #[default]
     Prefer,
-    /// Always; unverified unless a root certificate is given, then as [`SslMode::VerifyCa`].
+    /// Always encrypted; unverified unless a root certificate is given, then as [`SslMode::VerifyCa`].
     Require,
-    /// Always, with a certificate of a known authority.
+    /// Always encrypted, with a certificate of a known authority.
     VerifyCa,
-    /// Always, with a certificate of a known authority for this very host.
+    /// Always encrypted, with a certificate of a known authority for this very host.
     VerifyFull,
-    /// Always, and never verified.
+    /// Always encrypted, never verified.
     NoVerify,
 }
 
 /// `sslrootcert`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RootCertificates {
-    /// The operating system's.
+    /// Those of the operating system.
     System,
     /// A PEM file.
     File(PathBuf),
@@ -175,12 +175,12 @@ pub enum RootCertificates {
 /// `channel_binding`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ChannelBinding {
-    /// Never.
+    /// Never used.
     Disable,
-    /// Where the server can.
+    /// Used if the server supports it.
     #[default]
     Prefer,
-    /// Or not at all.
+    /// Required: otherwise the login fails.
     Require,
 }
 
@@ -190,13 +190,13 @@ pub enum SessionTarget {
     /// Any server.
     #[default]
     Any,
-    /// One that takes writes.
+    /// A server that takes writes.
     ReadWrite,
-    /// One that does not.
+    /// A server that takes no writes.
     ReadOnly,
-    /// One that is not in recovery.
+    /// A server that is not in recovery.
     Primary,
-    /// One that is.
+    /// A server in recovery.
     Standby,
     /// A standby, or any if there is none.
     PreferStandby,

@@ -9,7 +9,7 @@ pub(crate) fn of(database: &Database) -> Vec<(&'static str, Option<String>)> {
     let (names, ports): (Vec<_>, Vec<_>) = hosts
         .map(|host| match host {
             Host::Tcp { host, port } => (host.clone(), port.to_string()),
-            Host::Unix { folder, port } => (folder.display().to_string(), port.to_string()),
+            Host::Unix { directory, port } => (directory.display().to_string(), port.to_string()),
         })
         .unzip();
     let path = |path: &std::path::Path| Some(path.display().to_string());

@@ -17,10 +17,9 @@ use nix::errno::Errno;
 use nix::unistd::{Pid, setpgid};
 
 use crate::exit::Exit;
-use crate::log;
-use crate::phase;
 use crate::signal::Signal;
 use crate::sys::{self, End, Forked, Reaped, Received, Recipient};
+use crate::{log, phase};
 pub use rules::{Rules, SignalTarget};
 use supervisor::{Action, Event, Supervisor};
 use terminal::Terminal;

@@ -24,9 +24,7 @@ pub use user::User;
 /// # Errors
 /// [`Error::User`] if it may not.
 pub fn check(launch: &Settings) -> Result<(), Error> {
-    let Some(user) = other_user(launch) else {
-        return Ok(());
-    };
+    let Some(user) = other_user(launch) else { return Ok(()) };
     // Setting the groups to what they are changes nothing, and takes the same privilege.
     let groups = unistd::getgroups().and_then(|groups| unistd::setgroups(&groups));
     groups.map_err(|source| cannot_become(user, source))

@@ -27,7 +27,7 @@ impl User {
     /// Parses `NAME|UID[:GROUP|GID]` and looks it up.
     ///
     /// # Errors
-    /// What there is no such thing of, and which names there are; without `text`.
+    /// Whether the user or the group is unknown, and which names exist; without `text`.
     pub fn parse(text: &str) -> Result<User, Allowed> {
         let read = |path| fs::read(path).unwrap_or_default();
         let (passwd, group) = (read("/etc/passwd"), read("/etc/group"));

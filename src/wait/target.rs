@@ -65,7 +65,7 @@ async fn tcp(host: &str, port: u16) -> Result<TcpStream, Failure> {
 
 /// Like `pg_isready`: every answer except "starting up" means ready, even a rejected login.
 async fn server(host: &str, port: u16) -> Result<(), Failure> {
-    let database = Database::without_login(Host::Tcp { host: host.to_owned(), port });
+    let database = Database::for_probe(Host::Tcp { host: host.to_owned(), port });
     let Err(errors) = probe(&database).await else { return Ok(()) };
     let failure = of_attempt(&errors);
     let answered = errors.iter().any(|error| match error {

@@ -30,7 +30,7 @@ fn value<'a>(environment: &'a Environment, name: &str) -> Option<&'a str> {
 /// What is wrong with an environment, a line each.
 fn problems(mut environment: Environment) -> Vec<String> {
     let mut problems = Vec::new();
-    environment.judge(&mut problems);
+    environment.take_problems(&mut problems);
     problems.iter().map(|problem| format!("{} {}", problem.name, problem.what)).collect()
 }
 
@@ -114,14 +114,14 @@ fn an_empty_variable_beside_its_file_is_none() {
 
 #[test]
 fn a_file_that_cannot_be_a_secret_is_a_problem_that_names_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = path(folder.path());
+    let directory = tempfile::tempdir().unwrap();
+    let directory = path(directory.path());
     let (_empty, empty) = file(b"\n");
     let (_binary, binary) = file(b"\xff");
     let (_null, null) = file(b"a\0b");
     for (path, why) in [
         ("/none/at/all", "which cannot be read: No such file or directory"),
-        (&*folder, "which cannot be read: Is a directory"),
+        (&*directory, "which cannot be read: Is a directory"),
         (&*empty, "which is empty"),
         ("/dev/zero", "which is larger than 16 MB"),
         (&*binary, "which is not UTF-8"),

@@ -171,7 +171,7 @@ fn db_host_beside_a_url_is_one_more_server_unless_it_is_the_same() {
 }
 
 #[test]
-fn db_host_may_be_a_sockets_folder() {
+fn db_host_may_be_a_sockets_directory() {
     let found = found(&[("DB_HOST", "/run/pg")]);
     assert_eq!(found.server, Some(Target::Unix("/run/pg/.s.PGSQL.5432".into())));
 }

@@ -3,13 +3,13 @@
 /// What premain has to do with a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// It is part of what [`super::settings`] judges.
+    /// [`super::settings`] reads it.
     Understood,
     /// It changes nothing for premain, whose sessions are single, short and in UTF-8.
     Harmless,
     /// It asks for something that premain does not do.
     Unsupported,
-    /// Nobody knows it.
+    /// It belongs to no driver that premain knows.
     Unknown,
 }
 

@@ -23,7 +23,7 @@ const SESSION_TARGETS: [(&str, SessionTarget); 6] = [
 /// All parameters of one database, not checked yet.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    /// The variable that named it, for messages.
+    /// The variable that names it, for messages.
     origin: String,
     entries: BTreeMap<String, Setting>,
 }
@@ -58,28 +58,28 @@ impl Settings {
         settings
     }
 
-    /// The variable that named the database.
+    /// The variable that names the database.
     pub(crate) fn origin(&self) -> &str {
         &self.origin
     }
 
     /// Whether the parameter is set.
-    pub(crate) fn says(&self, key: &str) -> bool {
+    pub(crate) fn has(&self, key: &str) -> bool {
         self.entries.contains_key(key)
     }
 
     /// Sets the parameter, which is from `variable`, unless it is set already.
     pub(crate) fn fill(&mut self, key: &str, value: &str, variable: &str) {
-        if !value.is_empty() && !self.says(key) {
+        if !value.is_empty() && !self.has(key) {
             let setting = Setting { value: value.to_owned(), variable: Some(variable.to_owned()) };
             self.entries.insert(key.to_owned(), setting);
         }
     }
 
-    /// Only the servers.
+    /// The servers, without checking anything else.
     pub(crate) fn hosts(&self, problems: &mut Vec<Problem>) -> Vec<Host> {
-        let mut judge = Judge { settings: self, problems, warnings: &mut Vec::new() };
-        judge.hosts(SslMode::default())
+        let mut checker = Checker { settings: self, problems, warnings: &mut Vec::new() };
+        checker.hosts(SslMode::default())
     }
 
     /// The database; `None` if the parameters cannot work, with the reasons in `problems`.
@@ -89,61 +89,61 @@ impl Settings {
         warnings: &mut Vec<String>,
     ) -> Option<Database> {
         let before = problems.len();
-        let mut judge = Judge { settings: self, problems, warnings };
-        judge.unused();
-        let mode = judge.ssl_mode();
-        let hosts = judge.hosts(mode);
-        let user = judge.user();
+        let mut checker = Checker { settings: self, problems, warnings };
+        checker.unused();
+        let mode = checker.ssl_mode();
+        let hosts = checker.hosts(mode);
+        let user = checker.user();
         let database = Database {
-            tls: judge.tls(mode, &hosts),
+            tls: checker.tls(mode, &hosts),
             hosts,
-            password: judge.text("password").map(Secret::new),
-            name: judge.text("dbname").unwrap_or(user).to_owned(),
+            password: checker.text("password").map(Secret::new),
+            name: checker.text("dbname").unwrap_or(user).to_owned(),
             user: user.to_owned(),
-            options: judge.options(),
+            options: checker.options(),
             application_name: ["application_name", "fallback_application_name"]
                 .into_iter()
-                .find_map(|key| judge.text(key))
+                .find_map(|key| checker.text(key))
                 .map(str::to_owned),
-            session: judge.choice("target_session_attrs", &SESSION_TARGETS).unwrap_or_default(),
-            schema: judge.text("schema").or(judge.text("currentSchema")).map(str::to_owned),
-            connect_timeout: judge.connect_timeout(),
+            session: checker.choice("target_session_attrs", &SESSION_TARGETS).unwrap_or_default(),
+            schema: checker.text("schema").or(checker.text("currentSchema")).map(str::to_owned),
+            connect_timeout: checker.connect_timeout(),
             origin: self.origin.clone(),
         };
         (problems.len() == before).then_some(database)
     }
 }
 
-/// Checks parameters one by one and keeps every complaint.
-pub(crate) struct Judge<'a> {
+/// Checks the parameters one by one, and collects what is wrong with each.
+pub(crate) struct Checker<'a> {
     pub(super) settings: &'a Settings,
     problems: &'a mut Vec<Problem>,
     warnings: &'a mut Vec<String>,
 }
 
-impl<'a> Judge<'a> {
+impl<'a> Checker<'a> {
     pub(super) fn text(&self, key: &str) -> Option<&'a str> {
         self.settings.entries.get(key).map(|setting| setting.value.as_str())
     }
 
-    /// Adds that the value of `key` is not what is allowed.
+    /// Adds the problem that the value of `key` is not what is allowed.
     pub(super) fn complain(&mut self, key: &str, allowed: &str) {
         let value = self.text(key).unwrap_or_default();
-        self.blame(key, value, &format!("not {allowed}"));
+        self.reject(key, value, &format!("not {allowed}"));
     }
 
-    /// `DATABASE_URL says sslmode=on, not …`, or `PGSSLMODE is 'on', not …`.
-    pub(super) fn blame(&mut self, key: &str, found: &str, what: &str) {
+    /// Adds the problem `DATABASE_URL says sslmode=on, not …`, or `PGSSLMODE is 'on', not …`.
+    pub(super) fn reject(&mut self, key: &str, found: &str, what: &str) {
         match self.settings.entries.get(key).and_then(|setting| setting.variable.clone()) {
-            None => self.object(&format!("says {key}={found}, {what}")),
+            None => self.add_problem(&format!("says {key}={found}, {what}")),
             Some(name) => {
                 self.problems.push(Problem { name, what: format!("is '{found}', {what}") });
             }
         }
     }
 
-    /// Adds a problem of the whole; `what` is a predicate of which the variable is the subject.
-    pub(super) fn object(&mut self, what: &str) {
+    /// Adds a problem of the database as a whole; `what` is a predicate, the variable its subject.
+    pub(super) fn add_problem(&mut self, what: &str) {
         let name = self.settings.origin.clone();
         self.problems.push(Problem { name, what: what.to_owned() });
     }
@@ -185,18 +185,18 @@ impl<'a> Judge<'a> {
             }
         }
         if self.text("service").is_some() {
-            self.object(
+            self.add_problem(
                 "names a service, but premain reads no service file; write host, user etc. instead",
             );
         }
         if self.text("gssencmode") == Some("require") {
-            self.object("says gssencmode=require, but premain encrypts with TLS only");
+            self.add_problem("says gssencmode=require, but premain encrypts with TLS only");
         }
     }
 
     fn user(&mut self) -> &'a str {
         self.text("user").unwrap_or_else(|| {
-            self.object("names no user; write postgres://USER:PASSWORD@HOST/DATABASE");
+            self.add_problem("names no user; write postgres://USER:PASSWORD@HOST/DATABASE");
             ""
         })
     }
@@ -206,7 +206,7 @@ impl<'a> Judge<'a> {
         let ports = self.ports();
         let names = self.names(mode);
         if ports.len() > 1 && ports.len() != names.len() {
-            self.object(&format!("has {} hosts and {} ports", names.len(), ports.len()));
+            self.add_problem(&format!("has {} hosts and {} ports", names.len(), ports.len()));
         }
         let first = ports.first().copied().unwrap_or(DEFAULT_PORT);
         let port = |index: usize| ports.get(index).copied().unwrap_or(first);
@@ -214,9 +214,7 @@ impl<'a> Judge<'a> {
     }
 
     fn ports(&mut self) -> Vec<u16> {
-        let Some(text) = self.text("port") else {
-            return Vec::new();
-        };
+        let Some(text) = self.text("port") else { return Vec::new() };
         let port = |text: &str| match text.trim() {
             "" => Some(DEFAULT_PORT),
             number => number.parse().ok().filter(|port| *port != 0),
@@ -230,7 +228,7 @@ impl<'a> Judge<'a> {
             self.complain("port", allowed);
         } else {
             // It may be a password whose host was forgotten, so it is not shown.
-            self.object(&format!(
+            self.add_problem(&format!(
                 "has a ':' that is not followed by {allowed}; if a password follows it, add '@HOST' \
                  after the password, and percent-encode every '/', '?' and '#' in it"
             ));
@@ -239,22 +237,27 @@ impl<'a> Judge<'a> {
     }
 
     fn names(&mut self, mode: SslMode) -> Vec<&'a str> {
-        let names: Vec<_> =
-            self.text("host").map(|list| list.split(',').collect()).unwrap_or_default();
-        let addresses: Vec<_> =
-            self.text("hostaddr").map(|list| list.split(',').collect()).unwrap_or_default();
+        let list = |key| -> Vec<&'a str> {
+            self.text(key).map(|list| list.split(',').collect()).unwrap_or_default()
+        };
+        let (names, addresses) = (list("host"), list("hostaddr"));
         if !addresses.iter().all(|text| text.is_empty() || text.parse::<IpAddr>().is_ok()) {
             self.complain("hostaddr", "an IP address");
         }
         if !names.is_empty() && !addresses.is_empty() && names.len() != addresses.len() {
-            self.object(&format!("has {} hosts and {} hostaddrs", names.len(), addresses.len()));
+            self.add_problem(&format!(
+                "has {} hosts and {} hostaddrs",
+                names.len(),
+                addresses.len()
+            ));
         }
         if !names.iter().all(|name| is_host(name.trim())) {
-            let advice = "a host's name or address without a port";
-            self.complain("host", advice);
+            self.complain("host", "a host's name or address without a port");
         }
         if mode == SslMode::VerifyFull && names.is_empty() && !addresses.is_empty() {
-            self.object("says sslmode=verify-full, but has only a hostaddr and no host to verify");
+            self.add_problem(
+                "says sslmode=verify-full, but has only a hostaddr and no host to verify",
+            );
         }
         // An address makes a look-up unnecessary, unless the name is needed to verify the server.
         let count = names.len().max(addresses.len()).max(1);

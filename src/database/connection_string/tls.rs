@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::settings::Judge;
+use super::settings::Checker;
 use crate::database::settings::{ChannelBinding, Host, RootCertificates, SslMode, Tls};
 use crate::value::{choice, read_file};
 
@@ -23,7 +23,7 @@ const CHANNEL_BINDINGS: [(&str, ChannelBinding); 3] = [
     ("require", ChannelBinding::Require),
 ];
 
-impl Judge<'_> {
+impl Checker<'_> {
     pub(super) fn ssl_mode(&mut self) -> SslMode {
         let said = self.said_ssl_mode();
         if self.text("sslrootcert") != Some("system") {
@@ -33,7 +33,7 @@ impl Judge<'_> {
             None => SslMode::VerifyFull,
             Some(SslMode::Prefer | SslMode::Require | SslMode::VerifyCa) => {
                 let system = self.called("sslrootcert");
-                self.object(&format!(
+                self.add_problem(&format!(
                     "has a weak sslmode, but {system} is 'system', which needs verify-full"
                 ));
                 SslMode::VerifyFull
@@ -44,7 +44,7 @@ impl Judge<'_> {
 
     /// `sslmode`, which other drivers call `ssl`.
     fn said_ssl_mode(&mut self) -> Option<SslMode> {
-        if self.settings.says("sslmode") {
+        if self.settings.has("sslmode") {
             return self.choice("sslmode", &SSL_MODES);
         }
         match self.text("ssl")? {
@@ -81,15 +81,15 @@ impl Judge<'_> {
             mode == SslMode::Disable || hosts.iter().all(|host| matches!(host, Host::Unix { .. }));
         if plain {
             if channel_binding == ChannelBinding::Require {
-                self.object("requires channel binding, which needs TLS, but has no TLS");
+                self.add_problem("requires channel binding, which needs TLS, but has no TLS");
             }
             return Tls { mode, channel_binding, ..Tls::default() };
         }
         if direct && mode == SslMode::Prefer {
-            self.object("says sslnegotiation=direct, which needs sslmode=require or stronger");
+            self.add_problem("says sslnegotiation=direct, which needs sslmode=require or stronger");
         }
         if self.text("sslidentity").is_some() {
-            self.object(
+            self.add_problem(
                 "has an sslidentity, a PKCS#12 file, which premain cannot read: give sslcert and \
                  sslkey, two PEM files (openssl pkcs12 -in FILE -nodes), in MIGRATION_DATABASE_URL",
             );
@@ -121,7 +121,7 @@ impl Judge<'_> {
             }
             (Some(_), None) => {
                 let named = self.called("sslcert");
-                self.object(&format!(
+                self.add_problem(&format!(
                     "has no sslkey to {named}; the server's authority, if that is meant, is \
                      sslrootcert"
                 ));
@@ -129,7 +129,7 @@ impl Judge<'_> {
             }
             (None, Some(_)) => {
                 let named = self.called("sslkey");
-                self.object(&format!("has no sslcert to {named}"));
+                self.add_problem(&format!("has no sslcert to {named}"));
                 (root, None)
             }
             (None, None) => (root, None),
@@ -141,13 +141,13 @@ impl Judge<'_> {
         let shown = path.display().to_string();
         let text = match read_file(path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(why) => return self.blame(key, &shown, &why),
+            Err(why) => return self.reject(key, &shown, &why),
         };
         if !text.contains(content) {
             let wanted = content.trim_end_matches('-');
-            self.blame(key, &shown, &format!("a file without a PEM block of a {wanted}"));
+            self.reject(key, &shown, &format!("a file without a PEM block of a {wanted}"));
         } else if key == "sslkey" && text.contains("ENCRYPTED") {
-            self.blame(key, &shown, "an encrypted key, and premain cannot ask for its password");
+            self.reject(key, &shown, "an encrypted key, and premain cannot ask for its password");
         }
     }
 }

@@ -19,9 +19,6 @@ pub(crate) struct Parts {
     pub doubts: Vec<String>,
 }
 
-/// Why a connection string cannot be parsed: a predicate of which the variable is the subject.
-pub(super) type Fault = String;
-
 /// The URL schemes of other databases.
 const FOREIGN: [&str; 14] = [
     "mysql",
@@ -49,7 +46,7 @@ pub(crate) fn foreign(text: &str) -> Option<&'static str> {
 }
 
 /// Whether `text` begins as a PostgreSQL URL does: `postgres://`, `postgresql://`, with a driver as
-/// `SQLAlchemy` wants it (`postgresql+asyncpg://`) or with JDBC's prefix.
+/// `SQLAlchemy` has it (`postgresql+asyncpg://`) or with JDBC's prefix.
 pub(crate) fn is_postgres(text: &str) -> bool {
     text.split_once("://").is_some_and(|(scheme, _)| is_postgres_scheme(scheme))
 }
@@ -64,8 +61,9 @@ fn is_postgres_scheme(scheme: &str) -> bool {
 /// Parses a URL or a `host=… user=…` string.
 ///
 /// # Errors
-/// What is wrong, and how to write it; without secrets.
-pub(crate) fn parse(text: &str) -> Result<Parts, Fault> {
+/// What is wrong, and how to write it: a predicate of which the variable is the subject; without
+/// secrets.
+pub(crate) fn parse(text: &str) -> Result<Parts, String> {
     let text = text.trim();
     if text.starts_with(['"', '\'', '`']) {
         return Err(
@@ -110,7 +108,7 @@ fn percent_encode(what: &str, text: &str) -> String {
 }
 
 /// Parses what follows `postgres://`.
-fn parse_url(rest: &str) -> Result<Parts, Fault> {
+fn parse_url(rest: &str) -> Result<Parts, String> {
     let authority_end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, tail) = rest.split_at(authority_end);
     let (login, hosts) = match authority.rsplit_once('@') {
@@ -135,8 +133,8 @@ fn parse_url(rest: &str) -> Result<Parts, Fault> {
              in a name '=' is %3D"
             .into());
     }
-    // libpq has no fragments, the other parsers cut them off. Only before an '@' it is clear that it
-    // is not one, because cutting would leave no host.
+    // libpq has no fragments, the other parsers cut them off. Only before an '@' is it certainly not a
+    // fragment, because cutting it off would leave no host.
     if hosts.contains('#') || tail.contains('#') {
         return Err("has a '#' after the login, where most programs stop reading; write %23".into());
     }
@@ -187,7 +185,7 @@ struct Decoder {
 
 impl Decoder {
     /// `USER[:PASSWORD]`, in which separators need not be encoded.
-    fn login(&mut self, login: &str) -> Result<(), Fault> {
+    fn login(&mut self, login: &str) -> Result<(), String> {
         let (user, password) = match login.split_once(':') {
             Some((user, password)) => (user, Some(password)),
             None => (login, None),
@@ -207,7 +205,7 @@ impl Decoder {
     }
 
     /// `HOST[:PORT][,…]`, each of which may be empty.
-    fn hosts(&mut self, hosts: &str) -> Result<(), Fault> {
+    fn hosts(&mut self, hosts: &str) -> Result<(), String> {
         let mut names = Vec::new();
         let mut ports = Vec::new();
         for host in hosts.split(',') {
@@ -223,7 +221,7 @@ impl Decoder {
         Ok(())
     }
 
-    fn take(&mut self, key: &str, value: &str) -> Result<(), Fault> {
+    fn take(&mut self, key: &str, value: &str) -> Result<(), String> {
         if broken_percent(value) {
             let doubt =
                 format!("has a '%' in its {key} without two hexadecimal digits; write it as %25");
@@ -239,7 +237,7 @@ impl Decoder {
 ///
 /// # Errors
 /// What an address looks like. The text itself may be a misplaced password and is not shown.
-pub(crate) fn split_host(text: &str) -> Result<(&str, &str), Fault> {
+pub(crate) fn split_host(text: &str) -> Result<(&str, &str), String> {
     let (name, rest) = match text.strip_prefix('[') {
         Some(inside) => inside.split_once(']').ok_or("has a host whose bracket is not closed")?,
         None => text.split_at(text.find(':').unwrap_or(text.len())),
@@ -251,7 +249,7 @@ pub(crate) fn split_host(text: &str) -> Result<(&str, &str), Fault> {
     }
 }
 
-fn decode(what: &str, text: &str) -> Result<String, Fault> {
+fn decode(what: &str, text: &str) -> Result<String, String> {
     let decoded = percent_decode_str(text)
         .decode_utf8()
         .map_err(|_| format!("has a {what} that is not UTF-8 after percent-decoding"))?;
@@ -281,11 +279,11 @@ fn is_keyword(text: &str) -> bool {
 
 /// Parses libpq's `keyword = value` pairs. Values with blanks are in single quotes; a character after
 /// a backslash is literal.
-fn parse_keyword_values(text: &str) -> Result<Parts, Fault> {
+fn parse_keyword_values(text: &str) -> Result<Parts, String> {
     let mut parts = Parts::default();
     let mut rest = text;
     while !rest.is_empty() {
-        let (keyword, behind) = rest
+        let (keyword, after) = rest
             .split_once('=')
             .ok_or("ends with a word without '='; put values with blanks in single quotes")?;
         let keyword = keyword.trim();
@@ -297,10 +295,10 @@ fn parse_keyword_values(text: &str) -> Result<Parts, Fault> {
                 "has an '=' without a keyword; put values with blanks in single quotes".into()
             );
         }
-        let (value, behind) = keyword_value(behind.trim_start())
+        let (value, after) = keyword_value(after.trim_start())
             .ok_or_else(|| format!("has a {keyword} whose quote is not closed"))?;
         parts.parameters.push((keyword.to_owned(), value));
-        rest = behind.trim_start();
+        rest = after.trim_start();
     }
     Ok(parts)
 }
@@ -399,8 +397,8 @@ fn first_secret_word(text: &str) -> Option<usize> {
 
 /// `5432`, `5432/name`, `5432,h2:5433/name`: what may follow a host's colon.
 fn is_port(text: &str) -> bool {
-    let behind = text.trim_start_matches(|c: char| c.is_ascii_digit());
-    behind.is_empty() || behind.starts_with(['/', ','])
+    let after = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    after.is_empty() || after.starts_with(['/', ','])
 }
 
 #[cfg(test)]

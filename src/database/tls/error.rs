@@ -18,11 +18,7 @@ pub(crate) enum TlsError {
     NotOffered,
     /// A PEM file cannot be used.
     #[error("{} is no usable {what}: {why}", .path.display())]
-    File {
-        path: PathBuf,
-        what: &'static str,
-        why: String,
-    },
+    File { path: PathBuf, what: &'static str, why: String },
     /// There is nothing to verify a certificate with.
     #[error(
         "sslmode demands a verified certificate, and this image has no certificate authorities; \

@@ -113,7 +113,9 @@ impl ServerCertVerifier for Verifier {
                     return Ok(ServerCertVerified::assertion());
                 }
                 match verify_server_name(&ParsedCertificate::try_from(end_entity)?, name) {
-                    Err(Error::InvalidCertificate(why)) => Err(Rejected::of(end_entity, why).into()),
+                    Err(Error::InvalidCertificate(why)) => {
+                        Err(Rejected::of(end_entity, why).into())
+                    }
                     verified => verified.map(|()| ServerCertVerified::assertion()),
                 }
             }

@@ -172,27 +172,27 @@ fn system_roots_mean_full_verification() {
     assert!(tls_problem("sslrootcert=system&sslmode=require").contains("verify-full"));
 }
 
-/// A folder with a certificate, two keys and something else.
+/// A directory with a certificate, two keys and something else.
 fn files() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     for (name, content) in [
         ("cert.pem", "-----BEGIN CERTIFICATE-----\n"),
         ("key.pem", "-----BEGIN PRIVATE KEY-----\n"),
         ("locked.pem", "-----BEGIN ENCRYPTED PRIVATE KEY-----\n"),
         ("note.txt", "hello"),
     ] {
-        std::fs::write(folder.path().join(name), content).unwrap();
+        std::fs::write(directory.path().join(name), content).unwrap();
     }
-    folder
+    directory
 }
 
 #[test]
 fn certificates_are_files_that_exist() {
-    let folder = files();
-    let file = |name: &str| folder.path().join(name);
+    let directory = files();
+    let file = |name: &str| directory.path().join(name);
     let query = format!(
         "sslmode=verify-ca&sslrootcert={0}/cert.pem&sslcert={0}/cert.pem&sslkey={0}/key.pem",
-        folder.path().display()
+        directory.path().display()
     );
     let tls = tls(&query);
     assert_eq!(tls.root, Some(RootCertificates::File(file("cert.pem"))));
@@ -201,8 +201,8 @@ fn certificates_are_files_that_exist() {
 
 #[test]
 fn certificates_that_cannot_work_are_problems_that_name_the_file() {
-    let folder = files();
-    let path = folder.path().display();
+    let directory = files();
+    let path = directory.path().display();
     for (query, said) in [
         (
             format!("sslrootcert={path}/none.pem"),
@@ -228,8 +228,8 @@ fn certificates_that_cannot_work_are_problems_that_name_the_file() {
 
 #[test]
 fn prismas_sslcert_is_the_servers_authority() {
-    let folder = files();
-    let file = folder.path().join("cert.pem");
+    let directory = files();
+    let file = directory.path().join("cert.pem");
     let tls = tls(&format!("sslmode=require&sslaccept=strict&sslcert={}", file.display()));
     assert_eq!(tls.root, Some(RootCertificates::File(file)));
     assert_eq!(tls.client, None);
@@ -361,13 +361,13 @@ fn settings_do_not_show_passwords() {
 proptest! {
     #[test]
     fn a_rendered_database_comes_back(
-        user in "[^\0]+", password in "[^\0]+", name in "[^\0]+", port: u16, folder in "(/[a-z]{1,9}){1,3}",
+        user in "[^\0]+", password in "[^\0]+", name in "[^\0]+", port: u16, directory in "(/[a-z]{1,9}){1,3}",
     ) {
         prop_assume!(port != 0);
         let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
         let text = format!(
             "postgres://{}:{}@db:{port},{}/{}",
-            encode(&user), encode(&password), encode(&folder), encode(&name),
+            encode(&user), encode(&password), encode(&directory), encode(&name),
         );
         let database = database(&text);
         prop_assert_eq!(database.user, user);
@@ -375,7 +375,7 @@ proptest! {
         prop_assert_eq!(database.name, name);
         prop_assert_eq!(database.hosts, [
             Host::Tcp { host: "db".to_owned(), port },
-            Host::Unix { folder: PathBuf::from(folder), port: 5432 },
+            Host::Unix { directory: PathBuf::from(directory), port: 5432 },
         ]);
     }
 

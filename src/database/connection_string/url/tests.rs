@@ -13,7 +13,7 @@ fn assert_parts(text: &str, expected: &[(&str, &str)]) {
     assert_eq!(parts(text), expected.collect(), "{text}");
 }
 
-fn fault(text: &str) -> Fault {
+fn fault(text: &str) -> String {
     parse(text).expect_err(text)
 }
 
@@ -57,7 +57,7 @@ fn ipv6_stands_in_brackets() {
 }
 
 #[test]
-fn a_folder_may_stand_for_a_host() {
+fn a_directory_may_stand_for_a_host() {
     assert_parts("postgres://%2Fvar%2Frun/d", &[("host", "/var/run"), ("dbname", "d")]);
     assert_parts("postgres:///d?host=/var/run", &[("host", "/var/run"), ("dbname", "d")]);
 }
