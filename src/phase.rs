@@ -44,12 +44,8 @@ impl Phase {
     }
 }
 
-/// Names this process as the init.
-pub(crate) fn publish_init() {
-    set_process_name(INIT);
-}
-
-fn set_process_name(name: &CStr) {
+/// Names this process, for example [`INIT`].
+pub(crate) fn set_process_name(name: &CStr) {
     // It cannot fail with a valid pointer.
     let _ = nix::sys::prctl::set_name(name);
 }

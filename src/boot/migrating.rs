@@ -70,13 +70,13 @@ pub(super) async fn all(
                 (demand, lost) = (Demand::Login, Some(error));
             }
             // `--db-optional` must not start the application now: the migration may be applied in part.
-            Err(Error::Wait(gone)) => {
+            Err(Error::Wait(error)) => {
                 return Err(match lost {
                     Some(lost) => {
-                        tracing::warn!("{gone}");
+                        tracing::warn!("{error}");
                         lost.into()
                     }
-                    None => gone.into(),
+                    None => error.into(),
                 });
             }
             Err(error) => return Err(error),

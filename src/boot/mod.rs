@@ -37,13 +37,11 @@ pub(crate) fn run(config: &Config, application: &[OsString], inherited: &Inherit
     };
     let summary = match prepared {
         Ok(summary) => summary,
-        Err(error) => {
-            if let Error::Stopped(stopped) = error {
-                tracing::info!("{stopped}; the application was not started");
-                return error.exit();
-            }
-            return error.report();
+        Err(error @ Error::Stopped(_)) => {
+            tracing::info!("{error}; the application was not started");
+            return error.exit();
         }
+        Err(error) => return error.report(),
     };
     let program = application.first().map(|program| program.to_string_lossy()).unwrap_or_default();
     tracing::info!("{summary}, starting {program} (pid {})", std::process::id());

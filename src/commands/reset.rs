@@ -69,10 +69,8 @@ fn sign_of_production(
             return Some(format!("{name} is {value}"));
         }
     }
-    for host in &database.hosts {
-        if let Some(far) = far_host(host) {
-            return Some(format!("the host {far} is neither local nor private"));
-        }
+    if let Some(far) = database.hosts.iter().find_map(far_host) {
+        return Some(format!("the host {far} is neither local nor private"));
     }
     let hosts = database.hosts.iter().map(|host| ("host", host.to_string()));
     let names = [("database", database.name.clone()), ("user", database.user.clone())];

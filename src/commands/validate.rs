@@ -1,6 +1,6 @@
 //! `premain validate`: mistakes in the migrations, found without a database.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::output;
 use crate::config::Config;
@@ -22,9 +22,8 @@ pub(super) fn run(config: &Config) -> Result<Exit, Error> {
             let directories = directories(&config.migrate.source);
             let mut findings: Vec<_> =
                 directories.iter().flat_map(|directory| encoding(directory)).collect();
-            let stopped_at = finding(&error);
             // The reader stops at the first of them.
-            match stopped_at {
+            match finding(&error) {
                 Some(finding) if findings.iter().any(|other| other.file == finding.file) => {}
                 Some(finding) => findings.push(finding),
                 None => return Err(migrate::Error::from(error).into()),
@@ -55,9 +54,8 @@ fn directories(choice: &SourceChoice) -> Vec<PathBuf> {
     match choice {
         SourceChoice::Directory(directory) => vec![directory.clone()],
         SourceChoice::Auto => {
-            let usual =
-                USUAL_DIRECTORIES.map(Path::new).into_iter().filter(|directory| directory.is_dir());
-            usual.map(Path::to_owned).collect()
+            let usual = USUAL_DIRECTORIES.map(PathBuf::from).into_iter();
+            usual.filter(|directory| directory.is_dir()).collect()
         }
         SourceChoice::Embedded | SourceChoice::None => Vec::new(),
     }

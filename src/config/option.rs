@@ -27,7 +27,7 @@ pub(crate) struct OptionInfo {
     pub field: &'static str,
     /// What the value is called in the help; `None` for a flag.
     pub value: Option<&'static str>,
-    /// The part of the help that lists it.
+    /// The section of the help that lists it.
     pub section: Section,
     /// [`OptionInfo::help`], with `{formats}` for the names of all formats.
     help: &'static str,
@@ -41,18 +41,13 @@ pub(crate) struct OptionInfo {
     pub completion: fn() -> Completion,
 }
 
-/// The parts of the help text.
+/// The sections of the help text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Section {
-    /// Waiting for the database and other targets.
     Waiting,
-    /// Applying migrations.
     Migrating,
-    /// The application and its init.
     Init,
-    /// `premain health`.
     Health,
-    /// What premain prints.
     Output,
 }
 
@@ -61,7 +56,6 @@ impl Section {
     pub(crate) const ALL: [Section; 5] =
         [Section::Waiting, Section::Migrating, Section::Init, Section::Health, Section::Output];
 
-    /// The heading.
     pub(crate) fn title(self) -> &'static str {
         match self {
             Section::Waiting => "Waiting",

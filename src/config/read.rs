@@ -70,7 +70,6 @@ impl Config {
 
 const GRACE: Limit = Limit(Some(Duration::from_secs(8)));
 
-/// The parts of the configuration.
 impl Options {
     fn log(&self) -> log::Settings {
         log::Settings {

@@ -52,7 +52,6 @@ pub(crate) enum Completion {
     Words(Vec<&'static str>),
     /// A directory, or one of these words.
     Directory(Vec<&'static str>),
-    /// Nothing.
     Nothing,
 }
 
@@ -72,7 +71,6 @@ pub(crate) struct Timeout(pub Duration);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pause(pub Duration);
 
-/// A whole number.
 pub(crate) struct Count(pub u32);
 
 /// An option without a value on the command line.
@@ -96,18 +94,14 @@ pub(crate) struct TcpTarget(pub Target);
 /// `--log-format`
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LogFormat {
-    /// For people.
     Text,
-    /// One JSON object a line.
     Json,
 }
 
 /// `--output`
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Output {
-    /// For people.
     Table,
-    /// For programs.
     Json,
 }
 

@@ -97,7 +97,7 @@ pub(crate) async fn run<E: From<Error> + From<Stopped>>(
         Err(process::Error::Launch(error)) => return Err(failed(Cause::NotStarted(error)).into()),
         Err(process::Error::System(error)) => return Err(Error::System(error).into()),
     };
-    tracing::info!("{prefix}running {hook} (pid {})", process.pid());
+    tracing::info!("{prefix}running {hook} (pid {})", process.pid);
     let mut silences = Pauses::new(SILENCE);
     let end = loop {
         tokio::select! {

@@ -40,7 +40,7 @@ pub(super) enum Error {
 
 /// The process of a hook, which may have ended.
 pub(super) struct Process {
-    pid: Pid,
+    pub(super) pid: Pid,
     label: String,
     /// Readable after a SIGCHLD.
     children: AsyncFd<SignalFd>,
@@ -89,10 +89,6 @@ impl Process {
         let output = Some(Receiver::from_owned_fd(reader.into()).map_err(Error::System)?);
         let label = hook.label().to_owned();
         Ok(Process { pid, label, children, output, text: Vec::new(), hurried: false, end: None })
-    }
-
-    pub(super) fn pid(&self) -> Pid {
-        self.pid
     }
 
     /// Logs its output until it has ended, and returns how. Cancel safe: it can be called again.

@@ -27,7 +27,7 @@ use terminal::Terminal;
 /// Forks once. The child runs `boot` and becomes the application; this process supervises it until it
 /// has ended, and returns its status. If the boot `only_launches`, this process may wait for that.
 pub fn run(rules: &Rules, only_launches: bool, boot: impl Fn() -> Exit) -> Exit {
-    phase::publish_init();
+    phase::set_process_name(phase::INIT);
     adopt_orphans();
     if let Some(signal) = rules.pdeathsig {
         sys::set_parent_death_signal(signal);

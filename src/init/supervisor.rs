@@ -86,10 +86,9 @@ enum Stage {
 impl<'a> Supervisor<'a> {
     /// For a child that has just been started.
     pub(super) fn new(rules: &'a Rules) -> Self {
-        let stage = Stage::Booting;
         Supervisor {
             rules,
-            stage,
+            stage: Stage::Booting,
             stopped: false,
             kill_at: None,
             stopping: false,

@@ -37,10 +37,8 @@ impl User {
     /// As `docker run --user` and gosu understand it: a number needs no entry, and with a group there
     /// are no supplementary groups.
     fn find(text: &str, passwd: &str, group: &str) -> Result<User, Allowed> {
-        let (wanted, wanted_group) = match text.split_once(':') {
-            Some((user, group)) => (user, Some(group)),
-            None => (text, None),
-        };
+        let (wanted, wanted_group) =
+            text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
         let known = named(passwd, wanted).or_else(|| numbered(passwd, wanted));
         let number = |field: Option<&&str>| field.and_then(|text| text.parse::<u32>().ok());
         let (uid, primary) = match &known {

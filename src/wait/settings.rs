@@ -7,7 +7,7 @@ use std::time::Duration;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
 use crate::database::Database;
-use crate::database::connection_string::settings::Settings as Parts;
+use crate::database::connection_string::settings::Settings as Parameters;
 use crate::database::connection_string::url;
 use crate::value::Allowed;
 
@@ -146,7 +146,7 @@ fn postgres(text: &str, origin: &str, warnings: &mut Vec<String>) -> Result<Targ
     let parts = url::parse(text).map_err(|fault| allowed(&fault))?;
     warnings.extend(parts.doubts.iter().map(|doubt| format!("{origin} {doubt}")));
     let mut problems = Vec::new();
-    let database = Parts::of_url(origin, parts).database(&mut problems, warnings);
+    let database = Parameters::of_url(origin, parts).database(&mut problems, warnings);
     database.map(|database| Target::Postgres(Box::new(database))).ok_or_else(|| {
         let reasons: Vec<_> = problems.into_iter().map(|problem| problem.what).collect();
         allowed(&reasons.join(", and "))

@@ -111,14 +111,9 @@ fn percent_encode(what: &str, text: &str) -> String {
 fn parse_url(rest: &str) -> Result<Parts, String> {
     let authority_end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, tail) = rest.split_at(authority_end);
-    let (login, hosts) = match authority.rsplit_once('@') {
-        Some((login, hosts)) => (Some(login), hosts),
-        None => (None, authority),
-    };
-    let (path, query) = match tail.split_once('?') {
-        Some((path, query)) => (path, query),
-        None => (tail, ""),
-    };
+    let (login, hosts) =
+        authority.rsplit_once('@').map_or((None, authority), |(login, hosts)| (Some(login), hosts));
+    let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
     // An unencoded '/' or '?' in the password splits it into host and path.
     if path.contains('@') || query_holds_host(query) {
         let before = rest.rsplit_once('@').map_or(rest, |(before, _)| before);
@@ -186,10 +181,7 @@ struct Decoder {
 impl Decoder {
     /// `USER[:PASSWORD]`, in which separators need not be encoded.
     fn login(&mut self, login: &str) -> Result<(), String> {
-        let (user, password) = match login.split_once(':') {
-            Some((user, password)) => (user, Some(password)),
-            None => (login, None),
-        };
+        let (user, password) = login.split_once(':').unwrap_or((login, ""));
         if login.contains(['@', '#']) {
             let what = if user.contains(['@', '#']) { "user" } else { "password" };
             let advice = percent_encode(what, login);
@@ -198,10 +190,10 @@ impl Decoder {
         if !user.is_empty() {
             self.take("user", user)?;
         }
-        match password.filter(|password| !password.is_empty()) {
-            Some(password) => self.take("password", password),
-            None => Ok(()),
+        if !password.is_empty() {
+            self.take("password", password)?;
         }
+        Ok(())
     }
 
     /// `HOST[:PORT][,…]`, each of which may be empty.
@@ -344,18 +336,14 @@ pub fn redact(text: &str) -> String {
 }
 
 fn redact_url(rest: &str) -> String {
-    let (login, rest) = match rest.rsplit_once('@') {
-        Some((login, rest)) => (Some(login), rest),
-        None => (None, rest),
-    };
+    let (login, rest) =
+        rest.rsplit_once('@').map_or((None, rest), |(login, rest)| (Some(login), rest));
     if login.and_then(first_secret_word).is_some() {
         // The '@' may be in the value of a parameter, or after a login: that cannot be decided.
         return "***".to_owned();
     }
-    let (address, query) = match rest.split_once('?') {
-        Some((address, query)) => (address, Some(query)),
-        None => (rest, None),
-    };
+    let (address, query) =
+        rest.split_once('?').map_or((rest, None), |(address, query)| (address, Some(query)));
     if address.contains('=') && first_secret_word(address).is_some() {
         // A parameter without its '?': everything around it may be a secret.
         return "***".to_owned();
