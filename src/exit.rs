@@ -39,7 +39,7 @@ pub enum Exit {
     TryAgain,
     /// 76: the server rejected a migration.
     Rejected,
-    /// 77: the server rejects the login, the database or a privilege (SQLSTATE 28xxx, 3D000, 42501).
+    /// 77: the server rejects the login, the database or a privilege (28xxx, 3D000, 42501).
     Refused,
     /// 78: the configuration cannot work: environment, URL, TLS, user, pooler.
     Config,

@@ -10,9 +10,9 @@
 //! SIGTERM ───┴──────┴──────┴───────┴────────┴──► 128+15   (cancel, roll back, release, leave)
 //! ```
 //!
-//! The init forks before anything is waited for, and its child *becomes* the application: one signal
-//! path, orphans reaped during the boot too, and nothing to tear down, because exec wipes the
-//! runtime, the sockets and the secrets.
+//! The init forks before anything is waited for, and its child *becomes* the application: one
+//! signal path, orphans reaped during the boot too, and nothing to tear down, because exec wipes
+//! the runtime, the sockets and the secrets.
 //!
 //! | subject | module |
 //! |---|---|
@@ -32,8 +32,8 @@
 //! | exit codes, and which error has which | `exit`, `error` |
 //! | system calls; the only `unsafe` code | `sys` |
 //!
-//! CONTRIBUTING.md has the one place for a new migration tool, transient error, subcommand, option, hook or signal
-//! behaviour, and a glossary.
+//! CONTRIBUTING.md has the one place for a new migration tool, transient error, subcommand, option,
+//! hook or signal behaviour, and a glossary.
 
 // `pub` means that the binary, a test or a fuzzer uses it; all else shows up when nothing uses it.
 #![warn(unreachable_pub)]

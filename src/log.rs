@@ -1,7 +1,7 @@
-//! Writes log lines to stderr, by `tracing`, as text or JSON, and on a terminal a progress bar below them.
+//! Writes log lines to stderr as text or JSON, and on a terminal a progress bar below them.
 //!
-//! Each event is one line. stderr is shared with the application, so its flags are never changed; and
-//! a line that finds no room there within a short timeout is dropped, so that logging never blocks.
+//! Each event is one line. stderr is shared with the application, so its flags are never changed;
+//! a line that does not fit into a full pipe within a short timeout is dropped.
 
 #![forbid(unsafe_code)]
 
@@ -173,7 +173,7 @@ fn json_line(level: Level, fields: &Fields, time: OffsetDateTime) -> String {
     format!("{{\"time\":\"{time}\",\"level\":\"{level}\",\"message\":{message}{}}}\n", fields.rest)
 }
 
-/// Without the time, which `docker logs -t` adds. Each line of a long message begins with the prefix.
+/// Without the time, which `docker logs -t` adds. Each line of a message begins with the prefix.
 fn text_lines(level: Level, fields: &Fields, colour: bool) -> String {
     let (word, escape) = match level {
         Level::ERROR => ("error: ", "1;31"),
@@ -211,8 +211,8 @@ static WITH_BAR: AtomicBool = AtomicBool::new(false);
 /// The bar below the lines, while it is shown.
 static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
-/// Shows `message` in a progress bar, with a percentage where it is known. Returns whether the bar is
-/// visible: if not, the caller may want to log instead.
+/// Shows `message` in a progress bar, with a percentage where it is known. Returns whether the bar
+/// is visible: if not, the caller may want to log instead.
 pub(crate) fn show_progress(message: String, percent: Option<u64>) -> bool {
     if !WITH_BAR.load(Ordering::Relaxed) || !has_room() {
         return false;
@@ -254,7 +254,7 @@ fn write_above_the_bar(line: &[u8]) {
 /// Whether only a part of the last line was written.
 static CUT: AtomicBool = AtomicBool::new(false);
 
-/// Writes a line in chunks, each within `timeout` milliseconds. Returns whether all of it was written.
+/// Writes a line in chunks, each within `timeout` milliseconds. Returns whether it is complete.
 fn write(line: &[u8], timeout: u16) -> bool {
     if CUT.swap(false, Ordering::Relaxed) && write_chunk(b"\n", timeout).is_err() {
         CUT.store(true, Ordering::Relaxed);

@@ -1,8 +1,8 @@
 //! Hides secrets: in every text that is logged, and from other processes that look at this one.
 //!
-//! A message may contain text that is not premain's own (what a server says, a line of a migration),
-//! so everything that looks like a password or a token is overwritten. Where premain's own text needs
-//! to show such a place, it puts [`LOGIN`] or [`OMITTED`] there, which stay readable.
+//! A message may contain text that is not premain's own (what a server says, a line of a
+//! migration), so everything that looks like a password or a token is overwritten, except
+//! [`LOGIN`] and [`OMITTED`], which premain's own text has in such a place.
 
 #![forbid(unsafe_code)]
 
@@ -231,7 +231,7 @@ mod tests {
         }
     }
 
-    /// The string literals of a source file, roughly: comments, tests and escaped quotes are left out.
+    /// The string literals of a source file, roughly: without comments, tests, escaped quotes.
     fn literals(source: &str) -> Vec<String> {
         let code = source.split("#[cfg(test)]").next().unwrap_or_default();
         let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));

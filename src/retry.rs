@@ -50,7 +50,7 @@ impl Pauses {
         self.0.next_backoff().unwrap_or(self.0.max_interval)
     }
 
-    /// Takes cap and jitter from `policy` from now on; the pauses continue to grow from where they are.
+    /// Takes cap and jitter from `policy`; the pauses continue to grow from where they are.
     pub(crate) fn follow(&mut self, policy: Policy) {
         self.0.max_interval = policy.cap;
         self.0.current_interval = self.0.current_interval.min(policy.cap);

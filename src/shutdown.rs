@@ -37,8 +37,8 @@ pub(crate) struct Stopped {
 pub(crate) struct Shutdown(AsyncFd<SignalFd>);
 
 impl Shutdown {
-    /// Listens to the signals that stop a boot, except those that premain's caller ignores (`nohup`).
-    /// They must be blocked. Needs a running tokio runtime.
+    /// Listens to the signals that stop a boot, except those that premain's caller ignores
+    /// (`nohup`). They must be blocked. Needs a running tokio runtime.
     ///
     /// # Errors
     /// The operating system's, for example when the process has no descriptors left.

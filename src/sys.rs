@@ -32,12 +32,12 @@ use crate::signal::Signal;
 
 // ---- The entry point ---------------------------------------------------------------------------
 
-/// Defines `main`: calls `$run` with the arguments (without the program's name), and ends the process
-/// with the [`Exit`](crate::exit::Exit) that it returns.
+/// Defines `main`: calls `$run` with the arguments (without the program's name), and ends the
+/// process with the [`Exit`](crate::exit::Exit) that it returns.
 ///
-/// It replaces `fn main`, before which Rust's runtime starts. The runtime ignores SIGPIPE, which the
-/// application would inherit; it aborts if a standard stream is closed and there is no `/dev/null`;
-/// and it takes as long as everything else that premain does before its fork.
+/// It replaces `fn main`, before which Rust's runtime starts. The runtime ignores SIGPIPE, which
+/// the application would inherit; it aborts if a standard stream is closed and there is no
+/// `/dev/null`; and it takes as long as everything else that premain does before its fork.
 #[macro_export]
 macro_rules! entry_point {
     ($run:path) => {
@@ -67,8 +67,8 @@ pub unsafe fn arguments(count: c_int, words: *const *const c_char) -> Vec<OsStri
 
 // ---- What the caller gave us -------------------------------------------------------------------
 
-/// What premain inherited and changed for itself, and the application gets back. Descriptors need no
-/// restoring, because premain's own are close-on-exec.
+/// What premain inherited and changed for itself, and the application gets back. Descriptors need
+/// no restoring, because premain's own are close-on-exec.
 #[derive(Clone, Copy)]
 pub struct Inherited {
     mask: libc::sigset_t,
@@ -99,7 +99,7 @@ impl Inherited {
         disposition(signal) == Disposition::Ignored
     }
 
-    /// Restores everything, runs `exec`, and undoes it if `exec` returns, which means that it failed.
+    /// Restores everything, runs `exec`, and undoes it if `exec` fails, that is, returns.
     ///
     /// A signal that is still pending is delivered in here with its default action: a TERM that the
     /// boot no longer saw ends this process instead of getting lost.
@@ -296,8 +296,8 @@ pub(crate) fn fork() -> nix::Result<Forked> {
 /// Runs `child` in a new process that shares this one's memory. Returns when the child has executed
 /// another program, or has exited with the status that `child` returned.
 ///
-/// vfork(2) semantics: nothing is copied that `execve` would throw away, which saves a quarter of the
-/// time of a start; but this thread is suspended until then, so `child` must call `execve` soon.
+/// vfork(2) semantics: no memory is copied, which saves a quarter of the time of a start; but this
+/// thread is suspended until then, so `child` must call `execve` soon.
 ///
 /// # Errors
 /// `EAGAIN` at the limit of processes, `ENOMEM`.
@@ -420,11 +420,11 @@ pub(crate) fn edit_visible_strings(argument: impl Fn(&mut [u8]), variable: impl 
         static environ: *mut *mut c_char;
     }
     let arguments = ARGUMENTS.load(Ordering::Relaxed);
-    // SAFETY: when a process starts, `environ` points to the array that the kernel has put after the
-    // arguments (System V ABI: the arguments, a null, the variables, a null), and premain never sets
-    // a variable in its own environment, which would move it. The strings are in writable memory of
-    // this process, end with a nul and do not overlap, and std copies them on every access, so it
-    // holds no reference into them.
+    // SAFETY: when a process starts, `environ` points to the array that the kernel has put after
+    // the arguments (System V ABI: the arguments, a null, the variables, a null), and premain never
+    // sets a variable in its own environment, which would move it. The strings are in writable
+    // memory of this process, end with a nul and do not overlap, and std copies them on every
+    // access, so it holds no reference into them.
     unsafe {
         if environ.is_null() {
             return;

@@ -38,8 +38,8 @@ impl Context<'_> {
         Ok(wait::for_database(database, Demand::Login, deadline).await?.value)
     }
 
-    /// Finds the migrations and does `work` on them in a session, as [`Context::with_session`]. Returns `None` if there
-    /// are no migrations.
+    /// Finds the migrations and does `work` on them in a session, as [`Context::with_session`].
+    /// Returns `None` if there are no migrations.
     ///
     /// # Errors
     /// What is wrong with the migrations, or as [`Context::with_session`].

@@ -69,7 +69,7 @@ pub(super) async fn all(
                 waiting.restart();
                 (demand, lost) = (Demand::Login, Some(error));
             }
-            // `--db-optional` must not start the application now: the migration may be applied in part.
+            // Not even with `--db-optional`: a part of the migration may be applied.
             Err(Error::Wait(error)) => {
                 return Err(match lost {
                     Some(lost) => {

@@ -10,8 +10,8 @@ use crate::error::Error;
 use crate::shutdown::Shutdown;
 use crate::sys::Inherited;
 
-/// Does `work` on a runtime of this one thread. A name that is still being resolved on another thread
-/// is not waited for.
+/// Does `work` on a runtime of this one thread. A name that is still being resolved on another
+/// thread is not waited for.
 ///
 /// # Errors
 /// The work's own, or [`Error::System`].

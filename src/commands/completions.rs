@@ -1,5 +1,5 @@
-//! `premain completions SHELL`: what a shell needs to complete premain's command line, made from the
-//! tables of commands and options.
+//! `premain completions SHELL`: what a shell needs to complete premain's command line, made from
+//! the tables of commands and options.
 
 use std::fmt::Write as _;
 

@@ -1,7 +1,7 @@
 //! `premain health`: is the application up? For HEALTHCHECK and probes in images without a shell.
 //!
-//! The names of processes show how far the start has come ([`Phase`]). Once the application runs, the
-//! database or the named targets are asked. Nothing is written anywhere.
+//! The names of processes show how far the start has come ([`Phase`]). Once the application runs,
+//! the database or the named targets are asked. Nothing is written anywhere.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -186,8 +186,8 @@ fn processes() -> io::Result<Vec<Process>> {
     Ok(processes)
 }
 
-/// How far PID 1 has come with its start. If PID 1 is not premain, the least advanced premain counts.
-/// With `--exec` the application replaces premain, and there is none.
+/// How far PID 1 has come with its start. If PID 1 is not premain, the least advanced premain
+/// counts. With `--exec` the application replaces premain, and there is none.
 fn stage(processes: &[Process]) -> Stage {
     let first: Vec<_> = processes.iter().filter(|process| process.pid == 1).cloned().collect();
     let of = |candidates: &[Process]| {

@@ -1,4 +1,4 @@
-//! `premain new NAME`: the next migration's files, as the directory's own tool names and fills them.
+//! `premain new NAME`: writes the next migration's files as the directory's own tool does.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -47,8 +47,8 @@ pub(super) fn run(config: &Config, title: &str) -> Result<Exit, Error> {
     Ok(Exit::Success)
 }
 
-/// The directory to add to, its format and its migrations: the directory that migrations come from, else one of the usual
-/// directories, else `./migrations`.
+/// The directory to add to, its format and its migrations: the directory that migrations come from,
+/// else one of the usual directories, else `./migrations`.
 fn directory(config: &Config) -> Result<(PathBuf, Format, Vec<Migration>), Error> {
     let settings = &config.migrate;
     let path = match &settings.source {

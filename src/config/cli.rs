@@ -31,8 +31,8 @@ impl fmt::Debug for CommandLine {
 }
 
 impl CommandLine {
-    /// Parses the arguments, without the program's own name. The first one that is neither an option
-    /// nor a subcommand begins the application's command line, which is not parsed.
+    /// Parses the arguments, without the program's own name. The first one that is neither an
+    /// option nor a subcommand begins the application's command line, which is not parsed.
     ///
     /// # Errors
     /// [`UsageError`], whose exit status is 64.

@@ -10,7 +10,7 @@ use crate::migrate::settings::Resolution;
 /// The subcommand and its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// Wait, migrate, launch and supervise this application: its program and arguments, never empty.
+    /// Wait, migrate, launch and supervise this application: a program and its arguments.
     Run(Vec<OsString>),
     /// Wait for the database and every other target, then exit.
     Wait,

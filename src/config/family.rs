@@ -30,8 +30,8 @@ const DB: &Table = &[
     ("dbname", "DB_NAME"),
 ];
 
-/// What libpq falls back to where a connection string or another family is incomplete, except for the
-/// host.
+/// What libpq falls back to where a connection string or another family is incomplete, except for
+/// the host.
 const FALLBACKS: &Table = &[
     ("port", "PGPORT"),
     ("user", "PGUSER"),
@@ -67,8 +67,8 @@ enum Named {
     Nothing,
 }
 
-/// Finds the database, and the server besides it, that `environment` names. What is wrong with that,
-/// and with the variables themselves, is added to `problems`.
+/// Finds the database, and the server besides it, that `environment` names. What is wrong with
+/// that, and with the variables themselves, is added to `problems`.
 pub fn find(
     environment: &mut Environment,
     problems: &mut Vec<Problem>,
@@ -228,7 +228,7 @@ impl Search<'_> {
     }
 }
 
-/// Takes the port of `DB_PORT=tcp://10.0.0.7:5432`, which Kubernetes sets for a service called `db`.
+/// The port of `DB_PORT=tcp://10.0.0.7:5432`, which Kubernetes sets for a service called `db`.
 fn service_port(value: &str) -> &str {
     let address = value.strip_prefix("tcp://").and_then(|address| address.rsplit_once(':'));
     address.map_or(value, |(_, port)| port)

@@ -103,8 +103,8 @@ impl OptionInfo {
 /// What every variable of premain's own begins with.
 pub(crate) const PREFIX: &str = "PREMAIN_";
 
-/// Makes [`OPTIONS`] and [`Options`]. A row is `field: Type = "VALUE", "help";`, without `= "VALUE"`
-/// for a flag; a `Vec` may be repeated.
+/// Makes [`OPTIONS`] and [`Options`]. A row is `field: Type = "VALUE", "help";`, where a flag has
+/// no `= "VALUE"`; a `Vec` may be repeated.
 macro_rules! options {
     ($($section:ident { $($field:ident: $type:ty $(= $value:literal)?, $help:literal;)* })*) => {
         /// Every option, in the order of the help text.

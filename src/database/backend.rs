@@ -37,7 +37,7 @@ impl Session {
         Ok(rows.first().and_then(|rows| rows.first()?.first()?.as_deref()?.parse().ok()))
     }
 
-    /// The process that serves this session from its login to its end, once it is known for certain.
+    /// The process that serves this session from login to end, once it is known for certain.
     pub(crate) fn backend(&self) -> Option<i32> {
         self.backend.get()
     }
@@ -47,14 +47,14 @@ impl Session {
         self.backend.set(Some(backend));
     }
 
-    /// Marks it as a pooler's: when it ends, its locks and settings are reset, which not every pooler
-    /// does itself.
+    /// Marks it as a pooler's: when it ends, its locks and settings are reset, which not every
+    /// pooler does itself.
     pub(crate) fn set_pooled(&self) {
         self.pooled.set(true);
     }
 
-    /// One more session of the same login at the same address, in place of the second one before. It
-    /// ends with this session at the latest.
+    /// One more session of the same login at the same address, in place of the second one before.
+    /// It ends with this session at the latest.
     ///
     /// # Errors
     /// Why there is none.

@@ -1,5 +1,5 @@
-//! Limits how much a server may send, so that it cannot exhaust our memory. Bytes are counted as they
-//! arrive, because the crate keeps a message until it is complete, and those of a login until its end.
+//! Limits how much a server may send, so that it cannot exhaust our memory. Bytes are counted as
+//! they arrive, because the crate keeps incomplete messages, and all messages of a login.
 
 use std::io;
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 /// The most bytes of one message. An error that quotes the longest statement is shorter.
 const MESSAGE: usize = 8 << 20;
 
-/// The most bytes of one answer to [`super::Session::query`]: a history table of 100,000 rows is smaller.
+/// The most bytes of one answer to [`super::Session::query`]: enough for 100,000 migrations.
 const ANSWER: usize = 16 << 20;
 
 /// The most bytes of a login.

@@ -195,8 +195,8 @@ async fn log_in(
     let allowance = Allowance::for_login();
     match (wire, &origin.connector) {
         (Wire::Encrypted(stream), Some(connector)) => {
-            // `negotiate` has asked for TLS already. To begin with the handshake at once is what the
-            // crate calls direct negotiation.
+            // `negotiate` has asked for TLS already. To begin with the handshake at once is what
+            // the crate calls direct negotiation.
             config.ssl_mode(pg::SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
             let connect = connector.for_host(&origin.host);
             let tls = BoundedTls { connect, allowance: allowance.clone() };

@@ -1,5 +1,5 @@
-//! The one way to a session that runs statements: [`hold()`] logs in, races the signals, and ends the
-//! session in every outcome.
+//! The one way to a session that runs statements: [`hold()`] logs in, races the signals, and ends
+//! the session in every outcome.
 
 use std::pin::Pin;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! A PostgreSQL database: connecting, statements, cancelling, and [`hold()`], the one way to a session.
+//! A PostgreSQL database: connecting, statements, cancelling; [`hold()`] is the way to a session.
 
 mod backend;
 mod bounded;

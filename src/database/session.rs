@@ -147,8 +147,8 @@ impl Session {
         self.answer_timeout.set(timeout);
     }
 
-    /// Runs premain's own statements, which roll back in an instant if at all, in one round trip and
-    /// returns the rows of each.
+    /// Runs premain's own statements, which roll back in an instant if at all, in one round trip
+    /// and returns the rows of each.
     ///
     /// # Errors
     /// The first statement's error; those after it did not run.
@@ -183,8 +183,8 @@ impl Session {
         Ok(results)
     }
 
-    /// Runs statements that may take long, also to roll back, in one round trip and without a timeout;
-    /// drops the rows they return.
+    /// Runs statements that may take long, also to roll back, in one round trip and without a
+    /// timeout; drops the rows they return.
     ///
     /// # Errors
     /// As [`Session::query`].
@@ -290,8 +290,8 @@ impl Session {
         in_time
     }
 
-    /// Asks the server to cancel the statement that runs. The protocol has no answer that says whether
-    /// it did.
+    /// Asks the server to cancel the statement that runs. The protocol has no answer that says
+    /// whether it did.
     async fn cancel(&self) {
         let token = self.client.cancel_token();
         let Ok(stream) = self.origin.open().await else { return };

@@ -153,7 +153,7 @@ pub enum SslMode {
     /// Encrypted if the server offers it; unverified. (libpq's `allow` means the same here.)
     #[default]
     Prefer,
-    /// Always encrypted; unverified unless a root certificate is given, then as [`SslMode::VerifyCa`].
+    /// Always encrypted; with a root certificate as [`SslMode::VerifyCa`], otherwise unverified.
     Require,
     /// Always encrypted, with a certificate of a known authority.
     VerifyCa,

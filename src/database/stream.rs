@@ -64,7 +64,7 @@ impl Origin {
 
     /// Asks for TLS if it is wanted.
     pub(super) async fn negotiate(&self, mut stream: Stream) -> Result<Wire, ConnectError> {
-        /// `SSLRequest`: its length, and the number that stands for it in place of a protocol version.
+        /// `SSLRequest`: its length, and its number in place of a protocol version.
         const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
         let Some(connector) = &self.connector else { return Ok(Wire::Clear(stream)) };
         if connector.direct {

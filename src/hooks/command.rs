@@ -59,7 +59,7 @@ impl fmt::Debug for Hook {
     }
 }
 
-/// Splits `text` into words as a POSIX shell does, and fails where a shell would do more than split.
+/// Splits `text` into words as a POSIX shell does; an error if a shell would do more than that.
 fn split(text: &str) -> Result<Vec<String>, String> {
     let open = || "ends within a quote".to_owned();
     let shell = |what: char| {

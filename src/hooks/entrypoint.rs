@@ -10,8 +10,8 @@ use super::command::Hook;
 /// The directory where container images keep their start-up scripts.
 pub(crate) const ENTRYPOINT: &str = "/docker-entrypoint.d";
 
-/// The executables in `directory`, in version order. Other entries are ignored, with a warning unless
-/// they are hidden.
+/// The executables in `directory`, in version order. Other entries are ignored, with a warning
+/// unless they are hidden.
 ///
 /// # Errors
 /// That of reading the directory.
@@ -52,7 +52,7 @@ pub(crate) fn executables(
     Ok(hooks)
 }
 
-/// A key for the order of `sort -V`, which the official images use: numbers in names by their value.
+/// A key for the order of `sort -V`, which official images use: numbers count by their value.
 fn natural(name: &[u8]) -> Vec<(usize, &[u8])> {
     let digits = u8::is_ascii_digit;
     name.chunk_by(|one, other| digits(one) == digits(other))

@@ -1,8 +1,8 @@
 //! Runs the user's own programs before the application, one after the other.
 //!
-//! A hook starts with the signals, environment and working directory that the application will have.
-//! It has its own process group, an empty standard input, and its output becomes lines of the log.
-//! A signal that stops the boot is forwarded to the hook first.
+//! A hook starts with the signals, environment and working directory that the application will
+//! have. It has its own process group, an empty standard input, and its output becomes lines of the
+//! log. A signal that stops the boot is forwarded to the hook first.
 
 #![forbid(unsafe_code)]
 
@@ -78,7 +78,7 @@ pub(crate) struct Occasion {
     pub consequence: &'static str,
 }
 
-/// Runs a hook until it has ended, and logs its output. A signal that stops the boot is forwarded to it.
+/// Runs a hook until it ends, and logs its output. A signal that stops the boot is forwarded.
 ///
 /// # Errors
 /// Why it failed, or the signal that stopped it.

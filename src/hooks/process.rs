@@ -18,7 +18,7 @@ use crate::shutdown::Shutdown;
 use crate::signal::Signal;
 use crate::sys::{self, End, Inherited, Reaped, Recipient};
 
-/// How long a hook may take to end after a signal; shorter than the grace period of every supervisor.
+/// How long a hook may take to end after a signal; shorter than any supervisor's grace period.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// The capacity of a pipe, in bytes.
@@ -107,7 +107,7 @@ impl Process {
                 () = child_ended(&self.children) => {}
             }
         };
-        // At most what the pipe holds, and its end: a process that it left behind may write for ever.
+        // At most what the pipe holds, and its end: a child of the hook may write for ever.
         for _ in 0..=PIPE / CHUNK {
             if !self.read() {
                 break;
@@ -130,8 +130,8 @@ impl Process {
     fn read(&mut self) -> bool {
         let Some(output) = &self.output else { return false };
         let mut chunk = [0; CHUNK];
-        // `try_read` does nothing until the runtime has seen an event, which may be too late for the
-        // last output; but only `try_read` makes the runtime wait for the next event.
+        // `try_read` does nothing until the runtime has seen an event, which may be too late for
+        // the last output; but only `try_read` makes the runtime wait for the next event.
         let read = match unistd::read(output, &mut chunk) {
             Err(Errno::EAGAIN) => output.try_read(&mut chunk),
             read => read.map_err(io::Error::from),
@@ -144,7 +144,7 @@ impl Process {
         self.output.is_some()
     }
 
-    /// Logs every line that is complete or too long. Yields after each, so that a signal is noticed.
+    /// Logs every line that is complete or too long. Yields after each, to notice a signal.
     async fn pass_on_lines(&mut self) {
         loop {
             let end = self.text.iter().position(|&byte| byte == b'\n');
@@ -165,7 +165,7 @@ impl Process {
         self.hurried = !log::pass_on(&self.label, line, self.hurried);
     }
 
-    /// Forwards `signal` to the hook and its children, and kills what is left after the grace period.
+    /// Forwards `signal` to the hook and its children, and kills them after the grace period.
     pub(super) async fn stop(&mut self, signal: Signal, shutdown: &Shutdown) {
         tracing::info!("forwarding {signal} to {} (pid {})", self.label, self.pid);
         let group = Recipient::Group(self.pid);

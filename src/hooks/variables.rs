@@ -2,8 +2,8 @@
 
 use crate::database::{ChannelBinding, Database, Host, RootCertificates, SessionTarget, SslMode};
 
-/// Every variable that libpq connects by; `None` for one that must be unset, because it would change
-/// the connection.
+/// Every variable that libpq connects by; `None` for one that must be unset, because it would
+/// change the connection.
 pub(crate) fn of(database: &Database) -> Vec<(&'static str, Option<String>)> {
     let hosts = database.hosts.iter();
     let (names, ports): (Vec<_>, Vec<_>) = hosts
@@ -44,8 +44,8 @@ pub(crate) fn of(database: &Database) -> Vec<(&'static str, Option<String>)> {
     ]
 }
 
-// libpq's defaults are left unset, because other drivers that read these variables know fewer values:
-// node-postgres takes `prefer` for `require`, and Postgres.js fails on `any`.
+// libpq's defaults are left unset, because other drivers that read these variables know fewer
+// values: node-postgres takes `prefer` for `require`, and Postgres.js fails on `any`.
 
 fn mode(mode: SslMode) -> Option<String> {
     let mode = match mode {

@@ -24,8 +24,8 @@ pub use rules::{Rules, SignalTarget};
 use supervisor::{Action, Event, Supervisor};
 use terminal::Terminal;
 
-/// Forks once. The child runs `boot` and becomes the application; this process supervises it until it
-/// has ended, and returns its status. If the boot `only_launches`, this process may wait for that.
+/// Forks once. The child runs `boot` and becomes the application; this process supervises it until
+/// it has ended, and returns its status. It may wait for a boot that `only_launches`.
 pub fn run(rules: &Rules, only_launches: bool, boot: impl Fn() -> Exit) -> Exit {
     phase::set_process_name(phase::INIT);
     adopt_orphans();
@@ -37,7 +37,7 @@ pub fn run(rules: &Rules, only_launches: bool, boot: impl Fn() -> Exit) -> Exit 
         enter_own_group(Pid::this(), terminal);
         boot()
     };
-    // On a terminal a ^Z could stop the child before its exec, and with it this process, which waits.
+    // On a terminal a ^Z could stop the child before its exec, while this process waits for it.
     let forked = if only_launches && terminal.is_none() {
         sys::fork_and_wait_for_exec(|| child().code()).map(Forked::Parent)
     } else {
@@ -69,16 +69,16 @@ fn adopt_orphans() {
     }
 }
 
-/// Creates the application's own process group, and makes it the terminal's foreground. The child does
-/// this itself, because it may read from the terminal as soon as it boots.
+/// Creates the application's own process group, and makes it the terminal's foreground. The child
+/// does this itself, because it may read from the terminal as soon as it boots.
 fn enter_own_group(child: Pid, terminal: Option<Terminal>) {
     // It only fails if the child is already the leader of this group.
     let _ = setpgid(child, child);
     terminal.inspect(|terminal| terminal.give(child));
 }
 
-/// Releases what PID 1 would otherwise hold as long as it lives: free memory, inherited descriptors, and
-/// the file system of the working directory.
+/// Releases what PID 1 would otherwise hold as long as it lives: free memory, inherited
+/// descriptors, and the file system of the working directory.
 fn release_resources() {
     sys::trim_memory();
     sys::close_from(3);
@@ -163,8 +163,8 @@ impl Init<'_> {
         next.map_or(Reaped::Nothing, |next| sys::reap(Some(next)))
     }
 
-    /// Finds out whether the child has become the application: setpgid(2) fails with EACCES for a child
-    /// that has called `execve`, and before that it sets the group that the child already has.
+    /// Finds out whether the child has become the application: setpgid(2) fails with EACCES for a
+    /// child that has called `execve`; before that it sets the group that the child has already.
     fn detect_launch(&mut self) {
         if self.supervisor.is_booting() && setpgid(self.child, self.child).is_err() {
             self.supervisor.launched();
@@ -252,8 +252,8 @@ impl Init<'_> {
             terminal.take_back(self.child);
             sys::raise_unblocked(Signal::TSTP);
             // Now `fg` or `bg` has continued this process, or the kernel did not stop it because no
-            // shell is left that could continue it. Either way this CONT, which merges with one that
-            // is already pending, makes the init continue the application.
+            // shell is left that could continue it. Either way this CONT, which merges with one
+            // that is already pending, makes the init continue the application.
             let _ = sys::send(Signal::CONT, Recipient::Process(Pid::this()));
         }
     }

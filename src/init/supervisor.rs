@@ -30,7 +30,7 @@ pub(super) enum Action {
     Forward {
         /// The signal, as rewritten.
         signal: Signal,
-        /// Whether to continue the application afterwards: while stopped it cannot handle the signal.
+        /// Whether to continue the application afterwards, because it is stopped.
         wake: bool,
     },
     /// Kill the application: its grace period is over.
@@ -74,8 +74,8 @@ enum Stage {
     Booting,
     /// The child is the application.
     Running,
-    /// The application has ended, and premain will exit with this status. It may have left processes
-    /// behind.
+    /// The application has ended, and premain will exit with this status. It may have left
+    /// processes behind.
     Ended(u8),
     /// The processes that it left behind got a TERM.
     Clearing(u8),

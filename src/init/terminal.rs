@@ -42,8 +42,8 @@ impl Terminal {
         Pid::this() != Pid::from_raw(1) && getsid(None) != Ok(Pid::this())
     }
 
-    /// From the background this would stop the caller with SIGTTOU, but that is blocked. A failure is
-    /// ignored, because the application runs all the same.
+    /// From the background this would stop the caller with SIGTTOU, but that is blocked. A failure
+    /// is ignored, because the application runs all the same.
     fn change_foreground(&self, from: Pid, to: Pid) {
         if tcgetpgrp(self.fd) == Ok(from) {
             let _ = tcsetpgrp(self.fd, to);

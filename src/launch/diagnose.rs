@@ -37,7 +37,7 @@ fn not_allowed(program: &Path) -> Option<String> {
     })
 }
 
-/// The file may be executed, but the kernel cannot load it, or its interpreter or loader is missing.
+/// The kernel cannot load the file, or its interpreter or loader is missing.
 fn wrong_kind(program: &Path) -> Option<String> {
     let mut start = Vec::new();
     File::open(program).ok()?.take(64 * 1024).read_to_end(&mut start).ok()?;

@@ -1,4 +1,4 @@
-//! Becomes the application: changes the user, makes the environment, restores the signals, calls `execve`.
+//! Becomes the application: user, environment and signals, then `execve`.
 
 #![forbid(unsafe_code)]
 
@@ -38,7 +38,7 @@ pub fn exec(launch: &Settings, application: &[OsString], inherited: &Inherited) 
     }
 }
 
-/// Everything that `execve` needs, prepared before signals are unblocked and could kill this process.
+/// What `execve` needs, prepared before signals are unblocked and could kill this process.
 pub(crate) struct Call<'a> {
     program: &'a OsStr,
     search: &'a OsStr,
@@ -50,8 +50,8 @@ pub(crate) struct Call<'a> {
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 impl<'a> Call<'a> {
-    /// Becomes the user of `launch`, if it names one, and prepares the execution of `words`, a program
-    /// and its arguments.
+    /// Becomes the user of `launch`, if it names one, and prepares the execution of `words`, a
+    /// program and its arguments.
     ///
     /// # Errors
     /// [`Error::User`], [`Error::Nul`].
@@ -72,8 +72,8 @@ impl<'a> Call<'a> {
 
     /// Calls `execve`. Returns only if that failed.
     ///
-    /// The program is searched as a shell does it: a name with a slash is a path, any other is searched
-    /// in PATH. A file there that may not be executed is reported if no other is found.
+    /// The program is searched as a shell does it: a name with a slash is a path, any other is
+    /// searched in PATH. A file there that may not be executed is reported if no other is found.
     pub(crate) fn execute(&self) -> Error {
         if self.program.as_bytes().contains(&b'/') {
             let program = Path::new(self.program);

@@ -1,7 +1,7 @@
 //! Finds the user that the application runs as in `/etc/passwd` and `/etc/group`.
 //!
-//! They are read directly: a static binary cannot load the C library's plugins for other sources, and
-//! images do not use them.
+//! They are read directly: a static binary cannot load the C library's plugins for other sources,
+//! and images do not use them.
 
 use std::ffi::OsString;
 use std::fs;
@@ -34,8 +34,8 @@ impl User {
         User::find(text, &String::from_utf8_lossy(&passwd), &String::from_utf8_lossy(&group))
     }
 
-    /// As `docker run --user` and gosu understand it: a number needs no entry, and with a group there
-    /// are no supplementary groups.
+    /// As `docker run --user` and gosu understand it: a number needs no entry, and with a group
+    /// there are no supplementary groups.
     fn find(text: &str, passwd: &str, group: &str) -> Result<User, Allowed> {
         let (wanted, wanted_group) =
             text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));

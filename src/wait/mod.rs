@@ -22,8 +22,8 @@ pub(crate) use settings::{Settings, Target};
 pub(crate) use target::{check_once, name};
 use verdict::{Failure, Verdict};
 
-/// How long a rejected login is retried: a new database container may still be creating its roles and
-/// databases.
+/// How long a rejected login is retried: a new database container may still be creating its roles
+/// and databases.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// The time between two log lines that say that premain is still waiting.
@@ -120,7 +120,7 @@ pub(crate) async fn for_database(
     .await
 }
 
-/// Waits for all targets concurrently. Returns the largest number of attempts that one of them took.
+/// Waits for all targets concurrently. Returns the largest number of attempts that one took.
 ///
 /// # Errors
 /// That of the first target which is not ready in time, or for which a retry cannot help.
@@ -132,8 +132,8 @@ pub(crate) async fn for_targets(targets: &[Target], deadline: Deadline) -> Resul
     Ok(all.await?.iter().map(|ready| ready.attempts).max().unwrap_or_default())
 }
 
-/// Repeats `attempt` until it succeeds, fails for good, or the deadline passes. `no_answer` is the reason
-/// if not even the first attempt finishes in time.
+/// Repeats `attempt` until it succeeds, fails for good, or the deadline passes. `no_answer` is the
+/// reason if not even the first attempt finishes in time.
 async fn until<T>(
     what: &str,
     no_answer: Failure,
@@ -188,8 +188,8 @@ struct Report<'a> {
     deadline: Deadline,
     attempts: u32,
     last: Option<Failure>,
-    /// The reasons that were logged since the last summary, so that two that alternate are not logged
-    /// each time.
+    /// The reasons that were logged since the last summary, so that two that alternate are not
+    /// logged each time.
     logged: Vec<String>,
     silence: Silence,
 }
@@ -223,8 +223,8 @@ impl<'a> Report<'a> {
         self.last = Some(failure);
     }
 
-    /// A login that was rejected until the end exits as such, even if the time was too short for the
-    /// grace period.
+    /// A login that was rejected until the end exits as such, even if the time was too short for
+    /// the grace period.
     fn timed_out(mut self, no_answer: Failure) -> Error {
         let failure = self.last.take().unwrap_or(no_answer);
         let exit = match failure.verdict {

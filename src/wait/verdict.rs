@@ -24,8 +24,8 @@ pub(crate) struct Failure {
 pub(crate) enum Verdict {
     /// It can, at this pace.
     Retry(Pace),
-    /// It can for a few seconds, while a new server may still be creating roles and databases; then it
-    /// is final.
+    /// It can for a few seconds, while a new server may still be creating roles and databases; then
+    /// it is final.
     Grace(Exit),
     /// It cannot.
     Final(Exit),

@@ -60,8 +60,8 @@ impl Checker<'_> {
         }
     }
 
-    /// Prisma's `sslaccept` decides what `sslmode=require` verifies. `prefer` verifies nothing, and the
-    /// modes that verify are libpq's and keep their meaning.
+    /// Prisma's `sslaccept` decides what `sslmode=require` verifies. `prefer` verifies nothing, and
+    /// the modes that verify are libpq's and keep their meaning.
     fn accepted_certificates(&mut self, said: Option<SslMode>) -> SslMode {
         let mode = said.unwrap_or_default();
         let choices =

@@ -128,8 +128,8 @@ fn parse_url(rest: &str) -> Result<Parts, String> {
              in a name '=' is %3D"
             .into());
     }
-    // libpq has no fragments, the other parsers cut them off. Only before an '@' is it certainly not a
-    // fragment, because cutting it off would leave no host.
+    // libpq has no fragments, the other parsers cut them off. Only before an '@' is it certainly
+    // not a fragment, because cutting it off would leave no host.
     if hosts.contains('#') || tail.contains('#') {
         return Err("has a '#' after the login, where most programs stop reading; write %23".into());
     }
@@ -163,8 +163,8 @@ fn parse_url(rest: &str) -> Result<Parts, String> {
     Ok(reader.parts)
 }
 
-/// Whether a query is the rest of a password with a host: `ss@host/db` of `u:pa?ss@host/db`. An '@' is
-/// allowed only in the values of known parameters.
+/// Whether a query is the rest of a password with a host: `ss@host/db` of `u:pa?ss@host/db`. An '@'
+/// is allowed only in the values of known parameters.
 fn query_holds_host(query: &str) -> bool {
     query.split('&').any(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -269,8 +269,8 @@ fn is_keyword(text: &str) -> bool {
     !text.is_empty() && text.chars().all(letter)
 }
 
-/// Parses libpq's `keyword = value` pairs. Values with blanks are in single quotes; a character after
-/// a backslash is literal.
+/// Parses libpq's `keyword = value` pairs. Values with blanks are in single quotes; a character
+/// after a backslash is literal.
 fn parse_keyword_values(text: &str) -> Result<Parts, String> {
     let mut parts = Parts::default();
     let mut rest = text;

@@ -238,8 +238,8 @@ impl World<'_> {
 }
 
 proptest! {
-    /// In any order: the exit status is the application's, everything that arrived while it was alive
-    /// was forwarded, and the init exits when the last process is gone, and not before.
+    /// In any order: the exit status is the application's, everything that arrived while it was
+    /// alive was forwarded, and the init exits when the last process is gone, and not before.
     #[test]
     fn any_order_of_events_ends_well(
         happenings in happenings(),
@@ -304,8 +304,8 @@ proptest! {
         }
         prop_assert_eq!(world.exit, world.application);
 
-        // A delayed TERM may have been overtaken by a second TERM, or by the end of the application;
-        // all other signals were forwarded in their order.
+        // A delayed TERM may have been overtaken by a second TERM, or by the end of the
+        // application; all other signals were forwarded in their order.
         let others = |signals: &[Signal]| -> Vec<Signal> {
             signals.iter().copied().filter(|&signal| signal != Signal::TERM).collect()
         };
