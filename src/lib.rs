@@ -18,11 +18,11 @@
 //! |---|---|
 //! | configuration: arguments and environment, validated before anything else | `config` |
 //! | PID 1; it imports nothing of databases and migrations | `init` |
-//! | the boot: wait, migrate, hooks, launch; its runtime, and the context that every step shares | `boot` |
+//! | the boot: wait, migrate, hooks, launch; its runtime, and what every step needs | `boot` |
 //! | the signals that stop a boot | `shutdown` |
-//! | waiting: which errors are transient and which are final, the pauses, the other targets | `wait` |
+//! | waiting: which errors are transient and which final, the pauses, other targets | `wait` |
 //! | PostgreSQL: connection string, TLS, login, and `hold`, the one way to a session | `database` |
-//! | migrations: reading, planning and applying them, with one directory per tool in `migrate/formats` | `migrate` |
+//! | migrations: reading, planning, applying; one directory per tool in `formats` | `migrate` |
 //! | other programs that run before the application | `hooks` |
 //! | how far the start has come, for `premain health` | `phase` |
 //! | becoming the application: user, environment, exec | `launch` |

@@ -1,7 +1,7 @@
 //! Writes log lines to stderr as text or JSON, and on a terminal a progress bar below them.
 //!
 //! Each event is one line. stderr is shared with the application, so its flags are never changed;
-//! a line that does not fit into a full pipe within a short timeout is dropped.
+//! a line that cannot be written within a short timeout is dropped.
 
 #![forbid(unsafe_code)]
 

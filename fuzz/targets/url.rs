@@ -1,4 +1,4 @@
-//! `DATABASE_URL` as somebody wrote it: whatever premain says about it, the password is not in it.
+//! `DATABASE_URL` with any text: no message about it contains the password.
 
 #![no_main]
 
@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use premain::config::{Environment, family};
 use premain::database::connection_string::url::redact;
 
-/// The inputs' password: never said, wherever it stands as one.
+/// The password in the inputs; no message may contain it.
 const CANARY: &str = "hunter2";
 
 fuzz_target!(|text: &str| {
@@ -30,7 +30,7 @@ fuzz_target!(|text: &str| {
     }
 });
 
-/// Whether it stands where a URL has its password, though the rest may be wrong.
+/// Whether the canary is where a URL has its password, although the rest may be invalid.
 fn may_be_password(text: &str) -> bool {
     let Some((before, after)) = text.split_once(CANARY) else { return false };
     let Some(before) = before.strip_prefix("postgres://") else { return false };

@@ -63,22 +63,17 @@ fn bash() -> String {
     for option in &all {
         let Some(value) = &option.value else { continue };
         with_value.push(format!("--{}", option.name));
-        // Writing to a string cannot fail.
-        let _ = match value {
-            Completion::Words(words) => writeln!(
-                values,
-                "    --{}) COMPREPLY=($(compgen -W '{}' -- \"$current\")); return ;;",
-                option.name,
-                words.join(" ")
-            ),
-            Completion::Directory(words) => writeln!(
-                values,
-                "    --{}) COMPREPLY=($(compgen -W '{}' -d -- \"$current\")); return ;;",
-                option.name,
-                words.join(" ")
-            ),
-            Completion::Nothing => writeln!(values, "    --{}) return ;;", option.name),
+        let compgen = |words: &[&str], more: &str| {
+            let words = words.join(" ");
+            format!(" COMPREPLY=($(compgen -W '{words}'{more} -- \"$current\"));")
         };
+        let action = match value {
+            Completion::Words(words) => compgen(words, ""),
+            Completion::Directory(words) => compgen(words, " -d"),
+            Completion::Nothing => String::new(),
+        };
+        // Writing to a string cannot fail.
+        let _ = writeln!(values, "    --{}){action} return ;;", option.name);
     }
     for command in COMMANDS {
         let own = own(command.name).into_iter().map(|option| format!("--{}", option.name));

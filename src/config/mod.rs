@@ -120,11 +120,8 @@ impl fmt::Display for Problems {
         match self {
             Problems::Usage(error, _) => error.fmt(f),
             Problems::Values(list, _) => {
-                let lines: Vec<_> = list
-                    .iter()
-                    .map(|problem| format!("{} {}", problem.name, problem.what))
-                    .collect();
-                f.write_str(&lines.join("\n"))
+                let line = |problem: &Problem| format!("{} {}", problem.name, problem.what);
+                f.write_str(&list.iter().map(line).collect::<Vec<_>>().join("\n"))
             }
         }
     }

@@ -14,6 +14,11 @@ pub(crate) fn of(database: &Database) -> Vec<(&'static str, Option<String>)> {
         .unzip();
     let path = |path: &std::path::Path| Some(path.display().to_string());
     let tls = &database.tls;
+    let root = match &tls.root {
+        None => None,
+        Some(RootCertificates::System) => Some("system".to_owned()),
+        Some(RootCertificates::File(file)) => path(file),
+    };
     let (certificate, key) = tls
         .client
         .as_ref()
@@ -27,55 +32,45 @@ pub(crate) fn of(database: &Database) -> Vec<(&'static str, Option<String>)> {
         ("PGDATABASE", Some(database.name.clone())),
         ("PGSERVICE", None),
         ("PGOPTIONS", database.session_options()),
-        ("PGSSLMODE", mode(tls.mode)),
-        (
-            "PGSSLROOTCERT",
-            match &tls.root {
-                None => None,
-                Some(RootCertificates::System) => Some("system".to_owned()),
-                Some(RootCertificates::File(file)) => path(file),
-            },
-        ),
+        ("PGSSLMODE", mode(tls.mode).map(str::to_owned)),
+        ("PGSSLROOTCERT", root),
         ("PGSSLCERT", certificate),
         ("PGSSLKEY", key),
         ("PGSSLNEGOTIATION", tls.direct.then(|| "direct".to_owned())),
-        ("PGCHANNELBINDING", channel_binding(tls.channel_binding)),
-        ("PGTARGETSESSIONATTRS", target(database.session)),
+        ("PGCHANNELBINDING", channel_binding(tls.channel_binding).map(str::to_owned)),
+        ("PGTARGETSESSIONATTRS", target(database.session).map(str::to_owned)),
     ]
 }
 
 // libpq's defaults are left unset, because other drivers that read these variables know fewer
 // values: node-postgres takes `prefer` for `require`, and Postgres.js fails on `any`.
 
-fn mode(mode: SslMode) -> Option<String> {
-    let mode = match mode {
+fn mode(mode: SslMode) -> Option<&'static str> {
+    Some(match mode {
         SslMode::Prefer => return None,
         SslMode::Disable => "disable",
         // With it libpq verifies nothing, unless there is a root certificate.
         SslMode::Require | SslMode::NoVerify => "require",
         SslMode::VerifyCa => "verify-ca",
         SslMode::VerifyFull => "verify-full",
-    };
-    Some(mode.to_owned())
+    })
 }
 
-fn channel_binding(binding: ChannelBinding) -> Option<String> {
-    let binding = match binding {
+fn channel_binding(binding: ChannelBinding) -> Option<&'static str> {
+    Some(match binding {
         ChannelBinding::Prefer => return None,
         ChannelBinding::Disable => "disable",
         ChannelBinding::Require => "require",
-    };
-    Some(binding.to_owned())
+    })
 }
 
-fn target(session: SessionTarget) -> Option<String> {
-    let target = match session {
+fn target(session: SessionTarget) -> Option<&'static str> {
+    Some(match session {
         SessionTarget::Any => return None,
         SessionTarget::ReadWrite => "read-write",
         SessionTarget::ReadOnly => "read-only",
         SessionTarget::Primary => "primary",
         SessionTarget::Standby => "standby",
         SessionTarget::PreferStandby => "prefer-standby",
-    };
-    Some(target.to_owned())
+    })
 }

@@ -25,16 +25,16 @@ const CHANNEL_BINDINGS: [(&str, ChannelBinding); 3] = [
 
 impl Checker<'_> {
     pub(super) fn ssl_mode(&mut self) -> SslMode {
-        let said = self.said_ssl_mode();
+        let given = self.given_ssl_mode();
         if self.text("sslrootcert") != Some("system") {
-            return self.accepted_certificates(said);
+            return self.accepted_certificates(given);
         }
-        match said {
+        match given {
             None => SslMode::VerifyFull,
             Some(SslMode::Prefer | SslMode::Require | SslMode::VerifyCa) => {
-                let system = self.called("sslrootcert");
                 self.add_problem(&format!(
-                    "has a weak sslmode, but {system} is 'system', which needs verify-full"
+                    "has a weak sslmode, but {} is 'system', which needs verify-full",
+                    self.called("sslrootcert")
                 ));
                 SslMode::VerifyFull
             }
@@ -43,7 +43,7 @@ impl Checker<'_> {
     }
 
     /// `sslmode`, which other drivers call `ssl`.
-    fn said_ssl_mode(&mut self) -> Option<SslMode> {
+    fn given_ssl_mode(&mut self) -> Option<SslMode> {
         if self.settings.has("sslmode") {
             return self.choice("sslmode", &SSL_MODES);
         }
@@ -62,8 +62,8 @@ impl Checker<'_> {
 
     /// Prisma's `sslaccept` decides what `sslmode=require` verifies. `prefer` verifies nothing, and
     /// the modes that verify are libpq's and keep their meaning.
-    fn accepted_certificates(&mut self, said: Option<SslMode>) -> SslMode {
-        let mode = said.unwrap_or_default();
+    fn accepted_certificates(&mut self, given: Option<SslMode>) -> SslMode {
+        let mode = given.unwrap_or_default();
         let choices =
             [("strict", SslMode::VerifyFull), ("accept_invalid_certs", SslMode::NoVerify)];
         match self.choice("sslaccept", &choices) {
@@ -120,16 +120,14 @@ impl Checker<'_> {
                 (Some(RootCertificates::File(path)), None)
             }
             (Some(_), None) => {
-                let named = self.called("sslcert");
                 self.add_problem(&format!(
-                    "has no sslkey to {named}; the server's authority, if that is meant, is \
-                     sslrootcert"
+                    "has no sslkey to {}; the server's authority, if that is meant, is sslrootcert",
+                    self.called("sslcert")
                 ));
                 (root, None)
             }
             (None, Some(_)) => {
-                let named = self.called("sslkey");
-                self.add_problem(&format!("has no sslcert to {named}"));
+                self.add_problem(&format!("has no sslcert to {}", self.called("sslkey")));
                 (root, None)
             }
             (None, None) => (root, None),
