@@ -158,13 +158,9 @@ impl Session {
         let answer = self.client.simple_query(sql);
         let messages = match self.answer_timeout.get() {
             None => answer.await,
-            Some(timeout) => match tokio::time::timeout(timeout, answer).await {
-                Ok(messages) => messages,
-                Err(_) => {
-                    let timeout = text::duration(timeout);
-                    return Err(QueryError::Lost(format!("no answer within {timeout}")));
-                }
-            },
+            Some(timeout) => tokio::time::timeout(timeout, answer).await.map_err(|_| {
+                QueryError::Lost(format!("no answer within {}", text::duration(timeout)))
+            })?,
         };
         let mut results: Vec<Rows> = vec![Vec::new()];
         for message in messages.map_err(|error| self.failed(&error))? {

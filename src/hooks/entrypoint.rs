@@ -24,9 +24,7 @@ pub(crate) fn executables(
         paths.push(entry?.path());
     }
     // Kubernetes mounts a ConfigMap with hidden directories beside the files: `..data`.
-    let visible =
-        |path: &Path| path.file_name().is_some_and(|name| !name.as_bytes().starts_with(b"."));
-    paths.retain(|path| visible(path));
+    paths.retain(|path| path.file_name().is_some_and(|name| !name.as_bytes().starts_with(b".")));
     paths.sort_by(|one, other| {
         let key = |path: &'_ Path| path.file_name().unwrap_or_default().to_owned();
         let (one, other) = (key(one), key(other));

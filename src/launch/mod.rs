@@ -101,13 +101,9 @@ impl<'a> Call<'a> {
     }
 
     fn try_execute(&self, program: &Path) -> Errno {
-        match c_string(program.as_os_str()) {
-            Ok(path) => match unistd::execve(&path, &self.arguments, &self.environment) {
-                Ok(never) => match never {},
-                Err(error) => error,
-            },
-            Err(_) => Errno::ENOENT,
-        }
+        let Ok(path) = c_string(program.as_os_str()) else { return Errno::ENOENT };
+        let Err(error) = unistd::execve(&path, &self.arguments, &self.environment);
+        error
     }
 
     fn not_found(&self, why: &str) -> Error {

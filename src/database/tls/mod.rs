@@ -74,13 +74,9 @@ impl Connector {
         };
         // A name that no certificate can bear (`my_db-`) is no obstacle where none is verified.
         let usable = self.verified || ServerName::try_from(name).is_ok();
-        let mut make = self.make.clone();
-        match MakeTlsConnect::<S>::make_tls_connect(
-            &mut make,
-            if usable { name } else { "localhost" },
-        ) {
-            Ok(connect) => connect,
-        }
+        let name = if usable { name } else { "localhost" };
+        let Ok(connect) = MakeTlsConnect::<S>::make_tls_connect(&mut self.make.clone(), name);
+        connect
     }
 }
 
