@@ -58,7 +58,7 @@ impl Pauses {
     }
 }
 
-/// The time between two log lines about something that goes on: silence that grows by a policy.
+/// The time between two log lines which say that something still goes on; it grows by a policy.
 #[derive(Debug)]
 pub(crate) struct Silence {
     policy: Policy,
@@ -67,7 +67,7 @@ pub(crate) struct Silence {
 }
 
 impl Silence {
-    /// The first one begins now.
+    /// The first silence begins now.
     pub(crate) fn new(policy: Policy) -> Self {
         let mut pauses = Pauses::new(policy);
         let end = Instant::now() + pauses.next();

@@ -19,7 +19,7 @@ pub struct Problem {
 /// Finds the value of a word.
 ///
 /// # Errors
-/// All the words.
+/// The list of the words that are allowed.
 pub(crate) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, Allowed> {
     choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| {
         let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();

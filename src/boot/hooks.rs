@@ -20,7 +20,7 @@ pub(super) enum Moment {
 }
 
 impl Moment {
-    /// What it means if a hook fails then.
+    /// What it means if a hook fails at this moment.
     fn consequence(self) -> &'static str {
         match self {
             Moment::Generate => "nothing was migrated",

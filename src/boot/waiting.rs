@@ -29,7 +29,7 @@ impl<'a> Waiting<'a> {
         self.deadline = Deadline::start(self.timeout);
     }
 
-    /// Waits until the targets are ready and `database` lets us in.
+    /// Waits until the targets are ready and `database` accepts the login.
     ///
     /// # Errors
     /// [`Error::Wait`].

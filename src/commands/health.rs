@@ -123,7 +123,7 @@ fn checks(config: &Config, inherited: &Inherited) -> Result<Vec<Check>, Error> {
         named => (named.to_vec(), false),
     };
     if targets.is_empty() {
-        // Starting a runtime would be a waste.
+        // Without a target no runtime is needed.
         return Ok(Vec::new());
     }
     boot::in_runtime(config, inherited, async |context| {
@@ -207,7 +207,7 @@ fn of_start(candidate: &Process, all: &[Process]) -> Option<Stage> {
     }
     Some(match children().count() {
         0 => Stage::Failed,
-        // It has just forked: the child has its name still.
+        // It has just forked, and the child still has its name.
         1 if children().all(Process::is_init) => Stage::Starting,
         _ => Stage::Running,
     })

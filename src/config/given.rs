@@ -84,7 +84,7 @@ pub(super) trait Field: Sized {
     /// What is known about one value.
     type One: Value;
 
-    /// Adds what `text` says to what was given before.
+    /// Parses `text` and adds its value to what was given before.
     fn add(slot: &mut Option<Self>, text: &str, notes: &mut Notes);
 }
 
@@ -116,7 +116,7 @@ impl<T: Value> Field for Vec<T> {
 
 /// A [`Given`] of any type.
 pub(super) trait Slot {
-    /// Adds what `text` says.
+    /// Parses `text` and adds its value.
     fn read(&mut self, text: &str);
 
     /// Forgets the value and everything about it.

@@ -30,7 +30,7 @@ pub(crate) enum Demand {
     Writes,
 }
 
-/// Tries every host, and every address of each, once, and returns the first session that will do.
+/// Tries every host, and every address of each, once. Returns the first session that can be used.
 ///
 /// # Errors
 /// One for each address that was tried.
@@ -61,7 +61,7 @@ pub(super) async fn connect(
     Err(errors)
 }
 
-/// Why this session's server will not do; `None` if it will.
+/// Why this session's server cannot be used; `None` if it can.
 async fn unsuitable(
     session: &Session,
     wanted: SessionTarget,

@@ -49,7 +49,7 @@ pub(super) const GOODBYE: Duration = Duration::from_secs(1);
 /// Which writes a server takes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ServerState {
-    /// It follows another server.
+    /// It replicates another server.
     pub standby: bool,
     /// Its transactions are read-only unless they say otherwise.
     pub read_only: bool,

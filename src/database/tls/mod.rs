@@ -72,7 +72,7 @@ impl Connector {
             Host::Tcp { host, .. } => host.as_str(),
             Host::Unix { .. } => "localhost",
         };
-        // A name that no certificate can bear (`my_db-`) is no obstacle where none is verified.
+        // Where nothing is verified, a name that no certificate can have (`my_db-`) is no error.
         let usable = self.verified || ServerName::try_from(name).is_ok();
         let name = if usable { name } else { "localhost" };
         let Ok(connect) = MakeTlsConnect::<S>::make_tls_connect(&mut self.make.clone(), name);
