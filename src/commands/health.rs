@@ -189,11 +189,9 @@ fn processes() -> io::Result<Vec<Process>> {
 /// How far PID 1 has come with its start. If PID 1 is not premain, the least advanced premain
 /// counts. With `--exec` the application replaces premain, and there is none.
 fn stage(processes: &[Process]) -> Stage {
-    let first: Vec<_> = processes.iter().filter(|process| process.pid == 1).cloned().collect();
-    let of = |candidates: &[Process]| {
-        candidates.iter().filter_map(|candidate| of_start(candidate, processes)).min()
-    };
-    of(&first).or_else(|| of(processes)).unwrap_or(Stage::Running)
+    let of = |candidate: &Process| of_start(candidate, processes);
+    let first = processes.iter().find(|process| process.pid == 1).and_then(of);
+    first.or_else(|| processes.iter().filter_map(of).min()).unwrap_or(Stage::Running)
 }
 
 /// How far this process has come with its start; `None` if it is not premain.
