@@ -10,7 +10,7 @@ use super::settings::Settings;
 use super::source::Source;
 use super::sql::quoting::create_schema;
 use super::unmanaged::{Found, query};
-use crate::database::{QueryError, Session};
+use crate::database::{QueryError, Rows, Session};
 
 /// Operates on the migrations of one source in one session. The operations are in [`super::run`] and [`super::ops`].
 pub(crate) struct Migrator<'a> {
@@ -101,7 +101,7 @@ impl<'a> Migrator<'a> {
         schema.into_iter().chain(self.table.create()).collect()
     }
 
-    fn parse(&self, results: &[crate::database::Rows]) -> Result<History, Malformed> {
+    fn parse(&self, results: &[Rows]) -> Result<History, Malformed> {
         let mut history = self.table.parse(results, &self.source.migrations)?;
         history.name_after_files(&self.source.migrations);
         Ok(history)
