@@ -47,12 +47,21 @@ pub(crate) enum Error {
         /// Why.
         why: &'static str,
     },
+    /// Once this migration is recorded as applied, its tool would never run these; never empty.
+    WouldNeverRun {
+        /// The migration.
+        recorded: String,
+        /// The pending migrations.
+        pending: Vec<String>,
+        /// The VERSION argument of the first of them.
+        first: String,
+    },
     /// Something in the migrations can never run; never empty.
     CannotRun(Vec<Finding>),
     /// These migrations have no down migration.
     NoDownMigration(Vec<String>),
-    /// These migrations are applied and newer than every file.
-    CannotRollBackAhead(Vec<String>),
+    /// These migrations are applied, would have to be rolled back, and have no file.
+    CannotRollBackWithoutFile(Vec<String>),
     /// Another session changed the history table in the meantime.
     Overtaken,
     /// An up migration failed.
@@ -131,7 +140,8 @@ impl Error {
             | Error::Unmanaged(_)
             | Error::CannotRun(_)
             | Error::NoDownMigration(_)
-            | Error::CannotRollBackAhead(_)
+            | Error::CannotRollBackWithoutFile(_)
+            | Error::WouldNeverRun { .. }
             | Error::Drift(_) => Exit::Migrations,
             Error::NoSuchMigration { .. }
             | Error::AmbiguousMigration { .. }
@@ -180,6 +190,13 @@ impl fmt::Display for Error {
             Error::Unresolvable { migration, why } => {
                 write!(f, "migration {migration} cannot be resolved: {why}; nothing was changed")
             }
+            Error::WouldNeverRun { recorded, pending, first } => write!(
+                f,
+                "migration {recorded} cannot be recorded as applied before these, which are pending and would then never \
+                 run: {}; nothing was changed\n\
+                 apply them first, or, if they are in the database, begin with 'premain resolve --applied {first}'",
+                pending.join(", ")
+            ),
             Error::CannotRun(findings) => {
                 for finding in findings {
                     writeln!(f, "migration cannot run: {}: {}", finding.at(), finding.message)?;
@@ -191,10 +208,10 @@ impl fmt::Display for Error {
                 "migration {} has no down migration: write a down file for each, or restore a backup; nothing was rolled back",
                 migrations.join(", ")
             ),
-            Error::CannotRollBackAhead(migrations) => write!(
+            Error::CannotRollBackWithoutFile(migrations) => write!(
                 f,
-                "migration {} is applied and newer than every file; roll back with the image that contains it; \
-                 nothing was rolled back",
+                "migration {} is applied, would be rolled back first, and has no file; roll back with the image that \
+                 contains it; nothing was rolled back",
                 migrations.join(", ")
             ),
             Error::Overtaken => f.write_str(

@@ -126,6 +126,11 @@ pub(crate) trait HistoryTable: fmt::Debug {
         self.record(migration)
     }
 
+    /// Whether the record of a migration stands for all older ones, too.
+    fn records_only_the_newest(&self) -> bool {
+        false
+    }
+
     /// The statement that removes the record of `migration`, as the native tool does after its down migration:
     /// afterwards it is pending again.
     ///

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Ended, migrate, premain};
-use crate::support::{directory, node, tools};
+use crate::support::{directory, layout, node, tools};
 
 fn resolve(database: &Database<'_>, directory: &Path, how: [&str; 2]) -> Ended {
     premain(["resolve"])
@@ -255,5 +255,34 @@ fn a_failure_that_kept_nothing_leaves_the_history_table_as_before() {
         let database = Server::shared().database();
         migrate(place.path()).words(["--format", format]).database(database.url()).run().code(76);
         assert_eq!(database.psql(rows), left, "{format}");
+    }
+}
+
+#[test]
+fn a_migration_whose_record_would_skip_an_older_one_is_not_recorded_before_it() {
+    for (format, second) in
+        [("golang-migrate", Some("2")), ("drizzle", Some("0002_t2")), ("sql", None)]
+    {
+        let place = layout::migrations(format, 3, |n| format!("CREATE TABLE t{n} ()"));
+        let database = Server::shared().database();
+        let resolve = |version| resolve_in(format, &database, place.path(), ["--applied", version]);
+        resolve("1").code(0);
+        let before = database.dump();
+        if let Some(second) = second {
+            resolve("3")
+                .code(65)
+                .says("before these, which are pending and would then never run: ")
+                .says(&format!("begin with 'premain resolve --applied {second}'"));
+            assert_eq!(database.dump(), before, "{format}");
+            resolve(second).code(0);
+        }
+        resolve("3").code(0);
+        let migrate = migrate(place.path()).words(["--format", format]);
+        let ended = migrate.database(database.url()).run().code(0);
+        ended.says(if second.is_some() {
+            "none pending (3 applied"
+        } else {
+            "migrations 1 applied"
+        });
     }
 }

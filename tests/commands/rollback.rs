@@ -1,5 +1,6 @@
 //! `premain rollback`: runs down migrations, newest first, and only when confirmed.
 
+use std::fs;
 use std::path::Path;
 
 use crate::support::postgres::{Database, Server};
@@ -104,10 +105,45 @@ fn a_missing_down_migration_stops_before_anything_runs() {
     let older = directory(&FILES[..4]);
     rollback(&database, older.path(), &["--yes"])
         .code(65)
-        .says("migration 3_c is applied and newer");
+        .says("migration 3_c is applied, would be rolled back first, and has no file");
     let drifted = directory(&[("001_a.sql", "other"), FILES[2], FILES[4], FILES[5]]);
     rollback(&database, drifted.path(), &["--yes"]).code(65).says("was edited");
     assert_eq!(versions(&database), "1 2 3");
+}
+
+#[test]
+fn an_applied_migration_without_a_file_stops_before_older_ones_are_rolled_back() {
+    let names = ["1_a", "2_b", "3_c", "4_d"];
+    let files = names.map(|name| {
+        let table = &name[2..];
+        let paths = ["migration.sql", "down.sql"].map(|file| format!("{name}/{file}"));
+        (paths, [format!("CREATE TABLE {table} ()"), format!("DROP TABLE {table}")])
+    });
+    let place = |names: &[&str]| {
+        let place = directory(&[("migration_lock.toml", "provider = \"postgresql\"")]);
+        for ([up, down], sql) in files.iter().filter(|([up, _], _)| names.contains(&&up[..3])) {
+            fs::create_dir(place.path().join(&up[..3])).unwrap();
+            fs::write(place.path().join(up), &sql[0]).unwrap();
+            fs::write(place.path().join(down), &sql[1]).unwrap();
+        }
+        place
+    };
+    let database = migrated(place(&["1_a", "2_b", "3_c"]).path());
+    let before = database.dump();
+    let says = "is applied, would be rolled back first, and has no file";
+    for (files, words, missing) in [
+        (&["1_a", "3_c"][..], &["--to", "1_a"][..], "2_b"),
+        (&["1_a", "3_c"], &["--to", "none"], "2_b"),
+        // The last one that is recorded; a newer one is pending.
+        (&["1_a", "2_b", "4_d"], &[], "3_c"),
+        (&["4_d"], &[], "1_a, 2_b, 3_c"),
+    ] {
+        let words = [words, &["--yes"]].concat();
+        let ended = rollback(&database, place(files).path(), &words).code(65);
+        ended.says(&format!("migration {missing} {says}"));
+        assert_eq!(database.dump(), before, "{words:?}");
+    }
+    rollback(&database, place(&["1_a", "3_c"]).path(), &["--yes"]).code(0).says("3_c rolled back");
 }
 
 #[test]
@@ -160,7 +196,7 @@ fn a_down_migration_may_run_without_a_transaction() {
         .says("1 of its 2 statements were kept")
         .says("kept: statement 1 (line 1): DROP INDEX CONCURRENTLY j")
         .says("migration 001_a still counts as applied");
-    std::fs::write(
+    fs::write(
         place.path().join("001_a.down.sql"),
         "DROP INDEX CONCURRENTLY IF EXISTS j; DROP TABLE a",
     )

@@ -175,3 +175,43 @@ fn a_file_name_wins_over_the_name_of_another_migration() {
         baseline.database(other.url()).run().code(0).says("1 of 2 recorded");
     }
 }
+
+#[test]
+fn a_name_that_looks_like_a_number_or_like_none_is_two_migrations() {
+    let place = directory(&[
+        ("001_2.up.sql", "CREATE TABLE a ()"),
+        ("001_2.down.sql", "DROP TABLE a"),
+        ("002_none.up.sql", "CREATE TABLE b ()"),
+        ("002_none.down.sql", "DROP TABLE b"),
+    ]);
+    let database = Server::shared().database();
+    migrate(place.path()).database(database.url()).run().code(0);
+    is_ambiguous(&database, place.path(), "2", "001_2, 002_none");
+    for words in [&["baseline", "none"][..], &["rollback", "--yes", "--to", "none"]] {
+        run(&database, place.path(), words)
+            .code(64)
+            .says("'none' may be any of these migrations: none at all, 002_none;");
+    }
+    run(&database, place.path(), &["rollback", "--yes", "--to", "001_2"]).code(0);
+    assert_eq!(recorded(&database), "1");
+
+    // A directory may be called what another one's file would be called.
+    let place = directory(&[("1_a/migration.sql", ""), ("1_a.sql/migration.sql", "")]);
+    for (version, count) in [("1_a", 1), ("1_a.sql", 2)] {
+        let database = Server::shared().database();
+        run(&database, place.path(), &["baseline", version])
+            .code(0)
+            .says(&format!("{count} of 2 recorded"));
+    }
+}
+
+#[test]
+fn of_two_migrations_with_the_same_time_the_named_one_is_recorded() {
+    let journal = r#"{"entries": [{"when": 1, "tag": "0_a"}, {"when": 1, "tag": "1_b"}]}"#;
+    let place = directory(&[("meta/_journal.json", journal), ("0_a.sql", "a"), ("1_b.sql", "b")]);
+    let database = Server::shared().database();
+    run(&database, place.path(), &["resolve", "--applied", "1"]).code(64).says("0_a, 1_b;");
+    run(&database, place.path(), &["baseline"]).code(0);
+    database.psql("DELETE FROM drizzle.__drizzle_migrations");
+    run(&database, place.path(), &["baseline", "0_a"]).code(65).says("then never run: 1_b;");
+}

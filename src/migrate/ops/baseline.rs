@@ -1,8 +1,12 @@
 //! `premain baseline`: records migrations as applied without running them, so that premain can continue with the others.
 
+use crate::migrate::drift::OutOfOrder;
 use crate::migrate::error::Error;
+use crate::migrate::history::HistoryTable;
+use crate::migrate::migration::Migration;
 use crate::migrate::migrator::{Log, Migrator};
-use crate::migrate::selector::select;
+use crate::migrate::plan::Plan;
+use crate::migrate::selector::select_file;
 
 impl Migrator<'_> {
     /// Records the pending migrations up to `until` as applied, or all of them if it is `None`, and runs nothing. Returns
@@ -14,10 +18,9 @@ impl Migrator<'_> {
         let migrations = &self.source.migrations;
         let count = match until {
             None => migrations.len(),
-            Some("none") => 0,
             Some(wanted) => {
-                let last = select(migrations, wanted)?.ok_or_else(|| self.no_such(wanted))?;
-                migrations.iter().position(|file| file.version == *last).map_or(0, |at| at + 1)
+                let last = select_file(self.source, wanted)?;
+                migrations.iter().rposition(|file| Some(file) == last).map_or(0, |at| at + 1)
             }
         };
         self.lock().await?;
@@ -26,6 +29,7 @@ impl Migrator<'_> {
         let table = self.table(history.as_ref());
         let new: Vec<_> =
             migrations[..count].iter().filter(|file| plan.pending.contains(file)).collect();
+        self.check_order(table, &plan, &new)?;
         let mut statements = Vec::new();
         if !new.is_empty() {
             statements.extend_from_slice(table.upgrade());
@@ -37,8 +41,29 @@ impl Migrator<'_> {
         Ok(new.iter().map(ToString::to_string).collect())
     }
 
-    pub(super) fn no_such(&self, wanted: &str) -> Error {
-        Error::NoSuchMigration { wanted: wanted.to_owned(), source: self.source.to_string() }
+    /// Fails if a pending migration would never run once `new` are recorded as applied.
+    ///
+    /// # Errors
+    /// [`Error::WouldNeverRun`]
+    pub(super) fn check_order(
+        &self,
+        table: &dyn HistoryTable,
+        plan: &Plan<'_>,
+        new: &[&Migration],
+    ) -> Result<(), Error> {
+        let skips = table.records_only_the_newest() || self.rules.out_of_order == OutOfOrder::Skip;
+        let newest = new.iter().max_by_key(|file| &file.version).filter(|_| skips);
+        let Some(newest) = newest else { return Ok(()) };
+        let skipped = plan
+            .pending
+            .iter()
+            .filter(|file| file.version <= newest.version && !new.contains(file));
+        let Some(first) = skipped.clone().next() else { return Ok(()) };
+        Err(Error::WouldNeverRun {
+            recorded: newest.to_string(),
+            first: first.version_argument(),
+            pending: skipped.map(ToString::to_string).collect(),
+        })
     }
 
     /// Executes these statements on the history table, all or nothing. Creates the table if it does not exist, even without

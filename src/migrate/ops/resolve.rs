@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::migrate::error::Error;
 use crate::migrate::migration::{Migration, Order};
 use crate::migrate::migrator::Migrator;
-use crate::migrate::selector::{Candidate, select};
+use crate::migrate::selector::{Candidate, no_such, select};
 use crate::migrate::settings::Resolution;
 use crate::migrate::sql::Script;
 
@@ -24,13 +24,14 @@ impl Migrator<'_> {
         let files = &self.source.migrations;
         // A name may be known on one side only.
         let known = files.iter().map(Candidate::from).chain(recorded.iter().map(Candidate::from));
-        let version = select(known, wanted)?;
-        let file = files.iter().find(|file| Some(&file.version) == version);
-        let row = recorded.iter().find(|row| Some(&row.version) == version);
+        let found = select(known, wanted)?;
+        let file = files.iter().find(|file| found.is_some_and(|found| found.is(file)));
+        let row =
+            recorded.iter().find(|row| found.is_some_and(|found| *found.version == row.version));
         let unresolvable = |migration: String, why| Error::Unresolvable { migration, why };
         let mut statements = Vec::new();
         let resolved = match (resolution, file, row) {
-            (_, None, None) => return Err(self.no_such(wanted)),
+            (_, None, None) => return Err(no_such(wanted, self.source)),
             (_, _, Some(row)) if row.failure.is_none() => {
                 let why = match resolution {
                     Resolution::Applied(_) => "it is already recorded as applied",
@@ -49,6 +50,7 @@ impl Migrator<'_> {
                 return Err(unresolvable(file.to_string(), why));
             }
             (Resolution::Applied(_), Some(file), row) => {
+                self.check_order(table, &self.compare(history.as_ref()), &[file])?;
                 statements.extend_from_slice(table.upgrade());
                 if row.is_some() {
                     statements.push(table.unrecord(file)?);

@@ -1,8 +1,8 @@
 //! `premain rollback`: selects migrations and runs their down migrations one by one, newest first.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use crate::migrate::drift::Drift;
 use crate::migrate::error::Error;
 use crate::migrate::history::{History, HistoryTable};
 use crate::migrate::lint;
@@ -11,7 +11,7 @@ use crate::migrate::migrator::{Log, Migrator};
 use crate::migrate::run::message::Task;
 use crate::migrate::run::survey;
 use crate::migrate::run::transactional::Applier;
-use crate::migrate::selector::select;
+use crate::migrate::selector::{no_such, select_file};
 use crate::text;
 
 impl<'a> Migrator<'a> {
@@ -75,30 +75,35 @@ impl<'a> Migrator<'a> {
         to: Option<&str>,
         log: Log,
     ) -> Result<Vec<&'a Migration>, Error> {
-        let plan = self.plan(history, log)?;
-        // A migration without a file has no down migration, and older ones must not be rolled back before it.
-        let ahead = plan.drift.iter().find_map(|drift| match drift {
-            Drift::Ahead { migrations } => Some(migrations.clone()),
-            _ => None,
-        });
-        if let Some(migrations) = ahead {
-            return Err(Error::CannotRollBackAhead(migrations));
-        }
+        self.plan(history, log)?;
         let recorded = history.map(|history| history.recorded.as_slice()).unwrap_or_default();
-        let is_applied = |file: &&Migration| recorded.iter().any(|row| row.version == file.version);
-        let applied: Vec<_> = self.source.migrations.iter().filter(is_applied).collect();
-        let keep = match to {
-            None => applied.len().saturating_sub(1),
-            Some("none") => 0,
-            Some(wanted) => {
-                let last = select(&self.source.migrations, wanted)?;
-                let at = applied.iter().position(|file| Some(&file.version) == last);
-                at.ok_or_else(|| Error::NoSuchMigration {
-                    wanted: wanted.to_owned(),
-                    source: format!("{} that is applied", self.source),
-                })? + 1
-            }
+        let versions: BTreeSet<_> = recorded.iter().map(|row| &row.version).collect();
+        let files = &self.source.migrations;
+        let applied: Vec<_> =
+            files.iter().filter(|file| versions.contains(&file.version)).collect();
+        // The migrations after `target` are to be rolled back, except that the last one is its own target.
+        let (target, keep) = match to {
+            None => (applied.last().copied(), applied.len().saturating_sub(1)),
+            Some(wanted) => match select_file(self.source, wanted)? {
+                None => (None, 0),
+                target => {
+                    let at = applied.iter().rposition(|file| Some(*file) == target);
+                    let searched = format!("{} that is applied", self.source);
+                    (target, at.ok_or_else(|| no_such(wanted, searched))? + 1)
+                }
+            },
         };
+        // A migration without a file has no down migration, and older ones must not be rolled back before it.
+        let on_disk: BTreeSet<_> = files.iter().map(|file| &file.version).collect();
+        let target = target.map(|file| &file.version);
+        let without_file: Vec<_> = recorded
+            .iter()
+            .filter(|row| Some(&row.version) > target && !on_disk.contains(&row.version))
+            .map(ToString::to_string)
+            .collect();
+        if !without_file.is_empty() {
+            return Err(Error::CannotRollBackWithoutFile(without_file));
+        }
         let migrations: Vec<_> = applied[keep..].iter().copied().rev().collect();
         let irreversible = migrations.iter().filter(|migration| migration.down.is_none());
         let irreversible: Vec<_> = irreversible.map(ToString::to_string).collect();

@@ -105,6 +105,10 @@ impl HistoryTable for SchemaMigrations {
         Ok(self.set(&migration.version, false))
     }
 
+    fn records_only_the_newest(&self) -> bool {
+        true
+    }
+
     fn unrecord(&self, migration: &Migration) -> Result<String, Malformed> {
         Ok(self.set_before(migration))
     }
