@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::support::layout::{FORMATS, migrations};
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Ended, migrate, premain};
 use crate::support::{directory, node};
@@ -172,4 +173,50 @@ fn concurrent_replicas_do_not_reject_each_others_tables() {
         running.end().code(0);
     }
     assert_eq!(database.psql("SELECT count(*) FROM premain_migrations"), "3");
+}
+
+#[test]
+fn the_history_of_another_schema_is_not_continued() {
+    // Drizzle's table is always in the schema drizzle.
+    for format in FORMATS.into_iter().filter(|format| !format.starts_with("drizzle")) {
+        let place = migrations(format, 1, |n| format!("CREATE TABLE t{n} ()"));
+        let database = Server::shared().database();
+        let run = |path: &str, words: &[&str]| {
+            let url = format!("{}?options=-csearch_path%3D{path}", database.url());
+            let words = [words, &["--format", format, "--migrations"]].concat();
+            premain(words).with(place.path()).database(url).run()
+        };
+        run("missing,public", &["migrate"]).code(0);
+        run("missing,public", &["migrate"]).code(0).says("none pending");
+        database.psql("CREATE SCHEMA tenant");
+        let before = database.dump();
+        for command in ["migrate", "status", "plan", "baseline"] {
+            let ended = run("tenant,public", &[command]).code(65);
+            ended.says("was found, but this session creates tables in the schema tenant");
+            assert_eq!(database.dump(), before, "{format} {command}");
+        }
+        let table = run("public", &["status", "--output", "json"]).code(0).output;
+        let table: serde_json::Value = serde_json::from_str(&table).unwrap();
+        let table = table["ledger"].as_str().unwrap();
+        run("tenant,public", &["migrate", "--history-table", table]).code(0).says("none pending");
+        let own = table.replace("public.", "tenant.");
+        run("tenant,public", &["baseline", "none", "--history-table", &own]).code(0);
+        run("tenant,public", &["migrate"]).code(0).says("migrations 1 applied");
+        assert!(database.has_table("tenant.t1"), "{format}");
+    }
+}
+
+#[test]
+fn the_history_of_another_role_is_not_continued_in_a_schema_of_the_own_role() {
+    let place = directory(&[("001_t.sql", "CREATE TABLE t ()")]);
+    let database = Server::shared().database();
+    migrate(place.path()).database(database.url()).run().code(0);
+    let role = format!("tenant_{}", database.name);
+    database.psql(&format!(
+        "CREATE ROLE {role} LOGIN; CREATE SCHEMA AUTHORIZATION {role}; GRANT SELECT ON premain_migrations TO {role}"
+    ));
+    let url = database.url().replace("postgres@", &format!("{role}@"));
+    migrate(place.path()).database(url).run().code(65).says(&format!(
+        "public.premain_migrations was found, but this session creates tables in the schema {role}"
+    ));
 }

@@ -51,6 +51,13 @@ impl HistoryTableName {
     }
 }
 
+/// SQL: whether the table `c` in the schema `n` is in another one than the session creates tables in, although its name was
+/// not qualified. `$user` in the search path is skipped until there is such a schema: one that a migration creates leaves the
+/// table of the same role behind in the next schema.
+const IS_FOREIGN: &str = "n.nspname <> pg_catalog.current_schema() AND NOT \
+    (pg_catalog.current_schema() = current_user AND pg_catalog.pg_get_userbyid(c.relowner) = current_user \
+     AND pg_catalog.strpos(pg_catalog.current_setting('search_path'), '$user') > 0)";
+
 /// The name of a history table, as SQL and messages need it.
 #[derive(Debug, Clone)]
 pub(super) struct Table {
@@ -93,35 +100,47 @@ impl Table {
         }
     }
 
-    /// The query for the schema that the table is in; [`Table::located`] parses its result.
-    pub(super) fn locate(&self) -> String {
+    /// The query for the schema that the table is in; [`Table::located`] parses its result. `columns` are further ones of
+    /// the table `c` in `pg_class`, each with a comma before it.
+    pub(super) fn locate(&self, columns: &str) -> String {
         format!(
-            "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c \
-             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+            "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), CASE WHEN {} THEN \
+             pg_catalog.quote_ident(pg_catalog.current_schema()) END{columns} \
+             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              WHERE c.oid = {}::pg_catalog.regclass",
+            if self.schema.is_some() { "false" } else { IS_FOREIGN },
             literal(&self.qualified)
         )
     }
 
     /// The queries whose results [`Table::rows`] parses; `clauses` select and order the rows.
     pub(super) fn read(&self, columns: &str, clauses: &str) -> String {
-        format!("{}; SELECT {columns} FROM {} {clauses}", self.locate(), self.qualified)
+        format!("{}; SELECT {columns} FROM {} {clauses}", self.locate(""), self.qualified)
     }
 
     /// This table with the schema that it was found in: a migration may change the search path.
-    pub(super) fn located(&self, rows: &Rows) -> Table {
+    ///
+    /// # Errors
+    /// [`Malformed`]: this is not the schema that the session creates tables in.
+    pub(super) fn located(&self, rows: &Rows) -> Result<Table, Malformed> {
         match rows.first().map(Vec::as_slice) {
-            Some([Some(qualified), ..]) => {
-                Table { qualified: qualified.clone(), shown: qualified.clone(), ..self.clone() }
+            Some([Some(found), Some(schema), ..]) => Err(self.malformed(format!(
+                "{found} was found, but this session creates tables in the schema {schema}, so it may be another \
+                 application's history\nno migration was applied; if it is the right one, give --history-table '{found}'; \
+                 if not, begin one with 'premain baseline none --history-table {schema}.{}'",
+                quote_if_needed(&self.local)
+            ))),
+            Some([Some(found), ..]) => {
+                Ok(Table { qualified: found.clone(), shown: found.clone(), ..self.clone() })
             }
-            _ => self.clone(),
+            _ => Ok(self.clone()),
         }
     }
 
     /// The table as it was found, and its rows, in the results of [`Table::read`].
     pub(super) fn rows<'r>(&self, results: &'r [Rows]) -> Result<(Table, &'r Rows), Malformed> {
         let [table, rows] = results else { return Err(self.unexpected()) };
-        Ok((self.located(table), rows))
+        Ok((self.located(table)?, rows))
     }
 
     pub(super) fn malformed(&self, why: impl Into<String>) -> Malformed {

@@ -31,7 +31,7 @@ impl HistoryTable for SchemaMigrations {
             "{}; SELECT attname FROM pg_catalog.pg_attribute \
              WHERE attrelid = {}::pg_catalog.regclass AND attname = 'dirty' AND NOT attisdropped; \
              SELECT version FROM {} ORDER BY version",
-            self.table.locate(),
+            self.table.locate(""),
             literal(&self.table.qualified),
             self.table.qualified
         )
@@ -39,7 +39,7 @@ impl HistoryTable for SchemaMigrations {
 
     fn parse(&self, results: &[Rows], _: &[Migration]) -> Result<History, Malformed> {
         let [table, dirty, rows] = results else { return Err(self.table.unexpected()) };
-        let table = self.table.located(table);
+        let table = self.table.located(table)?;
         if !dirty.is_empty() {
             return Err(table.malformed(
                 "it is golang-migrate's: give --format golang-migrate, or name dbmate's with --history-table",

@@ -66,21 +66,15 @@ impl HistoryTable for RefinerySchemaHistory {
     }
 
     fn read(&self) -> String {
-        let table = &self.table.qualified;
-        format!(
-            "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), a.atttypid::pg_catalog.regtype::text \
-             FROM pg_catalog.pg_class c \
-             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-             JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = 'version' \
-             WHERE c.oid = {}::pg_catalog.regclass; \
-             SELECT version, name, applied_on, checksum FROM {table} ORDER BY version",
-            literal(table)
-        )
+        let kind = ", (SELECT atttypid::pg_catalog.regtype::text FROM pg_catalog.pg_attribute \
+                    WHERE attrelid = c.oid AND attname = 'version')";
+        let rows = "SELECT version, name, applied_on, checksum FROM";
+        format!("{}; {rows} {} ORDER BY version", self.table.locate(kind), self.table.qualified)
     }
 
     fn parse(&self, results: &[Rows], _: &[Migration]) -> Result<History, Malformed> {
         let (table, rows) = self.table.rows(results)?;
-        let kind = results.first().and_then(|rows| rows.first()?.get(1)?.as_deref());
+        let kind = results.first().and_then(|rows| rows.first()?.get(2)?.as_deref());
         let width = if kind == Some("bigint") { Width::Int8 } else { Width::Int4 };
         let recorded = rows.iter().map(|row| recorded(&table, row)).collect::<Result<_, _>>()?;
         Ok(History { recorded, table: Box::new(RefinerySchemaHistory { table, width }) })
