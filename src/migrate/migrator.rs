@@ -5,7 +5,7 @@ use super::error::Error;
 use super::history::{History, HistoryTable, Malformed};
 use super::migration::Migration;
 use super::plan::{Plan, plan};
-use super::run::lock;
+use super::run::{lock, message};
 use super::settings::Settings;
 use super::source::Source;
 use super::sql::quoting::create_schema;
@@ -77,22 +77,48 @@ impl<'a> Migrator<'a> {
     /// # Errors
     /// [`Error`]: it cannot be read, or is not as its tool writes it.
     pub(crate) async fn read_history(&self) -> Result<Option<History>, Error> {
-        match self.session.query(&self.table.read()).await {
+        self.read(Vec::new()).await
+    }
+
+    /// As [`Migrator::read_history`], in a session that is going to run migrations: makes premain's settings in the same round
+    /// trip.
+    pub(super) async fn read_history_to_migrate(&self) -> Result<Option<History>, Error> {
+        self.read(vec![self.session_settings()]).await
+    }
+
+    async fn read(&self, before: Vec<String>) -> Result<Option<History>, Error> {
+        match self.read_after(before).await {
             Ok(results) => Ok(Some(self.parse(&results)?)),
             Err(error) if is_absent(&error) => Ok(None),
             Err(error) => Err(self.unreadable(error)),
         }
     }
 
-    /// Creates the history table, and reads what another replica may have recorded in it since.
+    /// Creates the history table, and reads what another replica may have recorded in it since. Makes premain's settings in
+    /// the same round trip.
     pub(super) async fn create_and_read_history(&self) -> Result<History, Error> {
         // The server's notice that another replica has created it would be noise.
         let mut create = vec!["SET LOCAL client_min_messages = warning".to_owned()];
+        create.push(self.session_settings());
         create.extend(self.create_statements());
-        let sql = format!("{}; {}", create.join("; "), self.table.read());
         let what = format!("create the history table {}", self.table.name());
-        let results = self.session.query(&sql).await.map_err(Error::statement(what))?;
-        Ok(self.parse(results.get(create.len()..).unwrap_or_default())?)
+        let results = self.read_after(create).await.map_err(Error::statement(what))?;
+        Ok(self.parse(&results)?)
+    }
+
+    /// The results of reading the history table after these statements, in one message.
+    async fn read_after(&self, before: Vec<String>) -> Result<Vec<Rows>, QueryError> {
+        let mut statements = before;
+        // Row-level security would hide rows: what is recorded there would be applied again.
+        statements.push("SET LOCAL row_security = off".to_owned());
+        let others = statements.len();
+        statements.push(self.table.read());
+        let mut results = self.session.query(&statements.join("; ")).await?;
+        Ok(results.split_off(others.min(results.len())))
+    }
+
+    fn session_settings(&self) -> String {
+        message::settings(self.settings.ddl_lock_timeout.unwrap_or_default())
     }
 
     /// The statements that create the URL's schema and the history table, unless they exist.

@@ -6,5 +6,6 @@ mod large_files;
 mod no_transaction;
 mod progress;
 mod round_trips;
+mod session;
 mod sql_errors;
 mod statements;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::migrate::error::Error;
 use crate::migrate::migration::Migration;
 use crate::migrate::migrator::{Log, Migrator};
-use crate::migrate::run::message::{Task, Transaction, settings};
+use crate::migrate::run::message::{DISCARD, Task, Transaction, restore, settings};
 use crate::migrate::run::survey;
 use crate::migrate::source::error::SourceError;
 use crate::migrate::sql::Reader;
@@ -16,7 +16,7 @@ use crate::migrate::sql::Reader;
 pub(crate) struct DryRun<'a> {
     /// The name of the history table.
     pub(crate) history_table: String,
-    /// The statements before the first migration: they create or upgrade the history table.
+    /// The statements before the first migration: they create or upgrade the history table, and make premain's settings.
     pub(crate) before: Vec<String>,
     /// The groups of migrations that are applied together, each with its SQL, records included.
     pub(crate) groups: Vec<(Vec<&'a Migration>, String)>,
@@ -35,15 +35,16 @@ impl<'a> Migrator<'a> {
         let surveys = survey(plan.pending.iter().map(|migration| &migration.up))?;
         let table = self.table(history.as_ref());
         let mut before = Vec::new();
+        let lock_timeout = self.settings.ddl_lock_timeout.unwrap_or_default();
         if !plan.pending.is_empty() {
             if history.is_none() {
                 self.history_table_exists().await?;
                 before.extend(self.create_statements());
             }
             before.extend_from_slice(table.upgrade());
+            before.push(settings(lock_timeout));
         }
         let mut groups = Vec::new();
-        let lock_timeout = self.settings.ddl_lock_timeout.unwrap_or_default();
         for group in plan.groups(self.rules) {
             let mut tasks = Vec::new();
             for migration in group {
@@ -63,32 +64,38 @@ impl<'a> Migrator<'a> {
 
 /// The SQL of these tasks as it is sent: in one transaction, unless one of them cannot run in a transaction.
 fn sql(tasks: &[Task<'_>], lock_timeout: Duration) -> io::Result<String> {
-    let mut text = String::new();
     if !tasks.iter().any(|task| task.survey.no_transaction) {
-        let transaction = Transaction::new(tasks, lock_timeout);
-        let mut messages = transaction.messages();
-        while let Some(message) = messages.next()? {
-            text += &message.text;
-        }
-        return Ok(text + ";\n");
+        return in_transaction(tasks, lock_timeout);
     }
+    let mut text = String::new();
     for task in tasks {
-        let survey = &task.survey;
-        let line = |statement: &str| format!("{statement};\n");
-        text += &line(&settings(lock_timeout));
-        if !survey.no_transaction {
-            text += "BEGIN;\n";
-        }
-        let marks = task.marks.as_ref().filter(|_| survey.no_transaction && survey.statements > 1);
-        text += &marks.map(|marks| line(&marks.start)).unwrap_or_default();
-        let mut reader = Reader::new(task.script)?;
-        while let Some((_, statement, _)) = reader.next()? {
-            text += &line(statement);
-        }
-        text += &line(marks.map_or(&task.record, |marks| &marks.finish));
-        if !survey.no_transaction {
-            text += "COMMIT;\n";
-        }
+        text += &match task.survey.no_transaction {
+            true => without_transaction(task, lock_timeout)?,
+            false => in_transaction(std::slice::from_ref(task), lock_timeout)?,
+        };
     }
     Ok(text)
+}
+
+fn in_transaction(tasks: &[Task<'_>], lock_timeout: Duration) -> io::Result<String> {
+    let mut text = String::new();
+    let transaction = Transaction::new(tasks, lock_timeout);
+    let mut messages = transaction.messages();
+    while let Some(message) = messages.next()? {
+        text += &message.text;
+    }
+    Ok(text + ";\n")
+}
+
+fn without_transaction(task: &Task<'_>, lock_timeout: Duration) -> io::Result<String> {
+    let line = |statement: &str| format!("{statement};\n");
+    let marks = task.marks.as_ref().filter(|_| task.survey.statements > 1);
+    let mut text = marks.map(|marks| line(&marks.start)).unwrap_or_default();
+    let mut reader = Reader::new(task.script)?;
+    while let Some((_, statement, _)) = reader.next()? {
+        text += &line(statement);
+    }
+    text += &line(&restore(lock_timeout));
+    text += &line(marks.map_or(&task.record, |marks| &marks.finish));
+    Ok(text + &line("COMMIT") + &line(DISCARD))
 }

@@ -37,7 +37,7 @@ impl<'a> Migrator<'a> {
         expected: &[&Migration],
     ) -> Result<Duration, Error> {
         self.lock().await?;
-        let history = self.read_history().await?;
+        let history = self.read_history_to_migrate().await?;
         let migrations = self.to_roll_back(history.as_ref(), to, Log::Nothing)?;
         if migrations != expected {
             return Err(Error::Overtaken);

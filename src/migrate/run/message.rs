@@ -5,22 +5,20 @@ use std::io;
 use std::time::Duration;
 
 use super::diagnosis::Position;
+use crate::database::Rows;
 use crate::migrate::history::{HistoryTable, Malformed, Marks};
 use crate::migrate::migration::Migration;
 use crate::migrate::sql::quoting::{literal, quote};
 use crate::migrate::sql::splitter::{self, Statement};
 use crate::migrate::sql::{Reader, Script, Survey};
 
-/// Lets the server notice that premain has ended: at once if the connection was closed, within half a minute if the network
-/// is cut. The server then rolls back and releases the lock, instead of continuing until the statement ends. A setting that
-/// the server does not have is left out.
-const NOTICE_A_DEAD_CLIENT: &str = "\
-    SELECT pg_catalog.set_config(name, value, false) FROM (VALUES \
-        ('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '5'), \
-        ('tcp_keepalives_count', '3'), ('tcp_user_timeout', '30s'), \
-        ('client_connection_check_interval', '1s')) AS setting (name, value) \
-    WHERE pg_catalog.current_setting(name, true) IS NOT NULL \
-        AND (name NOT LIKE 'client%' OR pg_catalog.version() LIKE '%linux%')";
+/// Ends what a script did to the settings of the session. Settings of the role, the database and the URL return.
+const RESET: &str = "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL";
+
+/// Ends what a script left in the session otherwise. Together with [`RESET`] this is DISCARD ALL, which would also release the
+/// migration lock.
+pub(crate) const DISCARD: &str =
+    "CLOSE ALL; DEALLOCATE ALL; UNLISTEN *; DISCARD TEMP; DISCARD SEQUENCES";
 
 /// A script to run, and the statements that record it.
 pub(crate) struct Task<'a> {
@@ -60,14 +58,29 @@ impl<'a> Task<'a> {
 /// Tasks that are applied in one transaction, all or nothing.
 pub(crate) struct Transaction<'a> {
     tasks: &'a [Task<'a>],
-    lock_timeout: Duration,
-    /// An SQL literal: the value of the setting `premain.migration` in the session once a part of this was committed.
+    restore: String,
+    /// An SQL literal: the value of the setting `premain.migration` in the session once a part of this was committed, and of
+    /// `premain.recorded` once all of it was.
     mark: String,
+}
+
+/// What the server kept of a transaction that reported an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Committed {
+    Nothing,
+    /// The script ends the transaction itself.
+    Part,
+    /// All of it, with its record: only cleaning up the session failed.
+    All,
 }
 
 /// The messages of a transaction: one, unless a migration ends the transaction itself or its file is large.
 pub(crate) struct Messages<'a> {
     tasks: std::slice::Iter<'a, Task<'a>>,
+    /// The statements between a script and its record.
+    restore: String,
+    /// The statements after the last record.
+    end: String,
     /// The large file that is being read.
     reading: Option<(&'a Task<'a>, Reader<'a>)>,
     /// The message that is being written.
@@ -104,35 +117,71 @@ const END: &str = "\n;\n";
 impl<'a> Transaction<'a> {
     pub(crate) fn new(tasks: &'a [Task<'a>], lock_timeout: Duration) -> Transaction<'a> {
         let mark: Vec<_> = tasks.iter().map(|task| task.migration.to_string()).collect();
-        Transaction { tasks, lock_timeout, mark: literal(&mark.join(", ")) }
+        Transaction { tasks, restore: restore(lock_timeout), mark: literal(&mark.join(", ")) }
     }
 
+    /// BEGIN comes first: a query before it would take the snapshot that `SET TRANSACTION` in a script comes too late for.
     pub(crate) fn messages(&self) -> Messages<'a> {
         let mut message = Message::default();
-        let (settings, mark) = (settings(self.lock_timeout), &self.mark);
-        message.push(&format!("{settings}; BEGIN; SET premain.migration = {mark};\n"));
-        let tasks = self.tasks.iter();
-        Messages { tasks, reading: None, message, ready: VecDeque::new(), ended: false }
+        let mark = &self.mark;
+        message.push(&format!("BEGIN; SET premain.migration = {mark};\n"));
+        Messages {
+            tasks: self.tasks.iter(),
+            restore: self.restore.clone(),
+            end: format!("SET premain.recorded = {mark}; COMMIT;\n{DISCARD}"),
+            reading: None,
+            message,
+            ready: VecDeque::new(),
+            ended: false,
+        }
     }
 
-    /// The statements that end what is left of the transaction, and ask whether a part of it was committed.
+    /// The statements that end what is left of the transaction and clean up the session. The result of the second one says
+    /// what was committed.
     pub(super) fn settle(&self) -> String {
-        format!(
-            "ROLLBACK; SELECT pg_catalog.current_setting('premain.migration', true) = {}",
-            self.mark
-        )
+        let has = |name| format!("pg_catalog.current_setting('{name}', true) = {}", self.mark);
+        let (all, part) = (has("premain.recorded"), has("premain.migration"));
+        format!("ROLLBACK; SELECT {all}, {part}; {DISCARD}")
     }
 }
 
-/// The statements before each transaction. They RESET because what an earlier migration SET (most likely a search path from a
-/// dump) would otherwise affect this one, but only if both are applied in one start. They also turn off the timeouts that a
-/// role may have for web requests.
+impl Committed {
+    /// The answer in the results of [`Transaction::settle`].
+    pub(super) fn parse(results: &[Rows]) -> Committed {
+        let row = results.get(1).and_then(|rows| rows.first());
+        let is_true = |column: usize| row.and_then(|row| row.get(column)?.as_deref()) == Some("t");
+        match (is_true(0), is_true(1)) {
+            (true, _) => Committed::All,
+            (_, true) => Committed::Part,
+            _ => Committed::Nothing,
+        }
+    }
+}
+
+/// The statement that makes premain's settings in a session; a setting that the server does not have is left out.
+///
+/// - No timeouts that a role may have for web requests.
+/// - The server notices that premain has ended: at once if the connection was closed, within half a minute if the network is
+///   cut. It then rolls back and releases the lock, instead of continuing until the statement ends.
+/// - UTF-8, although a pooler may not pass on what premain asked for at the login.
 pub(crate) fn settings(lock_timeout: Duration) -> String {
     format!(
-        "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; {NOTICE_A_DEAD_CLIENT}; SET statement_timeout = 0; \
-         SET idle_in_transaction_session_timeout = 0; SET lock_timeout = {}",
+        "SELECT pg_catalog.set_config(name, value, false) FROM (VALUES ('lock_timeout', '{}'), \
+         ('statement_timeout', '0'), ('transaction_timeout', '0'), \
+         ('idle_in_transaction_session_timeout', '0'), ('idle_session_timeout', '0'), \
+         ('client_encoding', 'UTF8'), ('tcp_keepalives_idle', '10'), \
+         ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '3'), \
+         ('tcp_user_timeout', '30s'), ('client_connection_check_interval', '1s')) AS setting (name, value) \
+         WHERE pg_catalog.current_setting(name, true) IS NOT NULL \
+         AND (name NOT LIKE 'client_conn%' OR pg_catalog.version() LIKE '%linux%')",
         lock_timeout.as_millis()
     )
+}
+
+/// The statements after a script: the role, the search path and the settings are again as the session had them before it,
+/// for its record and for the next script.
+pub(crate) fn restore(lock_timeout: Duration) -> String {
+    format!("{RESET}; {}", settings(lock_timeout))
 }
 
 impl<'a> Messages<'a> {
@@ -149,14 +198,14 @@ impl<'a> Messages<'a> {
                     None => self.reading = Some((task, Reader::hashed(task.script)?)),
                     Some(sql) => {
                         self.add_all(task, sql);
-                        self.message.push(&format!("{};\n", task.record));
+                        self.record(task);
                     }
                 }
             } else if self.ended {
                 return Ok(None);
             } else {
                 self.ended = true;
-                self.message.push("COMMIT");
+                self.message.push(&self.end);
                 self.flush();
             }
         }
@@ -169,7 +218,7 @@ impl<'a> Messages<'a> {
         while self.message.text.len() < MESSAGE_SIZE {
             let Some((_, text, in_file)) = reader.next()? else {
                 reader.expect_unchanged()?;
-                self.message.push(&format!("{};\n", task.record));
+                self.record(task);
                 return Ok(());
             };
             self.message.add(task, text, in_file);
@@ -195,6 +244,14 @@ impl<'a> Messages<'a> {
                 self.flush();
             }
         }
+    }
+
+    fn record(&mut self, task: &Task<'_>) {
+        // COMMIT would check the deferred constraints with other settings than the script's.
+        let is_last = self.tasks.len() == 0;
+        let before = if is_last { "SET CONSTRAINTS ALL IMMEDIATE; " } else { "" };
+        let after = if is_last { String::new() } else { format!("{DISCARD};\n") };
+        self.message.push(&format!("{before}{};\n{};\n{after}", self.restore, task.record));
     }
 
     fn flush(&mut self) {
@@ -292,12 +349,10 @@ mod tests {
         let messages = messages(&task);
         assert_eq!(messages.len(), 1);
         let text = &messages[0].text;
-        assert!(
-            text.contains(
-                "CREATE TABLE a ()\n;\n\nCREATE TABLE b () -- c \n;\n D\n;\nINSERT;\nCOMMIT"
-            ),
-            "{text}"
-        );
+        let begin = "BEGIN; SET premain.migration = '0001_x';\n";
+        let script = "CREATE TABLE a ()\n;\n\nCREATE TABLE b () -- c \n;\n D\n;\nSET CONSTRAINTS ALL IMMEDIATE; RESET ";
+        let end = format!(";\nINSERT;\nSET premain.recorded = '0001_x'; COMMIT;\n{DISCARD}");
+        assert!(text.starts_with(&format!("{begin}{script}")) && text.ends_with(&end), "{text}");
     }
 
     #[test]
@@ -307,7 +362,8 @@ mod tests {
         let task = task(&migration);
         let messages = messages(&task);
         let texts: Vec<_> = messages.iter().map(|message| message.text.as_str()).collect();
-        assert_eq!(texts[1..], ["\nCREATE INDEX CONCURRENTLY i ON t (a);\n;\n", "INSERT;\nCOMMIT"]);
+        assert_eq!(texts[1], "\nCREATE INDEX CONCURRENTLY i ON t (a);\n;\n");
+        assert!(texts[2].contains(";\nINSERT;\n"), "{}", texts[2]);
     }
 
     proptest! {

@@ -124,7 +124,7 @@ impl Migrator<'_> {
         // The replica that held the lock may have applied everything. It may also have created the history table in another
         // schema than this session would: a migration that creates a schema of the role's name changes the search path.
         let history = match history.is_some() || self.history_table_exists().await? {
-            true => self.read_history().await?,
+            true => self.read_history_to_migrate().await?,
             false => Some(self.create_and_read_history().await?),
         };
         let plan = self.plan(history.as_ref(), Log::Nothing)?;

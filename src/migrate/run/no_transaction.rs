@@ -4,7 +4,7 @@
 use super::concurrent_index::{Index, State};
 use super::diagnosis::Diagnosis;
 use super::failure::{Failure, Halfway, Kept, Reason};
-use super::message::{Message, Task, settings};
+use super::message::{DISCARD, Message, Task, restore};
 use super::transactional::{Applier, SendError, diagnose, is_blocked, unreadable};
 use crate::database::QueryError;
 use crate::migrate::history::how_to_resolve;
@@ -64,10 +64,9 @@ impl Applier<'_> {
         let total = task.survey.statements;
         // A single statement cannot stop halfway, and may be repeated.
         let marks = task.marks.as_ref().filter(|_| total > 1);
-        let start = marks.map(|marks| format!("; {}", marks.start)).unwrap_or_default();
-        self.execute(task, &format!("{}{start}", settings(self.lock_timeout)))
-            .await
-            .map_err(Failure::nothing_kept)?;
+        if let Some(marks) = marks {
+            self.execute(task, &marks.start).await.map_err(Failure::nothing_kept)?;
+        }
 
         let mut guard = Guard { task, marked: marks.is_some(), done: Vec::new(), finished: false };
         let outcome = self.run_all(task, &mut guard.done).await;
@@ -76,18 +75,18 @@ impl Applier<'_> {
         let reason = match outcome {
             Ok(()) => {
                 let record = marks.map_or(&task.record, |marks| &marks.finish);
-                // COMMIT, for a transaction that the file has left open.
-                match self.execute(task, &format!("{record}; COMMIT")).await {
+                match self.record(task, record).await {
                     Ok(()) => return Ok(()),
                     Err(reason) => reason,
                 }
             }
             Err(reason) => reason,
         };
+        let restore = format!("ROLLBACK; {}", restore(self.lock_timeout));
         if done.is_empty() {
             if let Some(marks) = marks {
                 // If this fails as well, the mark remains, and the next start stops at it.
-                let _ = self.execute(task, &format!("ROLLBACK; {}", marks.withdraw)).await;
+                let _ = self.execute(task, &format!("{restore}; {}", marks.withdraw)).await;
             }
             return Err(Failure::nothing_kept(reason));
         }
@@ -98,7 +97,7 @@ impl Applier<'_> {
         if let Some(marks) = marks {
             let reason = literal(&reason.for_history_table());
             let set = format!("SELECT pg_catalog.set_config('premain.failure', {reason}, false)");
-            let _ = self.execute(task, &format!("ROLLBACK; {set}; {}", marks.fail)).await;
+            let _ = self.execute(task, &format!("{restore}; {set}; {}", marks.fail)).await;
         }
         let kept = done.len();
         let numbered = done.iter().enumerate().skip(kept.saturating_sub(MOST_LISTED));
@@ -228,6 +227,15 @@ impl Applier<'_> {
             }
         }
         Ok(state)
+    }
+
+    /// Writes the record with the settings that the session had before the script, and cleans up the session.
+    async fn record(&self, task: &Task<'_>, record: &str) -> Result<(), Reason> {
+        // In a message of its own: the script may have set another encoding, in which the server would read the record.
+        self.execute(task, &restore(self.lock_timeout)).await?;
+        // COMMIT, for a transaction that the file has left open.
+        self.execute(task, &format!("{record}; COMMIT")).await?;
+        self.execute(task, DISCARD).await
     }
 
     /// Runs a statement of premain's own.

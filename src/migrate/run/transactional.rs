@@ -7,7 +7,7 @@ use tokio_postgres::error::{DbError, ErrorPosition};
 
 use super::diagnosis::{Diagnosis, Position};
 use super::failure::{Failure, Kept, Reason};
-use super::message::{Message, Task, Transaction};
+use super::message::{Committed, Message, Task, Transaction};
 use super::watch::Watch;
 use crate::database::{QueryError, Session};
 use crate::migrate::migration::Migration;
@@ -123,9 +123,15 @@ impl<'a> Applier<'a> {
             let Ok(committed) = self.settle(&transaction).await else {
                 return Err(failed(Reason::Lost(error.message().to_owned())));
             };
-            if committed || !is_blocked(&error) {
+            if committed == Committed::All {
+                return Ok(());
+            }
+            if committed == Committed::Part || !is_blocked(&error) {
                 let (task, diagnosis) = diagnose(&message, done, first, &error);
-                let kept = if committed { Kept::Part } else { Kept::AllOrNothing };
+                let kept = match committed {
+                    Committed::Part => Kept::Part,
+                    _ => Kept::AllOrNothing,
+                };
                 let reason = Reason::Rejected(Box::new(diagnosis));
                 return Err((task.migration, Failure { reason, kept }));
             }
@@ -151,11 +157,9 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// Rolls back what is left of the transaction. Returns whether a part of it was committed nevertheless.
-    async fn settle(&self, transaction: &Transaction<'_>) -> Result<bool, QueryError> {
-        let results = self.session.query(&transaction.settle()).await?;
-        let row = results.last().and_then(|rows| rows.first());
-        Ok(row.and_then(|row| row.first()?.as_deref()) == Some("t"))
+    /// Rolls back what is left of the transaction, and cleans up the session. Returns what was committed nevertheless.
+    async fn settle(&self, transaction: &Transaction<'_>) -> Result<Committed, QueryError> {
+        Ok(Committed::parse(&self.session.query(&transaction.settle()).await?))
     }
 
     pub(super) fn attempts(&self, task: &Task<'_>) -> Attempts<'a> {
