@@ -26,11 +26,15 @@ fn run_plan(database: &Database<'_>, format: &str, place: &Path) {
 
 #[test]
 fn the_first_statement_of_a_file_is_the_first_of_its_transaction() {
-    let keep = |n| format!("CREATE TABLE level{n} AS SELECT current_setting('transaction_isolation')");
+    let keep =
+        |n| format!("CREATE TABLE level{n} AS SELECT current_setting('transaction_isolation')");
     let script = |n: usize| match n {
         1 => format!("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; {}", keep(1)),
         2 => format!("-- first\nBEGIN ISOLATION LEVEL REPEATABLE READ;\n{};\n", keep(2)),
-        3 => format!("START TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ WRITE;\n{};\nCOMMIT;\n", keep(3)),
+        3 => format!(
+            "START TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ WRITE;\n{};\nCOMMIT;\n",
+            keep(3)
+        ),
         _ => keep(4),
     };
     let levels = "SELECT * FROM level1 UNION ALL SELECT * FROM level2 UNION ALL SELECT * FROM level3 \
@@ -73,7 +77,8 @@ fn the_record_is_written_as_the_role_that_logged_in() {
                  CREATE INDEX CONCURRENTLY i ON public.t3 (a);\nANALYZE public.t3"
             ),
         });
-        let migrate = || migrate(place.path()).words(["--format", format]).env("DATABASE_URL", &url);
+        let migrate =
+            || migrate(place.path()).words(["--format", format]).env("DATABASE_URL", &url);
         migrate().run().code(0).says("migrations 4 applied");
         migrate().run().code(0).says("none pending (4 applied");
         let owners = "SELECT string_agg(split_part(tableowner, '_', 1), ' ' ORDER BY tablename) FROM pg_tables \
@@ -115,7 +120,7 @@ const LEFT_BEHIND: [&str; 19] = [
     "SET statement_timeout = 1; SET lock_timeout = 1; SET idle_in_transaction_session_timeout = 1",
     "SET client_encoding = 'LATIN1'; SET DateStyle = 'German'; SET TIME ZONE 'Asia/Tokyo'",
     "SET standard_conforming_strings = off; SET backslash_quote = on",
-    "SET row_security = off; SET check_function_bodies = off; SET default_tablespace = 'x'",
+    "SET row_security = off; SET check_function_bodies = off; SET default_tablespace = 'pg_default'",
     "SET my.tenant = 'acme'",
     "CREATE TEMPORARY TABLE passing AS SELECT 1",
     "CREATE TEMPORARY SEQUENCE counting; SELECT nextval('counting')",
@@ -156,7 +161,8 @@ fn what_a_script_leaves_behind_never_reaches_the_next() {
         for n in (1..=count).step_by(2) {
             run(&many, "sql", migrations("sql", n, script).path()).code(0);
         }
-        let state = |database: &Database<'_>, n| database.psql(&format!("SELECT state FROM state{n}"));
+        let state =
+            |database: &Database<'_>, n| database.psql(&format!("SELECT state FROM state{n}"));
         let fresh = state(&one, 0);
         for (n, left) in (1..).zip(LEFT_BEHIND) {
             assert_eq!(state(&one, n), fresh, "{first_line}{left}");
