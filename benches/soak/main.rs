@@ -1,5 +1,5 @@
-//! Five replicas migrate against one server while everything goes wrong that can; afterwards every
-//! migration must have been applied once and in order.
+//! Replicas of ten applications, one for each format, migrate on one server while everything goes wrong
+//! that can; afterwards no migration was lost, none was repeated, and every history table says so.
 //!
 //! `cargo bench --bench soak -- [SECONDS [SEED]]`, 600 by default; needs what `tests/run` installs.
 //! The seed decides what is done, not how the machine interleaves it. Ends with 1 and a list if an
@@ -14,26 +14,28 @@
     reason = "a soak that cannot go on should say where"
 )]
 
-#[path = "../tests/support/mod.rs"]
+#[path = "../../tests/support/mod.rs"]
 mod support;
+mod world;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, ExitCode};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use support::layout::recorded;
+use support::layout::FORMATS;
 use support::postgres::Server;
-use support::premain::{Ended, Running, premain};
+use support::premain::{Running, premain};
 use support::proxy::{Fault, Kind, Proxy, Speaker};
-use support::{PATIENCE, program, wait_for};
+use support::wait_for;
+use world::{Action, World};
 
-const REPLICAS: u64 = 5;
+const REPLICAS: u64 = 6;
 
 /// The exit status of the replicas' application.
 const APPLICATION: i32 = 7;
@@ -46,29 +48,25 @@ fn main() -> ExitCode {
     println!("soak: {seconds} seconds, seed {seed}");
 
     // A crash must not lose what a client was told is committed.
-    let mut server = Server::start(&["synchronous_commit=on", "max_wal_size=64MB"]);
-    let name = server.database().name;
-    let world = World {
+    let mut server =
+        Server::start(&["synchronous_commit=on", "max_wal_size=64MB", "max_connections=200"]);
+    let worlds = FORMATS.map(|format| World::new(format, &server));
+    let soak = Soak {
         proxy: Proxy::to(&server),
-        directory: tempfile::tempdir().unwrap(),
-        direct: server.url(&name),
-        name,
-        migrations: AtomicUsize::new(0),
+        worlds,
         over: AtomicBool::new(false),
-        tally: Mutex::default(),
-        violations: Mutex::default(),
+        findings: Findings::default(),
     };
-    world.add_migration();
     std::thread::scope(|scope| {
         for replica in 0..REPLICAS {
-            let (world, dice) = (&world, Dice(seed ^ (replica + 1) << 32));
-            scope.spawn(move || world.replica(dice));
+            let (soak, dice) = (&soak, Dice(seed ^ (replica + 1) << 32));
+            scope.spawn(move || soak.replica(dice));
         }
         // Also after a panic, so that the replicas end.
-        let _over = Over(&world.over);
-        world.torment(&mut server, Dice(seed), Duration::from_secs(seconds));
+        let _over = Over(&soak.over);
+        soak.torment(&mut server, Dice(seed), Duration::from_secs(seconds));
     });
-    world.check(&server)
+    soak.check()
 }
 
 struct Over<'a>(&'a AtomicBool);
@@ -80,19 +78,21 @@ impl Drop for Over<'_> {
 }
 
 /// What all threads share.
-struct World {
+struct Soak {
     proxy: Proxy,
-    directory: tempfile::TempDir,
-    /// The URL of the database without the proxy.
-    direct: String,
-    name: String,
-    migrations: AtomicUsize,
+    worlds: [World; 10],
     over: AtomicBool,
+    findings: Findings,
+}
+
+/// What was seen.
+#[derive(Default)]
+struct Findings {
     tally: Mutex<BTreeMap<String, usize>>,
     violations: Mutex<Vec<String>>,
 }
 
-impl World {
+impl Findings {
     fn count(&self, what: impl Into<String>) {
         *self.tally.lock().unwrap().entry(what.into()).or_default() += 1;
     }
@@ -101,40 +101,41 @@ impl World {
         println!("soak: violated: {what}");
         self.violations.lock().unwrap().push(what);
     }
+}
 
-    /// Adds the next file, atomically, as in an image.
-    fn add_migration(&self) {
-        let n = self.migrations.fetch_add(1, Ordering::SeqCst) + 1;
-        let sql = match n {
-            1 => "CREATE TABLE log (id serial, n int); CREATE TABLE busy (a int)".to_owned(),
-            n if n % 7 == 0 => format!("ALTER TABLE busy ADD b{n} int; ALTER TABLE busy DROP b{n}"),
-            n if n % 5 == 0 => "SELECT pg_sleep(0.3)".to_owned(),
-            _ => "SELECT 1".to_owned(),
-        };
-        let part = self.directory.path().join("part");
-        fs::write(&part, format!("{sql}; INSERT INTO log (n) VALUES ({n})")).unwrap();
-        fs::rename(part, self.directory.path().join(format!("{n}_t{n}.sql"))).unwrap();
-    }
-
-    /// Starts premain again and again, and ends it in every possible way.
+impl Soak {
+    /// Starts premain for one application after the other, and ends it in every possible way.
     fn replica(&self, mut dice: Dice) {
         while !self.over.load(Ordering::SeqCst) {
-            let launches = dice.one_in(2);
-            let url = if dice.one_in(2) { self.direct.clone() } else { self.proxy.url(&self.name) };
+            let world = &self.worlds[dice.below(10) as usize];
+            let action = match dice.below(10) {
+                0 if world.has_down() => Action::RollBack,
+                0..6 => Action::Launch,
+                _ => Action::Migrate,
+            };
+            let url = match dice.one_in(2) {
+                true => world.url.clone(),
+                false => self.proxy.url(&world.database),
+            };
             let premain = premain(["--wait-timeout", "20s", "--lock-timeout", "20s"])
-                .words(["--ddl-lock-timeout", "200ms", "--log", "debug", "--migrations"])
-                .with(self.directory.path())
+                .words(["--ddl-lock-timeout", "200ms", "--log", "debug"])
+                .words(world.migrations())
                 .database(url);
             let exit = format!("exit {APPLICATION}");
-            let mut running = match launches {
-                true => premain.words(["--", "sh", "-c", &exit]).start(),
-                false => premain.with("migrate").start(),
+            let mut running = match action {
+                Action::Launch => premain.words(["--", "sh", "-c", &exit]).start(),
+                Action::Migrate => premain.with("migrate").start(),
+                Action::RollBack => premain.words(["rollback", "--yes"]).start(),
             };
-            self.count("runs");
+            self.findings.count(format!("runs: {action:?}"));
+            let launches = action == Action::Launch;
             let sent =
                 if dice.one_in(3) { self.signal(&mut running, launches, &mut dice) } else { None };
             let ended = running.end();
-            self.judge(&ended, launches, sent);
+            world.judge(&ended, action, sent, &self.findings);
+            if ended.code == 65 {
+                world.operate(&mut dice, &self.findings);
+            }
         }
     }
 
@@ -161,7 +162,7 @@ impl World {
         };
         let send = |signal| kill(Pid::from_raw(pid.try_into().unwrap()), signal);
         send(signal).ok()?;
-        self.count(format!("sent {signal}"));
+        self.findings.count(format!("sent {signal}"));
         if signal == Signal::SIGSTOP {
             std::thread::sleep(Duration::from_millis(dice.below(1000)));
             let _ = send(Signal::SIGCONT);
@@ -170,74 +171,49 @@ impl World {
         Some(signal)
     }
 
-    /// Whether it ended as the table of exit codes has it.
-    fn judge(&self, ended: &Ended, launches: bool, sent: Option<Signal>) {
-        let success = if launches { APPLICATION } else { 0 };
-        let stopped = sent.map(|signal| 128 + signal as i32);
-        let fine = [success, 69, 75].contains(&ended.code) || Some(ended.code) == stopped;
-        if !fine {
-            self.violated(format!("exit {} after {sent:?}:\n{}", ended.code, ended.log));
-        }
-        self.count(format!("exit {}", ended.code));
-        let counted = [
-            ("connecting again", "connections taken up again"),
-            ("it was committed", "found committed"),
-            ("it was rolled back", "found rolled back"),
-            ("trying again in", "waited for table locks"),
-        ];
-        for line in ended.log.lines() {
-            for (_, what) in counted.iter().filter(|(text, _)| line.contains(text)) {
-                self.count(*what);
-            }
-            let applied = line.strip_prefix("premain: migration ");
-            if let Some((migration, _)) = applied.and_then(|line| line.split_once(" applied in")) {
-                self.count("migrations applied");
-                self.count(format!("claim: {migration}"));
-            }
-        }
-    }
-
     /// One fault after the other, and a new migration now and then.
     fn torment(&self, server: &mut Server, mut dice: Dice, time: Duration) {
         let began = Instant::now();
         let mut holders: Vec<Child> = Vec::new();
         while began.elapsed() < time {
             std::thread::sleep(Duration::from_millis(dice.below(300)));
-            let what = match dice.below(40) {
-                0..16 => {
-                    self.add_migration();
+            let world = &self.worlds[dice.below(10) as usize];
+            let what = match dice.below(48) {
+                0..24 => {
+                    world.add_migration(&mut dice);
                     continue;
                 }
-                16..22 => {
+                24..30 => {
                     let victim = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                                   WHERE application_name = 'premain' ORDER BY random() LIMIT 1";
-                    let _ = server.try_psql(&self.name, victim);
+                    let _ = world.psql(victim);
                     "a backend terminated"
                 }
-                22..26 => {
+                30..34 => {
                     self.proxy.cut();
                     "every connection through the proxy cut"
                 }
-                26..32 => {
+                34..40 => {
                     let kinds = [Kind::Close, Kind::Reset, Kind::Truncate, Kind::Stall];
                     let speaker = if dice.one_in(2) { Speaker::Client } else { Speaker::Server };
                     let (message, kind) = (dice.below(60) as usize, kinds[dice.below(4) as usize]);
                     self.proxy.set(Fault { speaker, message, kind, stays_away: dice.one_in(8) });
                     "a fault set in the proxy"
                 }
-                32..36 => {
+                40..44 => {
                     let time = dice.below(1500);
-                    let hold =
-                        format!("BEGIN; LOCK TABLE busy; SELECT pg_sleep({time} / 1000.0); COMMIT");
-                    holders.push(holder(server, &self.name, &hold));
+                    holders.push(world.hold(&format!(
+                        "BEGIN; LOCK TABLE busy; SELECT pg_sleep({time} / 1000.0); COMMIT"
+                    )));
                     "a table locked"
                 }
-                36..38 => {
-                    let hold = "SELECT pg_advisory_lock(31650977343957358), pg_sleep(1)";
-                    holders.push(holder(server, &self.name, hold));
+                44..46 => {
+                    holders.push(
+                        world.hold("SELECT pg_advisory_lock(31650977343957358), pg_sleep(1)"),
+                    );
                     "the migration lock held"
                 }
-                38 => {
+                46 => {
                     server.freeze();
                     std::thread::sleep(Duration::from_millis(dice.below(1000)));
                     server.thaw();
@@ -250,7 +226,7 @@ impl World {
                     "the server crashed, and started again"
                 }
             };
-            self.count(format!("fault: {what}"));
+            self.findings.count(format!("fault: {what}"));
             // Nothing else ends stalled connections.
             if dice.one_in(20) {
                 self.proxy.heal();
@@ -264,73 +240,30 @@ impl World {
         self.proxy.heal();
         wait_for("every replica has ended", || {
             self.proxy.cut();
-            premains(self.directory.path()).is_empty().then_some(())
+            let running = self.worlds.iter().any(|world| !premains(world.root()).is_empty());
+            (!running).then_some(())
         });
     }
 
     /// Checks the invariants.
-    fn check(&self, server: &Server) -> ExitCode {
-        let directory = self.directory.path();
-        let last =
-            premain(["--migrations"]).with(directory).with("migrate").database(&self.direct).run();
-        self.judge(&last, false, None);
-        let ask = |sql: &str| server.psql(&self.name, sql);
-        let total = self.migrations.load(Ordering::SeqCst);
-        let every: Vec<_> = (1..=total).map(|n| n.to_string()).collect();
-        for (what, sql) in
-            [("ran", "SELECT n FROM log ORDER BY id"), ("is recorded", recorded("sql"))]
-        {
-            let found = ask(sql);
-            if found.lines().collect::<Vec<_>>() != every {
-                self.violated(format!("what {what} is not 1 to {total}, once each: {found}"));
+    fn check(&self) -> ExitCode {
+        let migrations: usize = self.worlds.iter().map(|world| world.check(&self.findings)).sum();
+        for world in &self.worlds {
+            let left = premains(world.root());
+            if !left.is_empty() {
+                self.findings.violated(format!("processes are left: {left:?}"));
             }
         }
-        let none = |what: &str, sql: &str| {
-            let began = Instant::now();
-            while ask(sql) != "0" {
-                if began.elapsed() > PATIENCE {
-                    return self.violated(format!("{what}: {}", ask(sql)));
-                }
-            }
-        };
-        none("advisory locks", "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'");
-        none(
-            "backends",
-            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'premain'",
-        );
-        let left = premains(directory);
-        if !left.is_empty() {
-            self.violated(format!("processes are left: {left:?}"));
+        for (what, count) in self.findings.tally.lock().unwrap().iter() {
+            println!("{count:7}  {what}");
         }
-        for (what, count) in self.tally.lock().unwrap().iter() {
-            match what.strip_prefix("claim: ") {
-                Some(what) if *count > 1 => {
-                    self.violated(format!("{count} said '{what} applied'"));
-                }
-                Some(_) => {}
-                None => println!("{count:7}  {what}"),
-            }
-        }
-        let violations = self.violations.lock().unwrap().len();
-        println!("soak: {total} migrations, {violations} violations");
+        let violations = self.findings.violations.lock().unwrap().len();
+        println!("soak: {migrations} migrations in 10 formats, {violations} violations");
         ExitCode::from(u8::from(violations > 0))
     }
 }
 
-/// A session that holds locks for as long as its statements take.
-fn holder(server: &Server, database: &str, sql: &str) -> Child {
-    Command::new(program("psql", "postgresql-client"))
-        .env_clear()
-        .args(["-XqAt", "-U", "postgres", "-h"])
-        .arg(server.socket())
-        .args(["-p", &server.port().to_string(), "-d", database, "-c", sql])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
-}
-
-/// Every process, zombies too, that migrates this directory or was started by this one to do so.
+/// Every process, zombies too, that migrates below this directory or was started by this one to do so.
 fn premains(directory: &Path) -> Vec<u32> {
     let directory = directory.to_str().unwrap();
     let processes = fs::read_dir("/proc").unwrap().flatten();
