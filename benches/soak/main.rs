@@ -101,12 +101,17 @@ impl Findings {
         println!("soak: violated: {what}");
         self.violations.lock().unwrap().push(what);
     }
+
+    /// So many violations have one cause, and it is in the first of them.
+    fn are_enough(&self) -> bool {
+        self.violations.lock().unwrap().len() >= 20
+    }
 }
 
 impl Soak {
     /// Starts premain for one application after the other, and ends it in every possible way.
     fn replica(&self, mut dice: Dice) {
-        while !self.over.load(Ordering::SeqCst) {
+        while !self.over.load(Ordering::SeqCst) && !self.findings.are_enough() {
             let world = &self.worlds[dice.below(10) as usize];
             let action = match dice.below(10) {
                 0 if world.has_down() => Action::RollBack,
@@ -175,7 +180,7 @@ impl Soak {
     fn torment(&self, server: &mut Server, mut dice: Dice, time: Duration) {
         let began = Instant::now();
         let mut holders: Vec<Child> = Vec::new();
-        while began.elapsed() < time {
+        while began.elapsed() < time && !self.findings.are_enough() {
             std::thread::sleep(Duration::from_millis(dice.below(300)));
             let world = &self.worlds[dice.below(10) as usize];
             let what = match dice.below(48) {

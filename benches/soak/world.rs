@@ -21,6 +21,10 @@ const LOCK: &str = "31650977343957358";
 /// Older versions of the directory than this are removed: no process reads them any more.
 const KEPT_VERSIONS: usize = 50;
 
+/// What premain says about a migration that stopped halfway; and, if it read the directory before the operator corrected
+/// that migration, afterwards.
+const HALFWAY: [&str; 4] = ["halfway", "were kept", "was kept", "was edited after it was applied"];
+
 /// What a migration does. Each but the index adds rows to the table `log`, and its down migration removes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Migration {
@@ -211,8 +215,7 @@ impl World {
         let stopped = sent.map(|signal| 128 + signal as i32);
         let fine = [success, 69, 75].contains(&ended.code)
             || Some(ended.code) == stopped
-            || ended.code == 65
-                && log.contains("halfway") | log.contains("were kept") | log.contains("was kept");
+            || ended.code == 65 && HALFWAY.iter().any(|words| log.contains(words));
         if !fine {
             let (code, format) = (ended.code, self.format);
             findings
@@ -347,7 +350,7 @@ impl World {
             self.judge(&last, Action::Migrate, None, findings);
             match last.code {
                 0 => break,
-                _ if began.elapsed() > PATIENCE => {
+                _ if began.elapsed() > PATIENCE || findings.are_enough() => {
                     findings.violated(format!("{}: still not migrated", self.format));
                     break;
                 }
@@ -424,13 +427,13 @@ impl Migration {
             Migration::Broken => {
                 format!("{};\nVACUUM busy;\nSELECT nosuch;\n{};", insert(1), insert(2))
             }
-            Migration::Call => format!("CALL both({n});"),
+            Migration::Call => format!("CALL add_both({n});"),
             Migration::Commits => format!("{};\nCOMMIT;\n{};", insert(1), insert(2)),
             Migration::Index => format!("CREATE INDEX CONCURRENTLY i{n} ON busy (a);"),
         };
         let down = match self {
             Migration::Transaction if n == 1 => {
-                "DROP TABLE log, busy; DROP PROCEDURE both, neither;".to_owned()
+                "DROP TABLE log, busy; DROP PROCEDURE add_both, remove_both;".to_owned()
             }
             Migration::Transaction | Migration::Single | Migration::Blocked | Migration::Slow => {
                 format!("{};", remove(1))
@@ -438,7 +441,7 @@ impl Migration {
             Migration::TwoParts | Migration::Broken => {
                 format!("{};\nVACUUM busy;\n{};", remove(1), remove(2))
             }
-            Migration::Call => format!("CALL neither({n});"),
+            Migration::Call => format!("CALL remove_both({n});"),
             Migration::Commits => format!("{};\nCOMMIT;\n{};", remove(1), remove(2)),
             Migration::Index => format!("DROP INDEX CONCURRENTLY IF EXISTS i{n};"),
         };
@@ -467,9 +470,9 @@ impl Migration {
 }
 
 /// The procedures of `Migration::Call`. In one transaction with the tables, without a semicolon that a tool could split at.
-const SET_UP: &str = "CREATE PROCEDURE both(k int) LANGUAGE plpgsql AS \
+const SET_UP: &str = "CREATE PROCEDURE add_both(k int) LANGUAGE plpgsql AS \
     'BEGIN INSERT INTO log VALUES (k, 1); COMMIT; INSERT INTO log VALUES (k, 2); END'; \
-    CREATE PROCEDURE neither(k int) LANGUAGE plpgsql AS \
+    CREATE PROCEDURE remove_both(k int) LANGUAGE plpgsql AS \
     'BEGIN DELETE FROM log WHERE n = k AND part = 1; COMMIT; DELETE FROM log WHERE n = k AND part = 2; END';";
 
 /// The number at the end of a migration's title: `0003_t3`.
