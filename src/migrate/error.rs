@@ -111,8 +111,8 @@ impl Error {
         move |error| Error::Statement { what: what.into(), error }
     }
 
-    /// Whether another session may continue: the connection broke, or the server went away, and the migration that was
-    /// running is in the database with its record or not at all.
+    /// Whether another session may continue: the connection broke, the server went away, or the migration lock was released,
+    /// and the migration that was running is in the database with its record or not at all.
     pub(crate) fn is_lost(&self) -> bool {
         match self {
             Error::Statement { error: QueryError::Lost(_), .. } => true,
@@ -160,9 +160,10 @@ impl Error {
                     (Kept::AllOrNothing, Reason::Rejected(diagnosis)) => {
                         remedy::exit(&diagnosis.code)
                     }
-                    (Kept::AllOrNothing, Reason::Blocked { .. } | Reason::Lost(_)) => {
-                        Exit::TryAgain
-                    }
+                    (
+                        Kept::AllOrNothing,
+                        Reason::Blocked { .. } | Reason::Lost(_) | Reason::Unlocked,
+                    ) => Exit::TryAgain,
                 }
             }
         }

@@ -5,7 +5,8 @@ use super::error::Error;
 use super::history::{History, HistoryTable, Malformed};
 use super::migration::Migration;
 use super::plan::{Plan, plan};
-use super::run::{lock, message};
+use super::run::lock::{self, Lock};
+use super::run::message;
 use super::settings::Settings;
 use super::source::Source;
 use super::sql::quoting::create_schema;
@@ -19,6 +20,8 @@ pub(crate) struct Migrator<'a> {
     pub(super) settings: &'a Settings,
     /// The history table by its name; once it is read, [`History`] has the table as it was found.
     pub(super) table: Box<dyn HistoryTable>,
+    /// The migration lock and the tool's own.
+    pub(super) lock: Lock,
     /// The tool's rules with the user's overrides.
     pub(super) rules: Rules,
 }
@@ -38,11 +41,13 @@ impl<'a> Migrator<'a> {
         settings: &'a Settings,
     ) -> Migrator<'a> {
         let tool = source.format.tool();
+        let table = (tool.history_table)(settings.history_table.as_ref());
         Migrator {
             session,
             source,
             settings,
-            table: (tool.history_table)(settings.history_table.as_ref()),
+            lock: Lock::new(table.native_locks()),
+            table,
             rules: tool.rules.with_overrides(&settings.on_drift),
         }
     }
@@ -69,7 +74,7 @@ impl<'a> Migrator<'a> {
 
     /// Takes the migration lock, and the native tool's own locks, until the session ends.
     pub(super) async fn lock(&self) -> Result<(), Error> {
-        lock::acquire(self.session, self.table.native_locks(), self.settings.lock_timeout).await
+        lock::acquire(self.session, &self.lock, self.settings.lock_timeout).await
     }
 
     /// Reads the history table; `None` if it does not exist.

@@ -7,6 +7,8 @@ use std::process::Command;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::Signal;
 
+use crate::support::gate::PASS;
+use crate::support::layout::{migrations, recorded};
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Premain, Running, migrate};
 use crate::support::{directory, gate, node, output, program, wait_for};
@@ -297,4 +299,63 @@ fn sessions_make_the_server_check_for_a_lost_client() {
         "client_connection_check_interval|1000\ntcp_keepalives_count|3\n\
          tcp_keepalives_idle|10\ntcp_keepalives_interval|5\ntcp_user_timeout|30000"
     );
+}
+
+#[test]
+fn a_script_that_releases_all_locks_is_applied_once() {
+    let release = "SELECT pg_advisory_unlock_all()";
+    let insert = "INSERT INTO applied VALUES (1)";
+    // Where the text does not show it, both replicas run it, and one of them keeps it.
+    let cases = [
+        ("in its transaction", format!("{release};\n{PASS};\n{insert}"), false),
+        (
+            "after its own COMMIT",
+            format!("SELECT 1;\nCOMMIT;\n{release};\n{PASS};\n{insert}"),
+            false,
+        ),
+        (
+            "without a transaction",
+            format!("-- premain: no-transaction\n{release};\n{PASS};\n{insert}"),
+            false,
+        ),
+        ("as DISCARD ALL", format!("DISCARD ALL;\n{PASS};\n{insert}"), false),
+        ("in a function", format!("SELECT release();\n{PASS};\n{insert}"), true),
+    ];
+    let setup = "CREATE TABLE applied (n int); CREATE FUNCTION release() RETURNS void LANGUAGE plpgsql AS \
+                 $$ BEGIN EXECUTE 'SELECT pg_advisory_' || 'unlock_all()'; END $$";
+    for format in ["drizzle", "sql"] {
+        for (where_, script, both_run) in &cases {
+            let database = Server::shared().database();
+            let replica = |count| {
+                let script = |n| if n == 1 { setup.to_owned() } else { script.clone() };
+                let place = migrations(format, count, script);
+                let migrate = migrate(place.path()).words(["--format", format]);
+                (migrate.database(database.url()).start(), place)
+            };
+            let (first, _place) = replica(1);
+            first.end().code(0);
+            let gate = gate::close(&database);
+            let (mut first, _place) = replica(2);
+            let sleeping = |count| {
+                wait_for("replicas wait at the gate", || {
+                    let sql = "SELECT count(*) FROM pg_stat_activity \
+                               WHERE datname = current_database() AND wait_event = 'PgSleep'";
+                    (database.psql(sql) == count).then_some(())
+                });
+            };
+            sleeping("1");
+            let (mut second, _place) = replica(2);
+            match both_run {
+                true => sleeping("2"),
+                false => second.wait_for("waiting for the migration lock, held by pid"),
+            }
+            assert!(!first.has_ended());
+            drop(gate);
+            let (first, second) = (first.end().code(0), second.end().code(0));
+            let logs = format!("{format}, {where_}:\n{}\n{}", first.log, second.log);
+            assert_eq!(database.psql("SELECT count(*) FROM applied"), "1", "{logs}");
+            assert_eq!(database.psql(recorded(format)), "1\n2", "{logs}");
+            assert_eq!(logs.contains("released the migration lock"), *both_run, "{logs}");
+        }
+    }
 }

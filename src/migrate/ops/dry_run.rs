@@ -79,7 +79,7 @@ fn sql(tasks: &[Task<'_>], lock_timeout: Duration) -> io::Result<String> {
 
 fn in_transaction(tasks: &[Task<'_>], lock_timeout: Duration) -> io::Result<String> {
     let mut text = String::new();
-    let transaction = Transaction::new(tasks, lock_timeout);
+    let transaction = Transaction::new(tasks, None, lock_timeout);
     let mut messages = transaction.messages();
     while let Some(message) = messages.next()? {
         text += &message.text;

@@ -6,7 +6,7 @@
 
 use crate::database::{Rows, Session};
 use crate::migrate::error::Error;
-use crate::migrate::run::lock;
+use crate::migrate::run::lock::{self, Lock};
 use crate::migrate::settings::Settings;
 use crate::migrate::source::Source;
 use crate::migrate::sql::quoting::{literal, quote};
@@ -44,7 +44,7 @@ pub(crate) async fn drop_everything(
         (tool.history_table)(settings.history_table.as_ref()).native_locks()
     });
     let sessions = end_others(session).await?;
-    lock::acquire(session, native.unwrap_or_default(), settings.lock_timeout).await?;
+    lock::acquire(session, &Lock::new(native.unwrap_or_default()), settings.lock_timeout).await?;
     let mut drops = Vec::new();
     for (kind, name) in source.map(all_created).unwrap_or_default() {
         let (kind, catalog, column) = match kind {

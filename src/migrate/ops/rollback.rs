@@ -12,6 +12,7 @@ use crate::migrate::run::message::Task;
 use crate::migrate::run::survey;
 use crate::migrate::run::transactional::Applier;
 use crate::migrate::selector::{no_such, select_file};
+use crate::migrate::sql::Survey;
 use crate::text;
 
 impl<'a> Migrator<'a> {
@@ -61,8 +62,10 @@ impl<'a> Migrator<'a> {
         table: &dyn HistoryTable,
     ) -> Result<(), Error> {
         let Some(down) = &migration.down else { return Ok(()) };
-        let tasks = [Task::down(migration, down, lint::survey(down)?, table)?];
-        let outcome = Applier::new(self.session, self.settings).apply(&tasks).await;
+        // There is no second attempt that would keep a lock that the script has released.
+        let survey = Survey { releases_locks: true, ..lint::survey(down)? };
+        let tasks = [Task::down(migration, down, survey, table)?];
+        let outcome = Applier::new(self.session, &self.lock, self.settings).apply(&tasks).await;
         outcome.map_err(|(_, failure)| Error::RollbackFailed {
             migration: migration.to_string(),
             failure: Box::new(failure),

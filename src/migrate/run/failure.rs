@@ -32,6 +32,8 @@ pub(crate) enum Reason {
     },
     /// The connection broke, for this reason.
     Lost(String),
+    /// It released the migration lock, and another session may have migrated since.
+    Unlocked,
     /// Its file can no longer be read, or was changed meanwhile.
     Unreadable {
         /// The file.
@@ -73,10 +75,11 @@ impl Failure {
         Failure { reason, kept: Kept::AllOrNothing }
     }
 
-    /// Whether another session may continue: the connection broke, and the migration is in the database with its record
-    /// or not at all.
+    /// Whether another session may continue: the connection broke, or the migration lock was released, and the migration is
+    /// in the database with its record or not at all.
     pub(crate) fn is_lost(&self) -> bool {
-        matches!(self, Failure { reason: Reason::Lost(_), kept: Kept::AllOrNothing })
+        matches!(self.reason, Reason::Lost(_) | Reason::Unlocked)
+            && matches!(self.kept, Kept::AllOrNothing)
     }
 
     /// Writes why the up migration `migration` failed, what was kept, and what to do.
@@ -100,6 +103,9 @@ impl Failure {
                 "nothing of it was kept; end the transaction that blocks it (pg_terminate_backend), or \
                  raise --ddl-lock-timeout",
             ),
+            (Kept::AllOrNothing, Reason::Unlocked) => {
+                f.write_str("nothing of it was kept; remove pg_advisory_unlock_all() from what it calls")
+            }
             (Kept::AllOrNothing, Reason::Lost(_)) => f.write_str(
                 "the history table shows whether it was applied; run again, which is safe",
             ),
@@ -133,7 +139,7 @@ impl Failure {
             (Kept::AllOrNothing | Kept::Part, Reason::Lost(_)) => {
                 f.write_str("the history table shows whether it is still applied: see 'premain status'")
             }
-            (Kept::AllOrNothing, Reason::Unreadable { .. }) => {
+            (Kept::AllOrNothing, Reason::Unreadable { .. } | Reason::Unlocked) => {
                 f.write_str("nothing was rolled back; run again")
             }
             (Kept::Part, _) => f.write_str(
@@ -162,6 +168,9 @@ impl Reason {
                 f,
                 "{direction}migration {migration} was interrupted, the connection was lost ({reason})"
             ),
+            Reason::Unlocked => {
+                writeln!(f, "{direction}migration {migration} released the migration lock")
+            }
             Reason::Unreadable { file, error } => {
                 writeln!(f, "{direction}migration {migration}: {}: {error}", file.display())
             }
@@ -175,6 +184,7 @@ impl Reason {
                 format!("{}: {}\n{diagnosis}", diagnosis.place, diagnosis.message)
             }
             Reason::Blocked { message: reason, .. } | Reason::Lost(reason) => reason.clone(),
+            Reason::Unlocked => "it released the migration lock".to_owned(),
             Reason::Unreadable { error, .. } => error.to_string(),
         }
     }

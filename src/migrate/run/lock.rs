@@ -5,6 +5,8 @@
 
 use std::time::{Duration, Instant};
 
+use tokio_postgres::error::DbError;
+
 use super::pooler;
 use crate::database::Session;
 use crate::migrate::error::Error;
@@ -24,25 +26,80 @@ const SHORT: Duration = Duration::from_millis(150);
 /// The time between two log lines about the holder of the lock.
 const SILENCE: Policy = Policy::doubling(Duration::from_secs(5), Duration::from_mins(1));
 
-/// Takes the lock, and then the native tool's own locks, for this session, which keeps them until it ends. `native` are SQL
-/// expressions of type `bigint`.
+/// What an error of the server contains if the statement of [`Lock::guard`] failed.
+const LOST: &str = "premain no longer holds the migration lock";
+
+/// The migration lock and the native tool's own locks, for the messages that apply migrations. A script may release all locks of
+/// its session: `pg_advisory_unlock_all()`.
+#[derive(Clone)]
+pub(crate) struct Lock {
+    /// SQL expressions of type `bigint`.
+    keys: Vec<String>,
+}
+
+impl Lock {
+    /// `native` are SQL expressions of type `bigint`.
+    pub(crate) fn new(native: Vec<String>) -> Lock {
+        Lock { keys: [KEY.to_string()].into_iter().chain(native).collect() }
+    }
+
+    /// The condition, in SQL, that this session holds the migration lock.
+    pub(super) fn is_held() -> String {
+        format!(
+            "EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 \
+             AND classid = {} AND objid = {} AND pid = pg_catalog.pg_backend_pid() AND database = \
+             (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))",
+            KEY >> 32,
+            KEY & 0xffff_ffff
+        )
+    }
+
+    /// The statement that fails if the session no longer holds the migration lock: another replica may then apply the same
+    /// migration. With `or_take` it takes the lock again if it is free.
+    pub(super) fn guard(or_take: bool) -> String {
+        let take = format!(" OR pg_catalog.pg_try_advisory_lock({KEY})");
+        // Without a function that is not immutable, the server would evaluate this although the lock is held.
+        format!(
+            "SELECT CASE WHEN {}{} THEN true \
+             ELSE ('{LOST}' || pg_catalog.left(pg_catalog.version(), 0))::boolean END",
+            Lock::is_held(),
+            if or_take { &take } else { "" }
+        )
+    }
+
+    /// Whether this is the error of [`Lock::guard`].
+    pub(super) fn is_lost(error: &DbError) -> bool {
+        error.code().code() == "22P02" && error.message().contains(LOST)
+    }
+
+    /// The statements before and after one that may release the locks, in the same transaction. The transaction holds them
+    /// meanwhile.
+    pub(super) fn around(&self) -> [String; 2] {
+        ["pg_advisory_xact_lock", "pg_advisory_lock"].map(|function| {
+            let calls = self.keys.iter().map(|key| format!("pg_catalog.{function}({key})"));
+            format!("SELECT {}", calls.collect::<Vec<_>>().join(", "))
+        })
+    }
+}
+
+/// Takes the lock, and then the native tool's own locks, for this session, which keeps them until it ends.
 ///
 /// # Errors
 /// [`Error::Locked`] with the holder after `timeout`; `None` waits for ever. [`Error::Pooled`] if a pooler does not keep the
 /// session for premain.
 pub(crate) async fn acquire(
     session: &Session,
-    native: Vec<String>,
+    lock: &Lock,
     timeout: Option<Duration>,
 ) -> Result<(), Error> {
-    let keys: Vec<String> = [KEY.to_string()].into_iter().chain(native).collect();
+    let keys = &lock.keys;
     let started = Instant::now();
     let mut pauses = Pauses::new(PAUSES);
     let mut silence: Option<Silence> = None;
     let mut backend = session.announced_backend().await;
     let mut pooler_checked = false;
     loop {
-        match try_lock(session, backend, &keys).await? {
+        match try_lock(session, backend, keys).await? {
             LockState::Taken => break,
             LockState::OtherBackend(_) if pooler_checked => return Err(pooler::switched(session)),
             LockState::OtherBackend(actual) => {
@@ -54,11 +111,11 @@ pub(crate) async fn acquire(
         }
         let waited = started.elapsed();
         if timeout.is_some_and(|timeout| waited >= timeout) {
-            return Err(Error::Locked { holder: holder(session, &keys).await?, waited });
+            return Err(Error::Locked { holder: holder(session, keys).await?, waited });
         }
         let due = silence.as_mut().map_or(waited > SHORT, Silence::is_over);
         if due {
-            let holder = holder(session, &keys).await?;
+            let holder = holder(session, keys).await?;
             if silence.is_none() {
                 tracing::info!("waiting for the migration lock, held by {holder}");
                 silence = Some(Silence::new(SILENCE));
@@ -86,7 +143,7 @@ pub(crate) async fn acquire(
 /// # Errors
 /// [`Error::Locked`], or what the server says.
 pub(crate) async fn hold_lock(session: &Session, settings: &Settings) -> Result<(), Error> {
-    acquire(session, Vec::new(), settings.lock_timeout).await
+    acquire(session, &Lock::new(Vec::new()), settings.lock_timeout).await
 }
 
 /// What one attempt to take the lock found.

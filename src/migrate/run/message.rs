@@ -5,11 +5,12 @@ use std::io;
 use std::time::Duration;
 
 use super::diagnosis::Position;
+use super::lock::Lock;
 use crate::database::Rows;
 use crate::migrate::history::{HistoryTable, Malformed, Marks};
 use crate::migrate::migration::Migration;
 use crate::migrate::sql::quoting::{literal, quote};
-use crate::migrate::sql::splitter::{self, Statement};
+use crate::migrate::sql::splitter::{self, Kind, Statement};
 use crate::migrate::sql::{Reader, Script, Survey};
 
 /// Ends what a script did to the settings of the session. Settings of the role, the database and the URL return.
@@ -58,6 +59,8 @@ impl<'a> Task<'a> {
 /// Tasks that are applied in one transaction, all or nothing.
 pub(crate) struct Transaction<'a> {
     tasks: &'a [Task<'a>],
+    /// `None` in a plan, which psql runs without the lock.
+    lock: Option<Lock>,
     restore: String,
     /// An SQL literal: the value of the setting `premain.migration` in the session once a part of this was committed, and of
     /// `premain.recorded` once all of it was.
@@ -77,6 +80,7 @@ pub(super) enum Committed {
 /// The messages of a transaction: one, unless a migration ends the transaction itself or its file is large.
 pub(crate) struct Messages<'a> {
     tasks: std::slice::Iter<'a, Task<'a>>,
+    lock: Option<Lock>,
     /// The statements between a script and its record.
     restore: String,
     /// The statements after the last record.
@@ -115,9 +119,14 @@ const MESSAGE_SIZE: usize = 1 << 20;
 const END: &str = "\n;\n";
 
 impl<'a> Transaction<'a> {
-    pub(crate) fn new(tasks: &'a [Task<'a>], lock_timeout: Duration) -> Transaction<'a> {
+    pub(crate) fn new(
+        tasks: &'a [Task<'a>],
+        lock: Option<&Lock>,
+        lock_timeout: Duration,
+    ) -> Transaction<'a> {
         let mark: Vec<_> = tasks.iter().map(|task| task.migration.to_string()).collect();
-        Transaction { tasks, restore: restore(lock_timeout), mark: literal(&mark.join(", ")) }
+        let (restore, mark) = (restore(lock_timeout), literal(&mark.join(", ")));
+        Transaction { tasks, lock: lock.cloned(), restore, mark }
     }
 
     /// BEGIN comes first: a query before it would take the snapshot that `SET TRANSACTION` in a script comes too late for.
@@ -127,6 +136,7 @@ impl<'a> Transaction<'a> {
         message.push(&format!("BEGIN; SET premain.migration = {mark};\n"));
         Messages {
             tasks: self.tasks.iter(),
+            lock: self.lock.clone(),
             restore: self.restore.clone(),
             end: format!("SET premain.recorded = {mark}; COMMIT;\n{DISCARD}"),
             reading: None,
@@ -221,7 +231,7 @@ impl<'a> Messages<'a> {
                 self.record(task);
                 return Ok(());
             };
-            self.message.add(task, text, in_file);
+            self.message.add_statements(task, self.lock.as_ref(), text, in_file);
         }
         self.flush();
         self.reading = Some((task, reader));
@@ -237,7 +247,7 @@ impl<'a> Messages<'a> {
         for part in &script.parts {
             in_file += sql[bytes..part.start].chars().count();
             let text = &sql[part.clone()];
-            self.message.add(task, text, in_file);
+            self.message.add_statements(task, self.lock.as_ref(), text, in_file);
             in_file += text.chars().count();
             bytes = part.end;
             if one_by_one {
@@ -251,7 +261,10 @@ impl<'a> Messages<'a> {
         let is_last = self.tasks.len() == 0;
         let before = if is_last { "SET CONSTRAINTS ALL IMMEDIATE; " } else { "" };
         let after = if is_last { String::new() } else { format!("{DISCARD};\n") };
-        self.message.push(&format!("{before}{};\n{};\n{after}", self.restore, task.record));
+        // What the script has committed itself cannot be rolled back if the lock was lost.
+        let guard = self.lock.as_ref().map(|_| Lock::guard(task.survey.ends_transaction) + ";\n");
+        let (restore, guard) = (&self.restore, guard.unwrap_or_default());
+        self.message.push(&format!("{before}{restore};\n{guard}{};\n{after}", task.record));
     }
 
     fn flush(&mut self) {
@@ -260,6 +273,32 @@ impl<'a> Messages<'a> {
 }
 
 impl<'a> Message<'a> {
+    /// Adds a range of a file that holds whole statements. If the script releases locks, `lock` is kept nevertheless.
+    pub(super) fn add_statements(
+        &mut self,
+        task: &'a Task<'a>,
+        lock: Option<&Lock>,
+        text: &str,
+        in_file: usize,
+    ) {
+        let Some(lock) = lock.filter(|_| task.survey.releases_locks) else {
+            return self.add(task, text, in_file);
+        };
+        let [before, after] = lock.around();
+        for Statement { range, kind } in splitter::statements(text) {
+            let statement = &text[range.clone()];
+            // After a query it would be too late for SET TRANSACTION.
+            let keep = kind == Kind::Ordinary && !splitter::begins_with(statement, &["SET"]);
+            if keep {
+                self.push(&format!("{before};\n"));
+            }
+            self.add(task, statement, in_file + text[..range.start].chars().count());
+            if keep {
+                self.push(&format!("{after};\n"));
+            }
+        }
+    }
+
     /// Adds a range of a file.
     pub(super) fn add(&mut self, task: &'a Task<'a>, text: &str, in_file: usize) {
         let in_message = self.length;
@@ -268,7 +307,7 @@ impl<'a> Message<'a> {
         self.push(END);
     }
 
-    fn push(&mut self, text: &str) {
+    pub(super) fn push(&mut self, text: &str) {
         self.text.push_str(text);
         self.length += text.chars().count();
     }
@@ -336,7 +375,7 @@ mod tests {
     }
 
     fn messages<'a>(task: &'a Task<'a>) -> Vec<Message<'a>> {
-        let transaction = Transaction::new(std::slice::from_ref(task), Duration::ZERO);
+        let transaction = Transaction::new(std::slice::from_ref(task), None, Duration::ZERO);
         let mut messages = transaction.messages();
         std::iter::from_fn(|| messages.next().unwrap()).collect()
     }

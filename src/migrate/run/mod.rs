@@ -57,6 +57,8 @@ pub(crate) struct Progress {
     elapsed: Duration,
     /// The migrations that were running when the connection was lost: whether they were committed is unknown.
     unknown: Vec<String>,
+    /// Whether a migration released the migration lock, by what it calls: the next attempt keeps it in every statement.
+    unlocked: bool,
 }
 
 impl Progress {
@@ -162,7 +164,7 @@ impl Migrator<'_> {
         table: &dyn HistoryTable,
         progress: &mut Progress,
     ) -> Result<(), Error> {
-        let applier = Applier::new(self.session, self.settings);
+        let applier = Applier::new(self.session, &self.lock, self.settings);
         let total = plan.pending.len();
         if total > 0 {
             tracing::info!("migrations: {total} of {} pending", total + plan.applied);
@@ -172,13 +174,15 @@ impl Migrator<'_> {
             let started = Instant::now();
             let mut tasks = Vec::new();
             for migration in group {
-                let survey = match surveys.get(migration.up.file.as_path()) {
+                let mut survey = match surveys.get(migration.up.file.as_path()) {
                     Some(survey) => survey.clone(),
                     None => lint::survey(&migration.up)?,
                 };
+                survey.releases_locks |= progress.unlocked;
                 tasks.push(Task::up(migration, survey, table)?);
             }
             if let Err((migration, failure)) = applier.apply(&tasks).await {
+                progress.unlocked |= matches!(failure.reason, failure::Reason::Unlocked);
                 if failure.is_lost() {
                     progress.unknown = group.iter().map(ToString::to_string).collect();
                 }

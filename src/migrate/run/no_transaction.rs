@@ -4,19 +4,24 @@
 use super::concurrent_index::{Index, State};
 use super::diagnosis::Diagnosis;
 use super::failure::{Failure, Halfway, Kept, Reason};
+use super::lock::{self, Lock};
 use super::message::{DISCARD, Message, Task, restore};
 use super::transactional::{Applier, SendError, diagnose, is_blocked, unreadable};
 use crate::database::QueryError;
+use crate::migrate::error::Error;
 use crate::migrate::history::how_to_resolve;
 use crate::migrate::sql::location;
 use crate::migrate::sql::quoting::literal;
-use crate::migrate::sql::{Kind, Reader};
+use crate::migrate::sql::{Kind, Reader, splitter};
 
 /// How many of the kept statements are listed.
 const MOST_LISTED: usize = 20;
 
 /// How many characters of a listed statement are shown.
 const STATEMENT_LENGTH: usize = 80;
+
+/// The first words of statements that may commit in what they call.
+const CALLS: [&str; 2] = ["CALL", "DO"];
 
 /// Statements that are kept or not kept together: one, or those between BEGIN and COMMIT.
 #[derive(Default)]
@@ -39,12 +44,28 @@ impl Batch {
         self.statements.push((text.to_owned(), position));
     }
 
-    fn message<'m>(&self, task: &'m Task<'m>) -> Message<'m> {
+    fn message<'m>(&self, task: &'m Task<'m>, applier: &Applier<'_>) -> Message<'m> {
         let mut message = Message::default();
+        // What they call may commit, which a message of several statements does not allow.
+        let calls = |text| CALLS.iter().any(|word| splitter::begins_with(text, &[*word]));
         for (text, position) in &self.statements {
-            message.add(task, text, *position);
+            if splitter::begins_with(text, &["DISCARD", "ALL"]) {
+                // It would release the migration lock.
+                message.push(&format!("{};\n{DISCARD};\n", restore(applier.lock_timeout)));
+            } else {
+                let lock = Some(applier.lock).filter(|_| !calls(text));
+                message.add_statements(task, lock, text, *position);
+            }
         }
         message
+    }
+
+    /// Whether what it calls may release the migration lock.
+    fn may_release(&self) -> bool {
+        let words = ["SELECT", "WITH", "EXECUTE"];
+        let words = words.iter().chain(&CALLS);
+        let mut statements = self.statements.iter();
+        statements.any(|(text, _)| words.clone().any(|word| splitter::begins_with(text, &[*word])))
     }
 
     fn index(&self) -> Option<Index<'_>> {
@@ -125,6 +146,9 @@ impl Applier<'_> {
             batch.add(kind, text, position);
             if !batch.is_open {
                 self.run_batch(task, &batch).await?;
+                if batch.may_release() {
+                    self.keep_lock(task).await?;
+                }
                 let executed = std::mem::take(&mut batch).statements;
                 done.extend(executed.iter().map(|(text, at)| (shortened(text), *at)));
             }
@@ -175,7 +199,7 @@ impl Applier<'_> {
     /// Runs a batch once; without a lock timeout if it is CONCURRENTLY: that waits for other sessions but blocks none, and a
     /// timeout would only discard what is built already.
     async fn run_once<'m>(&self, task: &'m Task<'m>, batch: &Batch) -> Result<(), SendError<'m>> {
-        let message = batch.message(task);
+        let message = batch.message(task, self);
         let ours = self.lock_timeout.as_millis();
         if batch.kind != Some(Kind::Concurrent) || ours == 0 {
             return self.send_one(message).await;
@@ -192,7 +216,7 @@ impl Applier<'_> {
         let failed = |error| match error {
             QueryError::Lost(reason) => SendError::Lost(reason),
             QueryError::Server(error) => {
-                SendError::Server { message: batch.message(task), done: 0, error }
+                SendError::Server { message: batch.message(task, self), done: 0, error }
             }
         };
         let changed = change(ours, 0).await.map_err(failed)?;
@@ -227,6 +251,23 @@ impl Applier<'_> {
             }
         }
         Ok(state)
+    }
+
+    /// Takes the lock again if the script has released it.
+    async fn keep_lock(&self, task: &Task<'_>) -> Result<(), Reason> {
+        let results = self.session.query(&format!("SELECT {}", Lock::is_held())).await;
+        let results = results.map_err(|error| reason(task, error))?;
+        let held = results.first().and_then(|rows| rows.first()?.first()?.as_deref());
+        if held == Some("t") {
+            return Ok(());
+        }
+        tracing::warn!("migration {} released the migration lock; taking it again", task.migration);
+        lock::acquire(self.session, self.lock, self.lock_patience).await.map_err(
+            |error| match error {
+                Error::Statement { error, .. } => reason(task, error),
+                _ => Reason::Unlocked,
+            },
+        )
     }
 
     /// Writes the record with the settings that the session had before the script, and cleans up the session.

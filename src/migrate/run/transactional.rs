@@ -7,6 +7,7 @@ use tokio_postgres::error::{DbError, ErrorPosition};
 
 use super::diagnosis::{Diagnosis, Position};
 use super::failure::{Failure, Kept, Reason};
+use super::lock::Lock;
 use super::message::{Committed, Message, Task, Transaction};
 use super::watch::Watch;
 use crate::database::{QueryError, Session};
@@ -22,6 +23,10 @@ const PAUSES: Policy = Policy::doubling(Duration::from_millis(200), Duration::fr
 /// Applies migrations in one session.
 pub(crate) struct Applier<'a> {
     pub(super) session: &'a Session,
+    /// What the session holds.
+    pub(super) lock: &'a Lock,
+    /// How long to wait for it, should a script release it.
+    pub(super) lock_patience: Option<Duration>,
     /// Zero means no limit.
     pub(super) lock_timeout: Duration,
     retries: u32,
@@ -51,9 +56,11 @@ pub(super) struct Attempts<'a> {
 }
 
 impl<'a> Applier<'a> {
-    pub(crate) fn new(session: &'a Session, settings: &Settings) -> Self {
+    pub(crate) fn new(session: &'a Session, lock: &'a Lock, settings: &Settings) -> Self {
         Applier {
             session,
+            lock,
+            lock_patience: settings.lock_timeout,
             lock_timeout: settings.ddl_lock_timeout.unwrap_or_default(),
             retries: settings.ddl_retries,
         }
@@ -104,7 +111,7 @@ impl<'a> Applier<'a> {
         tasks: &'m [Task<'m>],
     ) -> Result<(), (&'m Migration, Failure)> {
         let Some(first) = tasks.first() else { return Ok(()) };
-        let transaction = Transaction::new(tasks, self.lock_timeout);
+        let transaction = Transaction::new(tasks, Some(self.lock), self.lock_timeout);
         let mut attempts = self.attempts(first);
         let failed = |reason| (first.migration, Failure::nothing_kept(reason));
         loop {
@@ -132,7 +139,10 @@ impl<'a> Applier<'a> {
                     Committed::Part => Kept::Part,
                     _ => Kept::AllOrNothing,
                 };
-                let reason = Reason::Rejected(Box::new(diagnosis));
+                let reason = match Lock::is_lost(&error) {
+                    true => Reason::Unlocked,
+                    false => Reason::Rejected(Box::new(diagnosis)),
+                };
                 return Err((task.migration, Failure { reason, kept }));
             }
             attempts.pause(first, &error).await.map_err(failed)?;

@@ -4,6 +4,8 @@ use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use memchr::memmem;
+
 use super::splitter::{Kind, Splitter, Statement};
 use super::text::{Chunks, Text};
 use crate::migrate::source::error::SourceError;
@@ -72,8 +74,9 @@ impl Script {
     pub(crate) fn survey(&self) -> io::Result<Survey> {
         let mut survey = Survey { no_transaction: !self.transactional, ..Survey::default() };
         let mut reader = Reader::new(self)?;
-        while let Some((kind, _, _)) = reader.next()? {
+        while let Some((kind, text, _)) = reader.next()? {
             survey.statements += 1;
+            survey.releases_locks |= releases_locks(text);
             survey.ends_transaction |= kind == Kind::End;
             survey.no_transaction |= kind.forbids_transaction();
             if reader.unrunnable.is_some() {
@@ -98,6 +101,12 @@ impl Script {
         })?;
         Ok(characters)
     }
+}
+
+/// Whether the text names `pg_advisory_unlock` or `pg_advisory_unlock_all`.
+fn releases_locks(sql: &str) -> bool {
+    let names = ["advisory_unlock", "ADVISORY_UNLOCK"];
+    names.iter().any(|name| memmem::find(sql.as_bytes(), name.as_bytes()).is_some())
 }
 
 /// The length of the byte order mark that editors on Windows write at the beginning of a file, in bytes.
@@ -245,6 +254,8 @@ pub(crate) struct Survey {
     pub(crate) ends_transaction: bool,
     /// Whether the file, or one of its statements, cannot run in a transaction.
     pub(crate) no_transaction: bool,
+    /// Whether it may release the advisory locks of its session.
+    pub(crate) releases_locks: bool,
     /// The first thing that only psql, or the migration's own tool, can run: its position in characters,
     /// and the error.
     pub(crate) unrunnable: Option<(usize, String)>,

@@ -220,6 +220,14 @@ fn kind(words: &[String]) -> Kind {
     }
 }
 
+/// Whether the first words of `sql` are these key words.
+pub(crate) fn begins_with(sql: &str, words: &[&str]) -> bool {
+    let mut tokens = tokens(sql);
+    words
+        .iter()
+        .all(|word| tokens.next().is_some_and(|(_, range)| sql[range].eq_ignore_ascii_case(word)))
+}
+
 /// The tokens of `sql` that are not blank, with their ranges.
 pub(crate) fn tokens(sql: &str) -> impl Iterator<Item = (Token, Range<usize>)> {
     let mut at = 0;
