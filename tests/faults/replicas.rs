@@ -7,7 +7,6 @@ use std::process::Command;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::Signal;
 
-use crate::support::gate::PASS;
 use crate::support::layout::{migrations, recorded};
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Premain, Running, migrate};
@@ -304,22 +303,22 @@ fn sessions_make_the_server_check_for_a_lost_client() {
 #[test]
 fn a_script_that_releases_all_locks_is_applied_once() {
     let release = "SELECT pg_advisory_unlock_all()";
-    let insert = "INSERT INTO applied VALUES (1)";
+    let (pass, insert) = (gate::PASS, "INSERT INTO applied VALUES (1)");
     // Where the text does not show it, both replicas run it, and one of them keeps it.
     let cases = [
-        ("in its transaction", format!("{release};\n{PASS};\n{insert}"), false),
+        ("in its transaction", format!("{release};\n{pass};\n{insert}"), false),
         (
             "after its own COMMIT",
-            format!("SELECT 1;\nCOMMIT;\n{release};\n{PASS};\n{insert}"),
+            format!("SELECT 1;\nCOMMIT;\n{release};\n{pass};\n{insert}"),
             false,
         ),
         (
             "without a transaction",
-            format!("-- premain: no-transaction\n{release};\n{PASS};\n{insert}"),
+            format!("-- premain: no-transaction\n{release};\n{pass};\n{insert}"),
             false,
         ),
-        ("as DISCARD ALL", format!("DISCARD ALL;\n{PASS};\n{insert}"), false),
-        ("in a function", format!("SELECT release();\n{PASS};\n{insert}"), true),
+        ("as DISCARD ALL", format!("DISCARD ALL;\n{pass};\n{insert}"), false),
+        ("in a function", format!("SELECT release();\n{pass};\n{insert}"), true),
     ];
     let setup = "CREATE TABLE applied (n int); CREATE FUNCTION release() RETURNS void LANGUAGE plpgsql AS \
                  $$ BEGIN EXECUTE 'SELECT pg_advisory_' || 'unlock_all()'; END $$";
