@@ -76,7 +76,9 @@ async fn unsuitable(
         _ if demand == Demand::Writes && state.standby => {
             Some("it is a standby, and migrations need the primary")
         }
-        _ if demand == Demand::Writes && state.read_only => Some("its sessions are read-only"),
+        _ if demand == Demand::Writes && state.read_only => Some(
+            "its sessions are read-only (default_transaction_read_only of the server, database or role)",
+        ),
         SessionTarget::ReadWrite if !writes => {
             Some("it takes no writes (target_session_attrs=read-write)")
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
-use tokio_postgres::error::DbError;
+use tokio_postgres::error::{DbError, Severity};
 use tokio_postgres::tls::{NoTls, TlsStream};
 use tokio_postgres::{AsyncMessage, Client, Connection, SimpleQueryMessage};
 
@@ -33,6 +33,10 @@ pub(crate) struct Session {
     pub(super) origin: Origin,
     pub(super) login: Database,
     reported: Option<ServerState>,
+    /// Whether a backslash in `'…'` begins an escape: `standard_conforming_strings` was off at the login.
+    pub(crate) has_backslash_escapes: bool,
+    /// The encoding of the database: `UTF8`; `None` if the server does not report it.
+    pub(crate) encoding: Option<String>,
     /// Whether the last statement may have changes that take long to roll back.
     pub(super) changing: Cell<bool>,
     /// The process id of the server's process, once it is known for certain.
@@ -97,6 +101,8 @@ impl Session {
         let reported = flag("in_hot_standby")
             .zip(flag("default_transaction_read_only"))
             .map(|(standby, read_only)| ServerState { standby, read_only });
+        let has_backslash_escapes = flag("standard_conforming_strings") == Some(false);
+        let encoding = connection.parameter("server_encoding").map(str::to_owned);
         let broken = Arc::new(OnceLock::new());
         let reason = Arc::clone(&broken);
         let driver = tokio::spawn(async move {
@@ -120,6 +126,8 @@ impl Session {
             origin: origin.clone(),
             login: database.clone(),
             reported,
+            has_backslash_escapes,
+            encoding,
             changing: Cell::new(false),
             backend: Cell::new(None),
             pooled: Cell::new(false),
@@ -316,13 +324,18 @@ fn why(error: &tokio_postgres::Error) -> String {
 
 fn log_notice(notice: &DbError) {
     let code = notice.code().code();
-    match notice.severity() {
+    // Not `severity()`, which is in the server's language.
+    match notice.parsed_severity() {
         // A migration begins or ends a transaction although premain did; that is allowed.
-        "WARNING" if matches!(code, "25001" | "25P01") => {
+        Some(Severity::Warning) if matches!(code, "25001" | "25P01") => {
             tracing::debug!("migration: the server warns: {} ({code})", notice.message());
         }
-        "WARNING" => tracing::warn!("migration: the server warns: {} ({code})", notice.message()),
-        "DEBUG" | "LOG" => tracing::debug!("migration: {}", notice.message()),
+        Some(Severity::Warning) => {
+            tracing::warn!("migration: the server warns: {} ({code})", notice.message())
+        }
+        Some(Severity::Debug | Severity::Log) => {
+            tracing::debug!("migration: {}", notice.message());
+        }
         _ => tracing::info!("migration: the server notes: {}", notice.message()),
     }
 }

@@ -241,6 +241,11 @@ impl fmt::Display for Error {
             ),
             Error::Statement { what, error } => {
                 let remedy = match self.exit() {
+                    // The server's function that checks row-level security: the code is that of a missing privilege.
+                    Exit::Refused if is_from(error, "check_enable_rls") => {
+                        "; rows that this role cannot see would be applied again: give it BYPASSRLS, or disable row-level \
+                         security on this table"
+                    }
                     Exit::Refused => "; grant this role what it lacks",
                     _ => "",
                 };
@@ -260,6 +265,10 @@ impl fmt::Display for Error {
             Error::RollbackFailed { migration, failure } => failure.explain_down(f, migration),
         }
     }
+}
+
+fn is_from(error: &QueryError, routine: &str) -> bool {
+    matches!(error, QueryError::Server(error) if error.routine() == Some(routine))
 }
 
 impl From<SourceError> for Error {

@@ -35,8 +35,14 @@ impl<'a> Lint<'a> {
         Ok(())
     }
 
-    /// Finds what no server can run, whatever is in the database.
-    fn cannot_run(&mut self, survey: &Survey) -> io::Result<()> {
+    /// Finds what no server can run, whatever is in the database, and what a server with `backslash_escapes` does not split as
+    /// premain does.
+    fn cannot_run(&mut self, survey: &Survey, backslash_escapes: bool) -> io::Result<()> {
+        if let (Some(position), true) = (survey.backslash, backslash_escapes) {
+            let message = "standard_conforming_strings is off for this role or database, so the backslash before a quote in \
+                           this text may end it elsewhere than it seems; write E'…' for a text with escapes, and '' for a quote";
+            self.add(Severity::Error, position, message)?;
+        }
         // People do not merge files of many megabytes.
         if let Some(position) = self.script.sql.in_memory().and_then(find_conflict) {
             let message =
@@ -105,9 +111,13 @@ pub(crate) fn survey(script: &Script) -> Result<Survey, SourceError> {
 ///
 /// # Errors
 /// The large file can no longer be read.
-pub(crate) fn cannot_run(script: &Script, survey: &Survey) -> Result<Vec<Finding>, SourceError> {
+pub(crate) fn cannot_run(
+    script: &Script,
+    survey: &Survey,
+    backslash_escapes: bool,
+) -> Result<Vec<Finding>, SourceError> {
     let mut lint = Lint::new(script);
-    lint.cannot_run(survey).map_err(|source| unreadable(script, source))?;
+    lint.cannot_run(survey, backslash_escapes).map_err(|source| unreadable(script, source))?;
     Ok(lint.findings)
 }
 
@@ -121,10 +131,11 @@ pub(crate) fn all(source: &Source) -> Result<Vec<Finding>, SourceError> {
         for script in [Some(&migration.up), migration.down.as_ref()].into_iter().flatten() {
             let mut lint = Lint::new(script);
             let survey = survey(script)?;
-            let linted = lint.cannot_run(&survey).and_then(|()| match lint.findings.is_empty() {
-                true => lint.surprises(),
-                false => Ok(()),
-            });
+            let linted =
+                lint.cannot_run(&survey, false).and_then(|()| match lint.findings.is_empty() {
+                    true => lint.surprises(),
+                    false => Ok(()),
+                });
             linted.map_err(|source| unreadable(script, source))?;
             findings.append(&mut lint.findings);
         }
@@ -201,7 +212,7 @@ mod tests {
     fn findings(sql: &str) -> Vec<String> {
         let script = script(sql);
         let mut lint = Lint::new(&script);
-        lint.cannot_run(&survey(&script).unwrap()).unwrap();
+        lint.cannot_run(&survey(&script).unwrap(), false).unwrap();
         if lint.findings.is_empty() {
             lint.surprises().unwrap();
         }

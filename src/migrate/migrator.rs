@@ -9,7 +9,7 @@ use super::run::lock::{self, Lock};
 use super::run::message;
 use super::settings::Settings;
 use super::source::Source;
-use super::sql::quoting::create_schema;
+use super::sql::quoting::{create_schema, literal};
 use super::unmanaged::{Found, query};
 use crate::database::{QueryError, Rows, Session};
 
@@ -120,6 +120,30 @@ impl<'a> Migrator<'a> {
         statements.push(self.table.read());
         let mut results = self.session.query(&statements.join("; ")).await?;
         Ok(results.split_off(others.min(results.len())))
+    }
+
+    /// Fails if the database's encoding cannot hold the name of a migration, which its record needs.
+    pub(super) async fn expect_storable_names(&self) -> Result<(), Error> {
+        let Some(encoding) = self.session.encoding.as_deref() else { return Ok(()) };
+        if matches!(encoding, "UTF8" | "SQL_ASCII") {
+            return Ok(());
+        }
+        let names = self.source.migrations.iter().filter(|file| !file.title.is_ascii());
+        for migration in names {
+            let asked = self.session.query(&format!("SELECT {}", literal(&migration.title))).await;
+            asked.map_err(|error| match error.code() {
+                // character_not_in_repertoire, untranslatable_character
+                Some("22021" | "22P05") => Error::HistoryTable(Malformed {
+                    table: self.table.name().to_owned(),
+                    why: format!(
+                        "the encoding of this database, {encoding}, cannot hold the name of migration {migration}; \
+                         rename its file, or use a database in UTF8"
+                    ),
+                }),
+                _ => Error::statement("ask whether the history table can hold the names")(error),
+            })?;
+        }
+        Ok(())
     }
 
     fn session_settings(&self) -> String {

@@ -10,3 +10,4 @@ mod signals;
 mod signals_during_commands;
 mod signals_during_hooks;
 mod standby;
+mod unusual_roles;

@@ -26,6 +26,8 @@ pub struct Server {
     port: u16,
     child: Option<Child>,
     network: Option<PathBuf>,
+    /// The language of its messages, as in `LANGUAGE`.
+    pub language: &'static str,
 }
 
 /// One database on a server, dropped with the server.
@@ -100,7 +102,8 @@ impl Server {
             writeln!(file, "{setting}").unwrap();
         }
         own(directory.path());
-        Server { programs: programs.to_owned(), directory, port, child: None, network: None }
+        let programs = programs.to_owned();
+        Server { programs, directory, port, child: None, network: None, language: "en" }
     }
 
     /// Starts it and waits until it takes logins.
@@ -120,7 +123,12 @@ impl Server {
         if let Some(namespace) = &self.network {
             command = within(namespace, &command);
         }
-        command.arg("-D").arg(self.data()).stdout(log.try_clone().unwrap()).stderr(log);
+        command
+            .env("LANGUAGE", self.language)
+            .arg("-D")
+            .arg(self.data())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
         self.child = Some(spawn(command.stdin(Stdio::null())));
     }
 

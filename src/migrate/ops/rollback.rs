@@ -113,7 +113,7 @@ impl<'a> Migrator<'a> {
         if !irreversible.is_empty() {
             return Err(Error::NoDownMigration(irreversible));
         }
-        survey(migrations.iter().filter_map(|migration| migration.down.as_ref()))?;
+        survey(migrations.iter().filter_map(|migration| migration.down.as_ref()), self.session)?;
         Ok(migrations)
     }
 }

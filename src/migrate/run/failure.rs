@@ -21,8 +21,10 @@ pub(crate) struct Failure {
 pub(crate) enum Reason {
     /// The server rejected it.
     Rejected(Box<Diagnosis>),
-    /// It could not get its table locks.
+    /// Other sessions were in its way.
     Blocked {
+        /// `could not get its table locks`
+        how: &'static str,
         /// The server's last message.
         message: String,
         /// How many attempts there were.
@@ -101,7 +103,7 @@ impl Failure {
             }
             (Kept::AllOrNothing, Reason::Blocked { .. }) => f.write_str(
                 "nothing of it was kept; end the transaction that blocks it (pg_terminate_backend), or \
-                 raise --ddl-lock-timeout",
+                 raise --ddl-lock-timeout or --ddl-retries",
             ),
             (Kept::AllOrNothing, Reason::Unlocked) => {
                 f.write_str("nothing of it was kept; remove pg_advisory_unlock_all() from what it calls")
@@ -160,9 +162,9 @@ impl Reason {
                 "{direction}migration {migration} failed at {}: {}\n{diagnosis}",
                 diagnosis.place, diagnosis.message
             ),
-            Reason::Blocked { message, attempts, blockers } => writeln!(
+            Reason::Blocked { how, message, attempts, blockers } => writeln!(
                 f,
-                "{direction}migration {migration} could not get its table locks in {attempts} attempts{blockers}: {message}"
+                "{direction}migration {migration} {how} in {attempts} attempts{blockers}: {message}"
             ),
             Reason::Lost(reason) => writeln!(
                 f,

@@ -24,6 +24,7 @@ use super::lint;
 use super::migrator::{Log, Migrator};
 use super::plan::Plan;
 use super::sql::{Script, Survey};
+use crate::database::Session;
 use crate::text;
 use message::Task;
 use transactional::Applier;
@@ -114,7 +115,7 @@ impl Migrator<'_> {
                 return Ok(Outcome::UpToDate(progress.report(&plan)));
             }
             // What no server can run is reported before anything runs.
-            surveys = survey(plan.pending.iter().map(|migration| &migration.up))?;
+            surveys = survey(plan.pending.iter().map(|migration| &migration.up), self.session)?;
             let state = self.session.server_state().await;
             let state = state.map_err(Error::statement("ask whether the server accepts writes"))?;
             if state.standby || state.read_only {
@@ -122,6 +123,7 @@ impl Migrator<'_> {
             }
         }
 
+        self.expect_storable_names().await?;
         self.lock().await?;
         // The replica that held the lock may have applied everything. It may also have created the history table in another
         // schema than this session would: a migration that creates a schema of the role's name changes the search path.
@@ -135,7 +137,7 @@ impl Migrator<'_> {
         let scripts = plan.pending.iter().map(|migration| &migration.up);
         let new: Vec<_> =
             scripts.filter(|script| !surveys.contains_key(script.file.as_path())).collect();
-        surveys.extend(survey(new.into_iter())?);
+        surveys.extend(survey(new.into_iter(), self.session)?);
         let table = self.table(history.as_ref());
         if !plan.pending.is_empty() {
             before(plan.pending.len()).await?;
@@ -210,11 +212,14 @@ impl Migrator<'_> {
 type Surveys<'a> = BTreeMap<&'a Path, Survey>;
 
 /// Surveys these scripts, and fails if one of them can never run.
-pub(super) fn survey<'a>(scripts: impl Iterator<Item = &'a Script>) -> Result<Surveys<'a>, Error> {
+pub(super) fn survey<'a>(
+    scripts: impl Iterator<Item = &'a Script>,
+    session: &Session,
+) -> Result<Surveys<'a>, Error> {
     let (mut surveys, mut findings) = (Surveys::new(), Vec::new());
     for script in scripts {
         let survey = lint::survey(script)?;
-        findings.extend(lint::cannot_run(script, &survey)?);
+        findings.extend(lint::cannot_run(script, &survey, session.has_backslash_escapes)?);
         surveys.insert(&script.file, survey);
     }
     if findings.is_empty() { Ok(surveys) } else { Err(Error::CannotRun(findings)) }

@@ -25,9 +25,10 @@ pub(crate) fn exit(code: &str) -> Exit {
     }
 }
 
-/// Whether the server shuts down, or the connection ends.
+/// Whether the server shuts down, or ends the session: a timeout of the role's may do that.
 pub(crate) fn ends_the_session(code: &str) -> bool {
-    matches!(code, "57P01" | "57P02" | "57P03") || code.starts_with("08")
+    matches!(code, "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "25P04")
+        || code.starts_with("08")
 }
 
 /// `active_sql_transaction` and `invalid_transaction_termination`: most likely a procedure that commits, which cannot be seen

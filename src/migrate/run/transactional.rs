@@ -184,13 +184,17 @@ impl Attempts<'_> {
     pub(super) async fn pause(&mut self, task: &Task<'_>, error: &DbError) -> Result<(), Reason> {
         let blockers = self.watch.blockers();
         let message = error.message();
+        let how = match error.code().code() {
+            "40001" => "conflicted with other transactions",
+            _ => "could not get its table locks",
+        };
         if self.count > self.limit {
             let (message, blockers) = (message.to_owned(), blockers.to_string());
-            return Err(Reason::Blocked { message, attempts: self.count, blockers });
+            return Err(Reason::Blocked { how, message, attempts: self.count, blockers });
         }
         let pause = self.pauses.next();
         tracing::warn!(
-            "migration {} could not get its table locks{blockers} ({message}); rolled back, retrying in {}",
+            "migration {} {how}{blockers} ({message}); rolled back, retrying in {}",
             task.migration,
             text::duration(pause)
         );
@@ -199,9 +203,9 @@ impl Attempts<'_> {
     }
 }
 
-/// `lock_not_available` and `deadlock_detected`: worth another attempt, and not the migration's fault.
+/// `lock_not_available`, `deadlock_detected` and `serialization_failure`: worth another attempt, and not the migration's fault.
 pub(super) fn is_blocked(error: &DbError) -> bool {
-    matches!(error.code().code(), "55P03" | "40P01")
+    matches!(error.code().code(), "55P03" | "40P01" | "40001")
 }
 
 pub(super) fn unreadable(task: &Task<'_>, error: io::Error) -> Reason {

@@ -1,8 +1,12 @@
 //! Names and texts as SQL writes them.
 
-/// `'text'`, as a literal under `standard_conforming_strings`.
+/// `'text'`, or `E'a \\ text'`: the same text whatever `standard_conforming_strings` is.
 pub(crate) fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
+    let quoted = text.replace('\'', "''");
+    match quoted.contains('\\') {
+        true => format!("E'{}'", quoted.replace('\\', "\\\\")),
+        false => format!("'{quoted}'"),
+    }
 }
 
 /// `"name"`, with quotes inside doubled.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use memchr::memmem;
 
-use super::splitter::{Kind, Splitter, Statement};
+use super::splitter::{self, Kind, Splitter, Statement};
 use super::text::{Chunks, Text};
 use crate::migrate::source::error::SourceError;
 
@@ -74,9 +74,14 @@ impl Script {
     pub(crate) fn survey(&self) -> io::Result<Survey> {
         let mut survey = Survey { no_transaction: !self.transactional, ..Survey::default() };
         let mut reader = Reader::new(self)?;
-        while let Some((kind, text, _)) = reader.next()? {
+        while let Some((kind, text, position)) = reader.next()? {
             survey.statements += 1;
             survey.releases_locks |= releases_locks(text);
+            if survey.backslash.is_none()
+                && let Some(at) = backslash_before_quote(text)
+            {
+                survey.backslash = Some(position + text[..at].chars().count());
+            }
             survey.ends_transaction |= kind == Kind::End;
             survey.no_transaction |= kind.forbids_transaction();
             if reader.unrunnable.is_some() {
@@ -101,6 +106,19 @@ impl Script {
         })?;
         Ok(characters)
     }
+}
+
+/// The offset of the first `'…'` that has a quote after an odd number of backslashes: an escaped quote, if backslashes escape.
+fn backslash_before_quote(sql: &str) -> Option<usize> {
+    memmem::find(sql.as_bytes(), b"\\'")?;
+    let is_ambiguous = |text: &str| {
+        let before = |at: usize| text[..at].bytes().rev().take_while(|byte| *byte == b'\\').count();
+        text.starts_with('\'') && text.match_indices('\'').any(|(at, _)| before(at) % 2 == 1)
+    };
+    splitter::tokens(sql)
+        .map(|(_, range)| range)
+        .find(|at| is_ambiguous(&sql[at.clone()]))
+        .map(|at| at.start)
 }
 
 /// Whether the text names `pg_advisory_unlock` or `pg_advisory_unlock_all`.
@@ -256,6 +274,8 @@ pub(crate) struct Survey {
     pub(crate) no_transaction: bool,
     /// Whether it may release the advisory locks of its session.
     pub(crate) releases_locks: bool,
+    /// The first text that ends elsewhere if `standard_conforming_strings` is off: its position in characters.
+    pub(crate) backslash: Option<usize>,
     /// The first thing that only psql, or the migration's own tool, can run: its position in characters,
     /// and the error.
     pub(crate) unrunnable: Option<(usize, String)>,

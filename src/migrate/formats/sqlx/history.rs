@@ -28,7 +28,7 @@ impl SqlxMigrations {
     fn insert(&self, migration: &Migration, success: bool, execution_time: &str) -> String {
         format!(
             "INSERT INTO {} (version, description, success, checksum, execution_time) \
-             VALUES ({}, {}, {success}, '\\x{}', {execution_time})",
+             VALUES ({}, {}, {success}, pg_catalog.decode('{}', 'hex'), {execution_time})",
             self.table.qualified,
             migration.version,
             literal(&migration.name),
