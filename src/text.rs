@@ -24,9 +24,28 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
+/// How many items a message lists before it only counts the rest.
+pub(crate) const LISTED: usize = 20;
+
+/// `a, b, c`; of many only the first, and how many more there are.
+pub(crate) fn list(items: &[impl AsRef<str>]) -> String {
+    let mut shown: Vec<_> = items.iter().take(LISTED).map(AsRef::as_ref).collect();
+    let more = format!("and {} more", items.len().saturating_sub(LISTED));
+    if items.len() > LISTED {
+        shown.push(&more);
+    }
+    shown.join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_list_ends_with_a_count() {
+        assert_eq!(list(&["a", "b"]), "a, b");
+        assert!(list(&["a"; 1000]).ends_with(", a, and 980 more"));
+    }
 
     #[test]
     fn durations_show_at_most_two_units() {

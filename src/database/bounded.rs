@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 
 /// The most bytes of one message. An error that quotes the longest statement is shorter.
 const MESSAGE: usize = 8 << 20;
 
-/// The most bytes of one answer to [`super::Session::query`]: enough for 100,000 migrations.
-const ANSWER: usize = 16 << 20;
+/// The most bytes of one answer to [`super::Session::query`]: enough for 150,000 migrations.
+const ANSWER: usize = 48 << 20;
 
 /// The most bytes of a login.
 const LOGIN: usize = 256 << 10;
@@ -36,6 +36,10 @@ impl Allowance {
     /// The next answer is read and dropped message by message, so only those are limited.
     pub(super) fn limit_messages(&self) {
         self.0.store(usize::MAX, Ordering::Relaxed);
+    }
+
+    fn is_for_messages(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == usize::MAX
     }
 
     fn spend(&self, bytes: usize) -> io::Result<()> {
@@ -60,53 +64,76 @@ struct Framing {
     header: [u8; 5],
     /// How many bytes of the header have arrived.
     known: usize,
+    /// How many bytes of a complete header are not passed on yet.
+    held: usize,
     /// How many bytes are missing after the header.
     body: usize,
+    /// Whether this message is not passed on.
+    skips: bool,
 }
 
 impl Framing {
-    fn follow(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        while let Some((first, rest)) = bytes.split_first() {
-            if self.body > 0 {
-                let (_, next) = bytes.split_at(self.body.min(bytes.len()));
-                self.body -= bytes.len() - next.len();
-                bytes = next;
-                continue;
+    /// Consumes bytes of the current message, passes them on to `buffer` unless the message is skipped, and returns how many
+    /// they were. A header is passed on once it is complete. With `may_skip`, a row or notice that is too large is skipped.
+    fn follow(
+        &mut self,
+        bytes: &[u8],
+        buffer: &mut ReadBuf<'_>,
+        may_skip: bool,
+    ) -> io::Result<usize> {
+        if self.body > 0 {
+            let room = if self.skips { usize::MAX } else { buffer.remaining() };
+            let count = self.body.min(bytes.len()).min(room);
+            if !self.skips {
+                buffer.put_slice(&bytes[..count]);
             }
-            self.header[self.known] = *first;
-            self.known = (self.known + 1) % self.header.len();
-            bytes = rest;
-            if self.known == 0 {
-                let [_, length @ ..] = self.header;
-                // The length includes its own four bytes.
-                self.body = usize::try_from(i32::from_be_bytes(length))
-                    .ok()
-                    .and_then(|length| length.checked_sub(4))
-                    .ok_or_else(|| {
-                        too_much("it sends a message of a negative length".to_owned())
-                    })?;
-                if self.body > MESSAGE {
-                    let (size, limit) = (self.body >> 20, MESSAGE >> 20);
-                    return Err(too_much(format!(
-                        "it sends a message of {size} MB, and the limit is {limit} MB"
-                    )));
-                }
-            }
+            self.body -= count;
+            return Ok(count);
         }
-        Ok(())
+        let missing = &mut self.header[self.known..];
+        let count = missing.len().min(bytes.len());
+        missing[..count].copy_from_slice(&bytes[..count]);
+        self.known = (self.known + count) % self.header.len();
+        if self.known == 0 {
+            let [kind, length @ ..] = self.header;
+            // The length includes its own four bytes.
+            self.body = usize::try_from(i32::from_be_bytes(length))
+                .ok()
+                .and_then(|length| length.checked_sub(4))
+                .ok_or_else(|| too_much("it sends a message of a negative length".to_owned()))?;
+            let is_large = self.body > MESSAGE;
+            self.skips = is_large && may_skip && matches!(kind, b'D' | b'N');
+            if is_large && !self.skips {
+                let (size, limit) = (self.body >> 20, MESSAGE >> 20);
+                return Err(too_much(format!(
+                    "it sends a message of {size} MB, and the limit is {limit} MB"
+                )));
+            }
+            self.held = if self.skips { 0 } else { self.header.len() };
+        }
+        Ok(count)
+    }
+
+    /// Passes on what fits of a complete header.
+    fn release(&mut self, buffer: &mut ReadBuf<'_>) {
+        let held = &self.header[self.header.len() - self.held..];
+        let count = held.len().min(buffer.remaining());
+        buffer.put_slice(&held[..count]);
+        self.held -= count;
     }
 }
 
-/// A stream whose reads fail once the server has sent more than its [`Allowance`].
+/// A stream whose reads fail once the server has sent more than its [`Allowance`]. A row or notice that is larger than a
+/// message may be is left out while answers are dropped anyway: an error would come again with every attempt.
 pub(super) struct Bounded<S> {
-    stream: S,
+    stream: BufReader<S>,
     framing: Framing,
     allowance: Allowance,
 }
 
-impl<S> Bounded<S> {
+impl<S: AsyncRead> Bounded<S> {
     pub(super) fn new(stream: S, allowance: Allowance) -> Bounded<S> {
-        Bounded { stream, framing: Framing::default(), allowance }
+        Bounded { stream: BufReader::new(stream), framing: Framing::default(), allowance }
     }
 }
 
@@ -116,16 +143,29 @@ impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let Bounded { stream, framing, allowance } = &mut *self;
+        let mut stream = Pin::new(stream);
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        let bytes = &buffer.filled()[before..];
-        self.framing.follow(bytes)?;
-        self.allowance.spend(bytes.len())?;
-        Poll::Ready(Ok(()))
+        loop {
+            framing.release(buffer);
+            if buffer.remaining() == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            let bytes = match stream.as_mut().poll_fill_buf(context) {
+                Poll::Pending if buffer.filled().len() > before => return Poll::Ready(Ok(())),
+                bytes => ready!(bytes)?,
+            };
+            if bytes.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let count = framing.follow(bytes, buffer, allowance.is_for_messages())?;
+            stream.as_mut().consume(count);
+            allowance.spend(count)?;
+        }
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -145,7 +185,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
 
 impl<S: TlsStream + Unpin> TlsStream for Bounded<S> {
     fn channel_binding(&self) -> ChannelBinding {
-        self.stream.channel_binding()
+        self.stream.get_ref().channel_binding()
     }
 }
 
@@ -171,15 +211,32 @@ where
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
     use proptest::prelude::*;
+    use tokio::io::AsyncReadExt as _;
 
     use super::*;
 
-    fn message(length: usize) -> Vec<u8> {
-        let mut message = vec![b'D'];
+    fn message(kind: u8, length: usize) -> Vec<u8> {
+        let mut message = vec![kind];
         message.extend_from_slice(&(u32::try_from(length).unwrap() + 4).to_be_bytes());
         message.resize(length + 5, 0xff);
         message
+    }
+
+    /// What is passed on of `stream`, which arrives and is read in parts of these sizes.
+    fn passed_on(stream: &[u8], arrives: usize, read: usize) -> io::Result<Vec<u8>> {
+        let allowance = Allowance::for_login();
+        allowance.limit_messages();
+        let stream = BufReader::with_capacity(arrives, stream);
+        let mut bounded = Bounded { stream, framing: Framing::default(), allowance };
+        let (mut all, mut part) = (Vec::new(), vec![0; read]);
+        loop {
+            match bounded.read(&mut part).now_or_never().unwrap()? {
+                0 => return Ok(all),
+                count => all.extend_from_slice(&part[..count]),
+            }
+        }
     }
 
     #[test]
@@ -187,8 +244,19 @@ mod tests {
         for (length, text) in [(-1, "negative"), (3, "negative"), (i32::MAX, "2047 MB")] {
             let mut header = vec![b'E'];
             header.extend_from_slice(&i32::to_be_bytes(length));
-            let error = Framing::default().follow(&header).unwrap_err();
+            let error = passed_on(&header, 8, 8).unwrap_err();
             assert!(error.to_string().contains(text), "{error}");
+        }
+    }
+
+    #[test]
+    fn rows_and_notices_that_are_too_large_are_left_out() {
+        let [small, end] = [message(b'D', 9), message(b'C', 0)];
+        let [row, notice] = [b'D', b'N'].map(|kind| message(kind, MESSAGE + 1));
+        let stream = [&small[..], &row, &small, &notice, &end].concat();
+        for (arrives, read) in [(1 << 20, 7), (7, 1 << 20), (16, 16)] {
+            let passed_on = passed_on(&stream, arrives, read).unwrap();
+            assert_eq!(passed_on, [&small[..], &small, &end].concat());
         }
     }
 
@@ -207,21 +275,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn messages_are_followed_wherever_the_stream_is_split(
+        fn messages_are_passed_on_wherever_the_stream_is_split(
             lengths in prop::collection::vec(0..40_usize, 1..20),
-            parts in prop::collection::vec(1..30_usize, 1..20),
+            arrives in 1..30_usize,
+            read in 1..30_usize,
         ) {
-            let stream: Vec<u8> = lengths.iter().flat_map(|length| message(*length)).collect();
-            let (mut framing, mut rest) = (Framing::default(), &stream[..]);
-            for part in parts.iter().cycle() {
-                let (read, more) = rest.split_at((*part).min(rest.len()));
-                framing.follow(read).unwrap();
-                rest = more;
-                if rest.is_empty() {
-                    break;
-                }
-            }
-            prop_assert_eq!((framing.known, framing.body), (0, 0));
+            let stream: Vec<u8> = lengths.iter().flat_map(|length| message(b'D', *length)).collect();
+            prop_assert_eq!(passed_on(&stream, arrives, read).unwrap(), stream);
         }
     }
 }

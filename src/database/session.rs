@@ -163,16 +163,23 @@ impl Session {
     pub(crate) async fn query(&self, sql: &str) -> Result<Vec<Rows>, QueryError> {
         self.changing.set(false);
         self.allowance.limit_answer();
-        let answer = self.client.simple_query(sql);
-        let messages = match self.answer_timeout.get() {
-            None => answer.await,
-            Some(timeout) => tokio::time::timeout(timeout, answer).await.map_err(|_| {
-                QueryError::Lost(format!("no answer within {}", text::duration(timeout)))
-            })?,
-        };
+        match self.answer_timeout.get() {
+            None => self.collect(sql).await,
+            Some(timeout) => {
+                tokio::time::timeout(timeout, self.collect(sql)).await.unwrap_or_else(|_| {
+                    let timeout = text::duration(timeout);
+                    Err(QueryError::Lost(format!("no answer within {timeout}")))
+                })
+            }
+        }
+    }
+
+    async fn collect(&self, sql: &str) -> Result<Vec<Rows>, QueryError> {
+        let failed = |error| self.failed(&error);
+        let mut messages = std::pin::pin!(self.client.simple_query_raw(sql).await.map_err(failed)?);
         let mut results: Vec<Rows> = vec![Vec::new()];
-        for message in messages.map_err(|error| self.failed(&error))? {
-            match message {
+        while let Some(message) = messages.next().await {
+            match message.map_err(failed)? {
                 SimpleQueryMessage::Row(row) => {
                     let row = (0..row.len()).map(|i| row.get(i).map(str::to_owned)).collect();
                     if let Some(rows) = results.last_mut() {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::text;
+
 /// What to do about one kind of drift: the values of the `--on-…` options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Policy {
@@ -193,7 +195,7 @@ impl fmt::Display for Drift {
                 f,
                 "the database is ahead of this image: migration {} has no file; \
                  this is normal after an application rollback",
-                migrations.join(", ")
+                text::list(migrations)
             ),
             Drift::Failed { migration, why } => {
                 write!(f, "migration {migration} failed halfway: {why}")

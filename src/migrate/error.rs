@@ -186,7 +186,7 @@ impl fmt::Display for Error {
             Error::AmbiguousMigration { wanted, fitting } => write!(
                 f,
                 "'{wanted}' may be any of these migrations: {}; give the file name of the one you mean",
-                fitting.join(", ")
+                text::list(fitting)
             ),
             Error::Unresolvable { migration, why } => {
                 write!(f, "migration {migration} cannot be resolved: {why}; nothing was changed")
@@ -196,7 +196,7 @@ impl fmt::Display for Error {
                 "migration {recorded} cannot be recorded as applied before these, which are pending and would then never \
                  run: {}; nothing was changed\n\
                  apply them first, or, if they are in the database, begin with 'premain resolve --applied {first}'",
-                pending.join(", ")
+                text::list(pending)
             ),
             Error::CannotRun(findings) => {
                 for finding in findings {
@@ -207,19 +207,24 @@ impl fmt::Display for Error {
             Error::NoDownMigration(migrations) => write!(
                 f,
                 "migration {} has no down migration: write a down file for each, or restore a backup; nothing was rolled back",
-                migrations.join(", ")
+                text::list(migrations)
             ),
             Error::CannotRollBackWithoutFile(migrations) => write!(
                 f,
                 "migration {} is applied, would be rolled back first, and has no file; roll back with the image that \
                  contains it; nothing was rolled back",
-                migrations.join(", ")
+                text::list(migrations)
             ),
             Error::Overtaken => f.write_str(
                 "migrations: another session migrated in the meantime; nothing was rolled back; check with 'premain status'",
             ),
             Error::Drift(list) => {
-                let lines: Vec<_> = list.iter().map(ToString::to_string).collect();
+                let mut lines: Vec<_> =
+                    list.iter().take(text::LISTED).map(ToString::to_string).collect();
+                if list.len() > lines.len() {
+                    let more = list.len() - lines.len();
+                    lines.push(format!("and {more} more: 'premain status' shows them all"));
+                }
                 f.write_str(&lines.join("\n"))
             }
             Error::Locked { holder, waited } => write!(
@@ -257,7 +262,7 @@ impl fmt::Display for Error {
                     0 => "no migration was applied before it".to_owned(),
                     n => format!(
                         "{n} of {total} migrations were applied before it: {}",
-                        before.join(", ")
+                        text::list(before)
                     ),
                 };
                 write!(f, "\n{applied}")

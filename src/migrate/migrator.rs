@@ -12,6 +12,7 @@ use super::source::Source;
 use super::sql::quoting::{create_schema, literal};
 use super::unmanaged::{Found, query};
 use crate::database::{QueryError, Rows, Session};
+use crate::text;
 
 /// Operates on the migrations of one source in one session. The operations are in [`super::run`] and [`super::ops`].
 pub(crate) struct Migrator<'a> {
@@ -218,7 +219,11 @@ impl<'a> Migrator<'a> {
             return Err(Error::Drift(fatal));
         }
         if log == Log::Warnings {
-            with(Policy::Warn).for_each(|drift| tracing::warn!("{drift}"));
+            with(Policy::Warn).take(text::LISTED).for_each(|drift| tracing::warn!("{drift}"));
+            let more = with(Policy::Warn).skip(text::LISTED).count();
+            if more > 0 {
+                tracing::warn!("migrations: {more} more of these: 'premain status' shows them all");
+            }
         }
         Ok(plan)
     }

@@ -29,7 +29,7 @@ impl fmt::Display for Version {
             Version::When(milliseconds) => milliseconds.fmt(f),
             Version::Name(LocaleName(name)) => name.fmt(f),
             Version::Digits(Digits(digits)) => digits.fmt(f),
-            Version::Dotted(Dotted(version)) => version.fmt(f),
+            Version::Dotted(version) => version.text.fmt(f),
             Version::Repeatable(description) => write!(f, "R__{}", description.replace(' ', "_")),
         }
     }
@@ -63,27 +63,29 @@ pub(crate) struct LocaleName(pub(crate) String);
 /// Every printable ASCII sign, without letters and digits, in the order of the Unicode collation.
 const SIGNS: &str = " _-,;:!?.'\"()[]{}@*/\\&#%`^+<=>|~$";
 
-impl LocaleName {
-    fn weights(&self) -> impl Iterator<Item = (usize, char)> {
-        self.0.chars().map(|character| match SIGNS.find(character) {
-            Some(place) => (0, char::from(u8::try_from(place).unwrap_or_default())),
-            None if character.is_ascii_digit() => (1, character),
-            None if character.is_ascii() => (2, character.to_ascii_lowercase()),
-            None => (3, character),
-        })
+fn weight(character: char) -> (usize, char) {
+    match SIGNS.find(character) {
+        Some(place) => (0, char::from(u8::try_from(place).unwrap_or_default())),
+        None if character.is_ascii_digit() => (1, character),
+        None if character.is_ascii() => (2, character.to_ascii_lowercase()),
+        None => (3, character),
     }
 }
 
 impl Ord for LocaleName {
     fn cmp(&self, other: &Self) -> Ordering {
+        // What both begin with is equal in every respect, and long: a date.
+        let (one, other) = (self.0.as_str(), other.0.as_str());
+        let same = one.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
+        let same = one.floor_char_boundary(same);
+        let (one, other) = (&one[same..], &other[same..]);
         // Lower case comes first, unlike in ASCII.
-        let cases = |name: &Self| -> Vec<bool> {
-            name.0.chars().map(|character| character.is_ascii_uppercase()).collect()
-        };
-        self.weights()
-            .cmp(other.weights())
-            .then_with(|| cases(self).cmp(&cases(other)))
-            .then_with(|| self.0.cmp(&other.0))
+        let is_upper = |character: char| character.is_ascii_uppercase();
+        one.chars()
+            .map(weight)
+            .cmp(other.chars().map(weight))
+            .then_with(|| one.chars().map(is_upper).cmp(other.chars().map(is_upper)))
+            .then_with(|| one.cmp(other))
     }
 }
 
@@ -111,32 +113,36 @@ impl PartialOrd for Digits {
     }
 }
 
-/// A version as it is written, ordered by its numbers: `1.2` comes before `1.10`, and `1` equals `1.0`.
+/// A version of several numbers, ordered by them: `1.2` comes before `1.10`, and `1` equals `1.0`.
 #[derive(Debug, Clone)]
-pub(crate) struct Dotted(pub(crate) String);
+pub(crate) struct Dotted {
+    /// As it is written.
+    pub(crate) text: String,
+    /// The numbers, each with the count of its digits before it, because it may be larger than any integer type.
+    key: String,
+}
 
 impl Dotted {
     /// Parses `1.2` or `1_2`; `None` if `text` is not a version.
     pub(crate) fn parse(text: &str) -> Option<Dotted> {
-        let version = text.replace('_', ".");
+        let text = text.replace('_', ".");
         let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-        version.split('.').all(is_number).then_some(Dotted(version))
-    }
-
-    /// Each number as its length and digits, because it may be larger than any integer type.
-    fn numbers(&self) -> Vec<(usize, &str)> {
-        let parts = self.0.split('.').map(|part| part.trim_start_matches('0'));
-        let mut numbers: Vec<_> = parts.map(|part| (part.len(), part)).collect();
-        while numbers.last().is_some_and(|(length, _)| *length == 0) {
+        if !text.split('.').all(is_number) {
+            return None;
+        }
+        let mut numbers: Vec<_> =
+            text.split('.').map(|part| part.trim_start_matches('0')).collect();
+        while numbers.last().is_some_and(|number| number.is_empty()) {
             numbers.pop();
         }
-        numbers
+        let key = numbers.iter().map(|number| format!("{:05}{number}", number.len())).collect();
+        Some(Dotted { text, key })
     }
 }
 
 impl Ord for Dotted {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.numbers().cmp(&other.numbers())
+        self.key.cmp(&other.key)
     }
 }
 
@@ -249,7 +255,7 @@ mod tests {
     proptest! {
         #[test]
         fn versions_are_in_the_order_of_their_numbers(one in prop::collection::vec(0..30_u8, 1..4), other in prop::collection::vec(0..30_u8, 1..4), width in 1..3_usize) {
-            let version = |parts: &[u8], width: usize| Dotted(parts.iter().map(|part| format!("{part:0width$}")).collect::<Vec<_>>().join("."));
+            let version = |parts: &[u8], width: usize| Dotted::parse(&parts.iter().map(|part| format!("{part:0width$}")).collect::<Vec<_>>().join(".")).unwrap();
             let numbers = |parts: &[u8]| parts.iter().copied().chain(std::iter::repeat(0)).take(4).collect::<Vec<_>>();
             prop_assert_eq!(version(&one, 1).cmp(&version(&other, width)), numbers(&one).cmp(&numbers(&other)));
         }

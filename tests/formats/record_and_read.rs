@@ -1,13 +1,15 @@
 //! premain reads back what it recorded: random names, scripts, line ends and history tables, on a real
 //! server, in every format.
 
+use std::time::Instant;
+
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::support::directory;
-use crate::support::layout::marked;
+use crate::support::layout::{marked, migrations};
 use crate::support::postgres::Server;
-use crate::support::premain::premain;
+use crate::support::premain::{migrate, premain};
+use crate::support::{PATIENCE, directory};
 
 /// Characters of file names, among them those that SQL, JSON and shells quote.
 const TITLE: &str = "[A-Za-z0-9_ .'\"\\\\$;%äß日🦀-]{0,15}[a-z]";
@@ -117,4 +119,51 @@ fn history_rows_are_read_back_for_sqlx_and_dbmate() {
 fn history_rows_are_read_back_for_golang_migrate_and_goose() {
     finds_again("golang-migrate");
     finds_again("goose");
+}
+
+#[test]
+fn a_history_of_150000_rows_is_read_within_seconds() {
+    const ROWS: &str = "generate_series(1000, 150999) n";
+    for (format, table, columns, values) in [
+        (
+            "refinery",
+            "refinery_schema_history",
+            "version, name, applied_on, checksum",
+            "n, 'add_a_column_to_the_table_' || n, applied_on, checksum",
+        ),
+        (
+            "sql",
+            "premain_migrations",
+            "version, name, sha256, duration, applied_by",
+            "n, 'add_a_column_to_the_table_' || n, sha256, duration, applied_by",
+        ),
+        (
+            "prisma",
+            "_prisma_migrations",
+            "id, checksum, finished_at, migration_name",
+            "n, checksum, finished_at, '20260101' || n || '_add_a_column_to_the_table'",
+        ),
+        (
+            "flyway",
+            "flyway_schema_history",
+            "installed_rank, version, description, type, script, checksum, installed_by, execution_time, success",
+            "n, '2.' || n, 'add a column to the table', type, 'V2.' || n || '__add_a_column_to_the_table.sql', checksum, \
+             installed_by, 1, true",
+        ),
+    ] {
+        let database = Server::shared().database();
+        let run = |count| {
+            let place = migrations(format, count, |n| format!("CREATE TABLE t{n} ()"));
+            let premain = migrate(place.path()).words(["--format", format]);
+            premain.words(["--on-out-of-order", "ignore"]).database(database.url()).run().code(0)
+        };
+        run(1);
+        database.psql(&format!(
+            "INSERT INTO {table} ({columns}) SELECT {values} FROM (SELECT * FROM {table} LIMIT 1) row, {ROWS}"
+        ));
+        let started = Instant::now();
+        run(2).says("is ahead of this image").says("and 149980 more").says("migrations 1 applied");
+        eprintln!("{format} {:?}", started.elapsed());
+        assert!(started.elapsed() < PATIENCE, "{format}: {:?}", started.elapsed());
+    }
 }

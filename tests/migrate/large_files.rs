@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::migrate;
-use crate::support::wait_for;
+use crate::support::{directory, wait_for};
 
 /// From 16 MiB on a file is large.
 const SIZE: usize = 17 << 20;
@@ -148,4 +148,16 @@ fn breakpoints_and_errors_are_found_in_large_files() {
     bytes.extend(b"SELECT 'gr\xfc'");
     fs::write(&path, bytes).unwrap();
     run(place.path()).code(65).says(&format!("line {} is not UTF-8", SIZE + 1));
+}
+
+#[test]
+fn rows_and_notices_of_a_migration_may_be_of_any_size() {
+    let place = directory(&[(
+        "001_large.sql",
+        "SELECT repeat('x', 20000000); DO $$ BEGIN RAISE NOTICE '%', repeat('x', 20000000); END $$; \
+         SELECT repeat('x', 100) FROM generate_series(1, 300000); CREATE TABLE t ()",
+    )]);
+    let database = Server::shared().database();
+    let ended = migrate(place.path()).database(database.url()).run().code(0);
+    ended.says("migrations 1 applied").says_nothing_of("xxxxx");
 }

@@ -126,7 +126,7 @@ impl Table {
         match rows.first().map(Vec::as_slice) {
             Some([Some(found), Some(schema), ..]) => Err(self.malformed(format!(
                 "{found} was found, but this session creates tables in the schema {schema}, so it may be another \
-                 application's history\nno migration was applied; if it is the right one, give --history-table '{found}'; \
+                 application's history\nif it is the right one, give --history-table '{found}'; \
                  if not, begin one with 'premain baseline none --history-table {schema}.{}'",
                 quote_if_needed(&self.local)
             ))),

@@ -80,7 +80,7 @@ impl FlywaySchemaHistory {
 
     fn insert(&self, migration: &Migration, milliseconds: &str, success: bool) -> String {
         let version = match &migration.version {
-            Version::Dotted(Dotted(version)) => literal(version),
+            Version::Dotted(version) => literal(&version.text),
             _ => "NULL".to_owned(),
         };
         let script = migration.up.file.file_name().unwrap_or_default().to_string_lossy();
@@ -99,7 +99,7 @@ impl FlywaySchemaHistory {
         match &migration.version {
             Version::Dotted(version) => {
                 let recorded = self.versions.iter().find(|recorded| *recorded == version);
-                format!("version = {}", literal(&recorded.unwrap_or(version).0))
+                format!("version = {}", literal(&recorded.unwrap_or(version).text))
             }
             _ => format!(
                 "version IS NULL AND type = 'SQL' AND description = {}",
@@ -152,9 +152,10 @@ impl HistoryTable for FlywaySchemaHistory {
             let failure = (!row.success).then(|| {
                 format!("it stopped on {}; {}", row.installed_on, how_to_resolve(&version))
             });
-            let file = on_disk.iter().find(|file| file.version == version);
-            let changed = version.is_repeatable()
-                && file.is_some_and(|file| checksum(&file.up.sql).to_string() != row.checksum);
+            let is_changed = |file: &Migration| {
+                file.version == version && checksum(&file.up.sql).to_string() != row.checksum
+            };
+            let changed = version.is_repeatable() && on_disk.iter().any(is_changed);
             // An earlier row of the same migration no longer counts.
             applied.remove(&version);
             if !changed || failure.is_some() {

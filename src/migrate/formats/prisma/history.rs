@@ -59,7 +59,8 @@ impl HistoryTable for PrismaMigrations {
 
     fn read(&self) -> String {
         self.table.read(
-            "migration_name, checksum, started_at, finished_at, logs",
+            "migration_name, checksum, started_at, finished_at, \
+             CASE WHEN finished_at IS NULL THEN pg_catalog.left(logs, 10000) END",
             "WHERE rolled_back_at IS NULL ORDER BY started_at",
         )
     }
