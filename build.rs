@@ -1,10 +1,24 @@
 //! Embeds the migrations of the directory that `PREMAIN_EMBED` names; without it, none.
 //!
-//! refinery itself reads them at build time. Its macro `embed_migrations!` would parse their names at every start, with
-//! a regular expression engine that is a quarter of the binary.
+//! The rules for names and contents are those that premain itself has for a directory: the files that hold them need nothing
+//! but the standard library, and are included here. What premain would reject at a start fails the build.
 
+#[path = "src/migrate/formats/refinery/file_name.rs"]
+mod file_name;
+#[path = "src/migrate/formats/markers.rs"]
+#[allow(dead_code, reason = "premain also tells apart what is wrong only in a pending migration")]
+mod markers;
+#[path = "src/migrate/formats/unread.rs"]
+#[allow(dead_code, reason = "there are no directories that are not read")]
+mod unread;
+
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
+
+use file_name::FileName;
+use markers::Marker;
+use unread::Unread;
 
 fn main() {
     println!("cargo:rerun-if-env-changed=PREMAIN_EMBED");
@@ -33,30 +47,90 @@ fn shrink() {
     }
 }
 
+/// A migration: its file, the parts of its name, and its SQL.
+type Migration = (PathBuf, FileName, String);
+
 /// `(Order, version, name, sql)` of every migration, oldest first.
 fn literals(directory: &Path) -> String {
     // For a directory, Cargo checks all files in it.
     println!("cargo:rerun-if-changed={}", directory.display());
-    let shown = format!("PREMAIN_EMBED: {}", directory.display());
-    let mut migrations = match refinery::load_sql_migrations(directory) {
-        Ok(migrations) if migrations.is_empty() => {
-            stop(&format!("{shown} holds no migration like V1__create_users.sql"))
-        }
-        Ok(migrations) => migrations,
-        Err(error) => stop(&format!("{shown}: {error}")),
-    };
-    migrations.sort_by_key(refinery::Migration::version);
+    let mut migrations = Vec::new();
+    read(directory, &mut migrations);
+    migrations.sort_by_key(|(_, name, _)| name.version);
+    if migrations.is_empty() {
+        fail(directory, "it holds no migration; name one like V1__create_users.sql");
+    }
     for pair in migrations.windows(2) {
-        if pair[0].version() == pair[1].version() {
-            stop(&format!("{shown}: {} and {} have the same version", pair[0], pair[1]));
+        let [(first, name, _), (second, other, _)] = pair else { continue };
+        if name.version == other.version {
+            fail(second, &format!("{} has the same version", first.display()));
         }
     }
-    let literal = |migration: &refinery::Migration| {
-        let order = if migration.prefix().to_string() == "U" { "Free" } else { "Strict" };
-        let (version, name) = (migration.version(), migration.name());
-        format!("(Order::{order}, {version}, {name:?}, {:?}),", migration.sql().unwrap_or_default())
-    };
-    migrations.iter().map(literal).collect()
+    let mut literals = String::new();
+    for (_, FileName { free, version, name }, sql) in migrations {
+        let order = if free { "Free" } else { "Strict" };
+        let _ = write!(literals, "(Order::{order}, {version}, {name:?}, {sql:?}),");
+    }
+    literals
+}
+
+/// Reads the migrations below `directory`, except in hidden entries.
+fn read(directory: &Path, migrations: &mut Vec<Migration>) {
+    const WRONG_NAME: &str = "its name is not like V1__create_users.sql; rename it";
+    let entries = fs::read_dir(directory).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    for entry in entries.unwrap_or_else(|error| fail(directory, &error.to_string())) {
+        let path = entry.path();
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+            fail(&path, "its name is not UTF-8; rename it")
+        };
+        if name.starts_with('.') {
+            continue;
+        }
+        if path.is_dir() {
+            match entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+                false => read(&path, migrations),
+                true if unread::is_harmless_directory(name) => {}
+                true => fail(&path, "it is a link to a directory, which is not followed"),
+            }
+            continue;
+        }
+        if name.ends_with(".sql") {
+            match FileName::parse(name) {
+                Err(why) => fail(&path, why),
+                Ok(None) => {}
+                Ok(Some(parts)) => {
+                    let sql = sql(&path);
+                    migrations.push((path, parts, sql));
+                    continue;
+                }
+            }
+        }
+        match unread::file(name, WRONG_NAME) {
+            Unread::Migration(why) => fail(&path, &why),
+            Unread::Sql => fail(&path, WRONG_NAME),
+            Unread::Harmless | Unread::Other => {}
+        }
+    }
+}
+
+fn sql(path: &Path) -> String {
+    let sql = fs::read_to_string(path).unwrap_or_else(|error| fail(path, &error.to_string()));
+    if sql.contains('\0') {
+        fail(path, "it contains a NUL byte, which SQL cannot contain");
+    }
+    for line in sql.lines() {
+        if let Some(Marker::Of(tool)) = markers::parse(line) {
+            let why = format!(
+                "{line} is a marker of {tool}; keep only the up migration in it, without {tool}'s markers"
+            );
+            fail(path, &why);
+        }
+    }
+    sql
+}
+
+fn fail(path: &Path, why: &str) -> ! {
+    stop(&format!("PREMAIN_EMBED: {}: {why}", path.display()))
 }
 
 fn stop(why: &str) -> ! {

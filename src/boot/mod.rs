@@ -17,6 +17,7 @@ use crate::database::{self, Demand};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::launch;
+use crate::migrate::settings::SourceChoice;
 use crate::migrate::{self, Source};
 use crate::phase::Phase;
 use crate::sys::Inherited;
@@ -115,6 +116,9 @@ pub(crate) async fn migrate(context: &Context<'_>) -> Result<Summary, Error> {
             Migrations::Applied(migrating::all(context, database, source, &mut waiting).await?)
         }
         None => {
+            if config.migrate.source != SourceChoice::None {
+                tracing::warn!("{}", Source::explain_none(&config.migrate));
+            }
             migrating::without_migrations(context, database, &mut waiting).await?;
             Migrations::None
         }

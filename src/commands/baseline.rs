@@ -11,7 +11,9 @@ pub(super) async fn run(context: &Context<'_>, until: Option<&str>) -> Result<Ex
         let recorded = migrator.baseline(until).await?;
         Ok((recorded, migrator.source().migrations.len()))
     });
-    let Some((recorded, total)) = done.await? else { return Ok(output::no_migrations()) };
+    let Some((recorded, total)) = done.await? else {
+        return Ok(output::no_migrations(&context.config.migrate));
+    };
     for migration in &recorded {
         tracing::info!("migration {migration} recorded as applied, without running it");
     }

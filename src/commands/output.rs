@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::exit::Exit;
+use crate::migrate::{Settings, Source};
 
 /// Prints to standard output. A reader that has exited (`premain --help | head -1`) is no error.
 pub(super) fn print(text: &str) -> Exit {
@@ -12,8 +13,8 @@ pub(super) fn print(text: &str) -> Exit {
 }
 
 /// The answer of a command that found no migrations.
-pub(super) fn no_migrations() -> Exit {
-    print("no migrations: no directory holds any, and none are embedded\n")
+pub(super) fn no_migrations(settings: &Settings) -> Exit {
+    print(&format!("{}\n", Source::explain_none(settings)))
 }
 
 /// `value` as indented JSON and a line end.

@@ -40,7 +40,10 @@ pub(super) async fn run(context: &Context<'_>) -> Result<Exit, Error> {
             false => script(migrator.source(), &dry_run),
         })
     });
-    Ok(done.await?.map_or_else(output::no_migrations, |text| output::print(&text)))
+    Ok(match done.await? {
+        Some(text) => output::print(&text),
+        None => output::no_migrations(&context.config.migrate),
+    })
 }
 
 /// What would stop a start before it applies anything.

@@ -10,7 +10,9 @@ pub(super) async fn run(context: &Context<'_>, resolution: &Resolution) -> Resul
     let done = context.with_migrator("resolve", "recording a migration", async |migrator| {
         Ok(migrator.resolve(resolution).await?)
     });
-    let Some(migration) = done.await? else { return Ok(output::no_migrations()) };
+    let Some(migration) = done.await? else {
+        return Ok(output::no_migrations(&context.config.migrate));
+    };
     match resolution {
         Resolution::Applied(_) => {
             tracing::info!("migration {migration} recorded as applied, without running it");

@@ -22,7 +22,7 @@ pub(super) async fn run(context: &Context<'_>, to: Option<&str>, yes: bool) -> R
     });
     match done.await? {
         Some(outcome) => tracing::info!("migrations: {outcome}"),
-        None => return Ok(output::no_migrations()),
+        None => return Ok(output::no_migrations(&context.config.migrate)),
     }
     Ok(Exit::Success)
 }

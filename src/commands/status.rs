@@ -142,7 +142,7 @@ async fn report(context: &Context<'_>) -> Result<Exit, Error> {
             let none = serde_json::json!({ "state": "up-to-date", "migrations": [] });
             return Ok(output::print(&output::json(&none)));
         }
-        return Ok(output::no_migrations());
+        return Ok(output::no_migrations(&context.config.migrate));
     };
     if config.status.json {
         output::print(&output::json(&status));

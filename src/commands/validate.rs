@@ -16,7 +16,7 @@ use crate::text;
 
 pub(super) fn run(config: &Config) -> Result<Exit, Error> {
     let (source, mut findings) = match Source::find(&config.migrate) {
-        Ok(None) => return Ok(output::no_migrations()),
+        Ok(None) => return Ok(output::no_migrations(&config.migrate)),
         Ok(Some(source)) => (source.to_string(), all(&source).map_err(migrate::Error::from)?),
         Err(error) => {
             let directories = directories(&config.migrate.source);

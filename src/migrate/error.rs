@@ -133,7 +133,6 @@ impl Error {
                 | SourceError::Duplicate { .. }
                 | SourceError::Ambiguous(_)
                 | SourceError::Mixed { .. }
-                | SourceError::Empty(_)
                 | SourceError::NothingEmbedded,
             )
             | Error::HistoryTable(_)

@@ -6,7 +6,9 @@ use std::path::Path;
 
 use walkdir::WalkDir;
 
+use super::directions;
 use super::finding::{Finding, Severity, line_and_column};
+use super::migration::Migration;
 use super::source::Source;
 use super::source::error::SourceError;
 use super::sql::{Kind, Reader, Script, Survey, Text, location};
@@ -121,6 +123,43 @@ pub(crate) fn cannot_run(
     Ok(lint.findings)
 }
 
+/// What is wrong with an up migration as a whole, apart from what can never run: it is still as `premain new` wrote it, or
+/// also holds its down migration. Of a migration that is not known to be pending only the newest is still to be filled in.
+///
+/// # Errors
+/// The large file can no longer be read.
+pub(crate) fn up(
+    source: &Source,
+    migration: &Migration,
+    is_pending: bool,
+) -> Result<Vec<Finding>, SourceError> {
+    let script = &migration.up;
+    let mut lint = Lint::new(script);
+    let is_newest = || {
+        let mut versions = source.migrations.iter();
+        versions.rfind(|one| !one.version.is_repeatable()) == Some(migration)
+    };
+    let found = (|| {
+        // Other tools write their templates too, and apply them: an older one is applied elsewhere.
+        if let Some(is_premains_own) = source.format.is_untouched(script)
+            && (is_newest() || is_premains_own && is_pending)
+        {
+            let message = "it is still as 'premain new' wrote it; fill it in, or remove it";
+            return lint.add(Severity::Error, 0, message);
+        }
+        if let Some((offset, message)) = directions::down_section(script)? {
+            let position = script.sql.slice(0..offset)?.chars().count();
+            return lint.add(Severity::Error, position, message);
+        }
+        match directions::drops_its_own(script)? {
+            Some((position, message)) => lint.add(Severity::Warning, position, message),
+            None => Ok(()),
+        }
+    })();
+    found.map_err(|source| unreadable(script, source))?;
+    Ok(lint.findings)
+}
+
 /// Every finding in these migrations.
 ///
 /// # Errors
@@ -128,6 +167,12 @@ pub(crate) fn cannot_run(
 pub(crate) fn all(source: &Source) -> Result<Vec<Finding>, SourceError> {
     let mut findings = Vec::new();
     for migration in &source.migrations {
+        let found = up(source, migration, false)?;
+        let is_invalid = found.iter().any(|finding| finding.severity == Severity::Error);
+        findings.extend(found);
+        if is_invalid {
+            continue;
+        }
         for script in [Some(&migration.up), migration.down.as_ref()].into_iter().flatten() {
             let mut lint = Lint::new(script);
             let survey = survey(script)?;

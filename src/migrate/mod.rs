@@ -5,6 +5,7 @@
 //! differs between tools is in [`formats`], one directory per tool. A [`Migrator`] holds what every operation needs. Signals
 //! are not handled in these modules: the caller races them.
 
+mod directions;
 pub(crate) mod drift;
 mod error;
 pub(crate) mod finding;

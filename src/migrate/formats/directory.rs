@@ -1,12 +1,15 @@
 //! Reads directories and files that should be migrations. Reading always ends soon: a pipe or a device is not opened, and a
 //! file that cannot be a migration is not read to its end.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use walkdir::WalkDir;
+use walkdir::{DirEntry, WalkDir};
 
+use super::tool::{Layout, Tool};
+use super::unread::{self, Unread};
 use crate::migrate::migration::Migration;
 use crate::migrate::source::error::SourceError;
 use crate::migrate::sql::Text;
@@ -21,8 +24,8 @@ const LARGEST_METADATA: u64 = 16 << 20;
 /// The names and paths of the directories in `directory`, except hidden ones.
 pub(super) fn subdirectories(directory: &Path) -> Result<Vec<(String, PathBuf)>, SourceError> {
     let mut subdirectories = Vec::new();
-    for path in entries(directory, 1)? {
-        let path = path?;
+    for entry in entries(directory, 1)? {
+        let path = entry?.into_path();
         if path.is_dir() {
             subdirectories.push((name_of(&path)?.to_owned(), path));
         }
@@ -37,8 +40,8 @@ pub(super) fn sql_files(
     depth: usize,
 ) -> Result<Vec<(String, PathBuf)>, SourceError> {
     let mut files = Vec::new();
-    for path in entries(directory, depth)? {
-        let path = path?;
+    for entry in entries(directory, depth)? {
+        let path = entry?.into_path();
         if path.extension().is_none_or(|extension| extension != "sql") {
             continue;
         }
@@ -51,21 +54,65 @@ pub(super) fn sql_files(
     Ok(files)
 }
 
-/// Warns that `file` is ignored because of its name.
-pub(super) fn warn_of_name(file: &Path, right: &str) {
-    tracing::warn!("{} is not a migration: its name is not like {right}", file.display());
+/// Rejects what looks like a migration in `directory` and is none of these, the migrations that `tool` has read: it would be
+/// skipped. Other SQL files are a warning.
+pub(super) fn reject_unread(
+    directory: &Path,
+    tool: &Tool,
+    migrations: &[Migration],
+) -> Result<(), SourceError> {
+    let scripts = migrations.iter().flat_map(|one| [Some(&one.up), one.down.as_ref()]).flatten();
+    let mut read: HashSet<&Path> = scripts.map(|script| script.file.as_path()).collect();
+    if tool.layout == Layout::Directories {
+        read.extend(migrations.iter().filter_map(|migration| migration.up.file.parent()));
+    }
+    let is_deep = tool.layout == Layout::FilesAtAnyDepth;
+    for entry in entries(directory, if is_deep { usize::MAX } else { 1 })? {
+        let entry = entry?;
+        let path = entry.path();
+        let harmless = |path: &Path| {
+            path.file_name()
+                .is_some_and(|name| unread::is_harmless_directory(&name.to_string_lossy()))
+        };
+        let mut parents = path.ancestors().take(entry.depth()).skip(1);
+        if read.contains(path) || is_deep && entry.file_type().is_dir() || parents.any(harmless) {
+            continue;
+        }
+        let name = entry.file_name().to_string_lossy();
+        let found = match path.is_dir() {
+            false => unread::file(&name, tool.why_not_read),
+            true if harmless(path) => Unread::Harmless,
+            true if is_deep => Unread::Migration(
+                "it is a link to a directory, which is not followed; put the directory itself in its place".to_owned(),
+            ),
+            true => {
+                let content = entries(path, 1)?.map(|entry| {
+                    Ok(entry?.file_name().to_string_lossy().into_owned())
+                });
+                unread::directory(&name, &content.collect::<Result<Vec<_>, SourceError>>()?)
+            }
+        };
+        match found {
+            Unread::Migration(why) => return Err(SourceError::malformed(path, why)),
+            Unread::Sql => {
+                tracing::warn!("{} is not a migration: {}", path.display(), tool.why_not_read)
+            }
+            Unread::Harmless | Unread::Other => {}
+        }
+    }
+    Ok(())
 }
 
 /// Everything in `directory`, down to `depth`, except hidden entries. Links are not followed, because they may lead
 /// in a circle.
-pub(super) fn entries(
+fn entries(
     directory: &Path,
     depth: usize,
-) -> Result<impl Iterator<Item = Result<PathBuf, SourceError>>, SourceError> {
+) -> Result<impl Iterator<Item = Result<DirEntry, SourceError>>, SourceError> {
     let unreadable = SourceError::unreadable(directory);
     fs::read_dir(directory).map_err(unreadable)?;
     // A mounted Kubernetes ConfigMap holds each file twice, once below a hidden directory.
-    let visible = |entry: &walkdir::DirEntry| {
+    let visible = |entry: &DirEntry| {
         entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".")
     };
     let walk =
@@ -75,7 +122,7 @@ pub(super) fn entries(
         Ok(_) if count == MOST_ENTRIES => Err(SourceError::malformed(&directory, format!(
                 "it contains more than {MOST_ENTRIES} files, so it cannot be the directory of migrations; name the right one with --migrations"
             ))),
-        Ok(entry) => Ok(entry.into_path()),
+        Ok(entry) => Ok(entry),
         Err(error) => Err(SourceError::Unreadable {
             path: error.path().unwrap_or(&directory).to_owned(),
             source: error.into(),

@@ -11,6 +11,7 @@ mod flyway;
 mod golang_migrate;
 mod goose;
 mod lock_keys;
+pub(super) mod markers;
 mod migration_sql;
 mod plain;
 mod prisma;
@@ -20,6 +21,7 @@ mod sqlx;
 mod table;
 mod timestamp;
 pub(crate) mod tool;
+mod unread;
 
 use std::fmt;
 use std::path::Path;
@@ -33,7 +35,8 @@ pub(super) use drizzle::journal::Journal;
 use super::migration::Migration;
 use super::source::error::SourceError;
 use super::sql::{Script, Text};
-use directory::{read_sql, sql_files};
+use directory::{read_sql, reject_unread, sql_files};
+use markers::Marker;
 
 /// Every tool, in the order in which help and documentation list them, and in which they are asked about a directory.
 static TOOLS: &[&Tool] = &[
@@ -92,42 +95,60 @@ impl Format {
     /// Every migration in `directory`, which may be none.
     ///
     /// # Errors
-    /// [`SourceError`]: a file cannot be read, or the tool itself would reject it; or another tool's marker separates
-    /// the up migration from the down migration, and both would run.
+    /// [`SourceError`]: a file cannot be read, or the tool itself would reject it; it looks like a migration and is not
+    /// read; or another tool's marker separates the up migration from the down migration, and both would run.
     pub(crate) fn read(self, directory: &Path) -> Result<Vec<Migration>, SourceError> {
         let migrations = (self.0.read)(directory)?;
-        if self.0.known_by == KnownBy::Numbers {
-            for migration in &migrations {
-                reject_markers(&migration.up)?;
-            }
+        reject_unread(directory, self.0, &migrations)?;
+        for migration in &migrations {
+            self.reject_markers(&migration.up)?;
         }
         Ok(migrations)
     }
-}
 
-/// Rejects a file with a marker of any tool.
-fn reject_markers(script: &Script) -> Result<(), SourceError> {
-    let mut number = 0;
-    let found = script.sql.lines(|_, line| {
-        number += 1;
-        let comment = line.trim_start().strip_prefix("--")?.trim_start();
-        let has_marker = |format: &Format| match format.0.known_by {
-            KnownBy::Markers(markers) => markers.iter().any(|marker| comment.starts_with(marker)),
-            _ => false,
+    /// How many migrations `directory` holds, if they are of a format that is detected.
+    pub(super) fn count(directory: &Path) -> Option<(Format, usize)> {
+        let format = detect(directory).ok()?;
+        let migrations = (format.0.read)(directory).ok()?;
+        (!migrations.is_empty()).then_some((format, migrations.len()))
+    }
+
+    /// Whether `script`, an up migration, still holds what a new file holds; if so, whether only premain writes that.
+    pub(super) fn is_untouched(self, script: &Script) -> Option<bool> {
+        let name = script.file.file_name()?.to_str()?;
+        let template = (self.0.template)(name);
+        let sql = script.sql.in_memory()?.replace("\r\n", "\n");
+        // golang-migrate's version with a down migration alone has an empty up migration.
+        let is_up = !name.ends_with(".down.sql");
+        (is_up && sql.trim_end() == template.trim_end()).then(|| template.contains(name))
+    }
+
+    /// Rejects a file with a line that only another tool writes.
+    fn reject_markers(self, script: &Script) -> Result<(), SourceError> {
+        let path = &script.file;
+        let mut number = 0;
+        let found = script.sql.lines(|at, line| {
+            number += 1;
+            let marker = markers::parse(line)?;
+            let Marker::Of(tool) = marker else { return None };
+            let is_ours = tool == self.name()
+                || !script.contains(at)
+                || script.is_quoted(at + line.len() - line.trim_start().len());
+            (!is_ours).then_some((number, tool))
+        });
+        let Some((line, tool)) = found.map_err(SourceError::unreadable(path))? else {
+            return Ok(());
         };
-        Some((number, Format::all().find(has_marker)?))
-    });
-    let path = script.file.clone();
-    match found {
-        Err(source) => Err(SourceError::Unreadable { path, source }),
-        Ok(None) => Ok(()),
-        Ok(Some((line, tool))) => Err(SourceError::Malformed {
-            path,
-            why: format!(
-                "line {line} is a marker of {tool}: give --format {tool}; \
-                 as plain SQL the whole file would run, its down migration included"
+        let remedy = match Format::parse(tool) {
+            Ok(format) => format!("give --format {format}"),
+            Err(_) => format!(
+                "keep only the up migration in it, without {tool}'s markers, or let {tool} migrate"
             ),
-        }),
+        };
+        let why = format!(
+            "line {line} is a marker of {tool}: {remedy}; as {self} the whole file would run, its down migration included"
+        );
+        Err(SourceError::malformed(path, why))
     }
 }
 
@@ -188,7 +209,7 @@ fn claimed(directory: &Path, known_by: KnownBy) -> Result<Vec<Format>, SourceErr
 }
 
 /// The formats of the files whose names begin with a number: a tool's own markers show it; a file without them is plain SQL,
-/// which sqlx's and golang-migrate's files cannot be distinguished from.
+/// which sqlx's and golang-migrate's files cannot be distinguished from. Drizzle's without their journal are an error.
 fn numbered(directory: &Path) -> Result<Vec<Format>, SourceError> {
     let mut found = Vec::new();
     for (name, path) in sql_files(directory, 1)? {
@@ -199,6 +220,9 @@ fn numbered(directory: &Path) -> Result<Vec<Format>, SourceError> {
         let text = read_sql(&path).unwrap_or_else(|_| Text::from(String::new()));
         let claims = |format: &Format| (format.0.claims_file)(&text).unwrap_or(false);
         let format = match Format::all().find(claims) {
+            None if plain::is_migration(&name) && drizzle::wrote(directory, &text)? => {
+                return Err(drizzle::no_journal(directory));
+            }
             None if plain::is_migration(&name) => Format::PLAIN,
             None => continue,
             Some(format) => format,
@@ -230,6 +254,7 @@ mod tests {
             (&["deep/V1.2__b.sql"], "flyway"),
             (&["V1__a.sql", "R__views.sql"], "flyway"),
             (&["V1__a.sql", "V1__a.sql.conf"], "flyway"),
+            (&["V1__a.sql", "V2__b.sql", "U2__b.sql"], "flyway"),
             (&["001_a.sql", "seeds/data.sql"], "sql"),
             (&["20240101000000_a.up.sql", "20240101000000_a.down.sql"], "sql"),
             (&["readme.txt"], "refinery"),
@@ -274,18 +299,181 @@ mod tests {
     }
 
     #[test]
-    fn markers_of_other_tools_are_rejected() {
-        let rejected = |sql: &str| {
+    fn markers_of_other_tools_are_rejected_in_every_format() {
+        let rejected = |format: Format, sql: &str| {
             let script = Script::whole("1_a.sql".into(), Text::InMemory(sql.to_owned()));
-            reject_markers(&script).err().map(|error| error.to_string())
+            format.reject_markers(&script).err().map(|error| error.to_string())
         };
-        for (sql, says) in [
-            ("-- up\n  -- migrate:down transaction:false", "line 2 is a marker of dbmate"),
-            ("--+goose Up", "line 1 is a marker of goose"),
+        for (sql, tool, says) in [
+            (
+                "-- up\n  -- migrate:down transaction:false",
+                "dbmate",
+                "line 2 is a marker of dbmate: give --format dbmate;",
+            ),
+            ("--+goose Up", "goose", "line 1 is a marker of goose: give"),
+            (
+                "SELECT 1;\n-- +migrate Down",
+                "",
+                "line 2 is a marker of sql-migrate: keep only the up migration",
+            ),
         ] {
-            assert!(rejected(sql).unwrap().contains(says), "{sql}");
+            for format in Format::all().filter(|format| format.name() != tool) {
+                let why = rejected(format, sql).unwrap();
+                assert!(why.contains(says), "{format} {sql}: {why}");
+            }
+            if let Ok(format) = Format::parse(tool) {
+                assert_eq!(rejected(format, sql), None, "{sql}");
+            }
         }
-        assert_eq!(rejected("-- we migrate:up to you\nSELECT '+goose'"), None);
+        for sql in ["-- we migrate:up to you\nSELECT '+goose'", "SELECT '\n-- +goose Down\n'"] {
+            assert_eq!(rejected(Format::PLAIN, sql), None, "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_looks_like_a_migration_is_read_or_rejected() {
+        const JOURNAL: (&str, &str) =
+            ("meta/_journal.json", r#"{"entries": [{"when": 1, "tag": "0000_a"}]}"#);
+        let up = |name: &'static str| (name, "-- +goose Up\n");
+        for (format, files, says) in [
+            (
+                "refinery",
+                &[("V1__a.sql", ""), ("V2__x.rs", "")][..],
+                "V2__x.rs: it is a migration in Rust",
+            ),
+            (
+                "refinery",
+                &[("V1__a.sql", ""), ("deep/V2_b.sql", "")],
+                "V2_b.sql: it looks like a migration and is not read: its",
+            ),
+            ("refinery", &[("V1__a.sql", ""), ("node_modules/x/001.js", "")], ""),
+            (
+                "refinery",
+                &[("2024-01-01-000000_a/up.sql", ""), ("2024-01-01-000000_a/down.sql", "")],
+                "diesel",
+            ),
+            (
+                "flyway",
+                &[("V1__a.sql", ""), ("B2__b.sql", "")],
+                "V1_2__create_users.sql or R__views.sql",
+            ),
+            (
+                "flyway",
+                &[
+                    ("V1__a.sql", ""),
+                    ("U1__a.sql", ""),
+                    ("afterMigrate.sql", ""),
+                    ("V1__a.sql.conf", ""),
+                ],
+                "",
+            ),
+            ("sql", &[("001_a.sql", ""), ("002_b.SQL", "")], "002_b.SQL: its ending is not .sql"),
+            ("sql", &[("001_a.sql", ""), ("2.sql", "")], "2.sql: it looks like a migration"),
+            (
+                "sql",
+                &[("001_a.sql", ""), ("more/002_b.sql", "")],
+                "more: it is not read, and 002_b.sql in it",
+            ),
+            (
+                "sql",
+                &[
+                    ("001_a.sql", ""),
+                    ("seeds/002_b.sql", ""),
+                    ("schema.sql", ""),
+                    ("README.md", ""),
+                    ("views.sql", ""),
+                ],
+                "",
+            ),
+            ("sql", &[("1_a.sql", ""), ("1_a.rollback.sql", "")], "with the ending .down.sql"),
+            (
+                "golang-migrate",
+                &[("1_a.up.sql", ""), ("2_b.up.pgsql", "")],
+                "only files that end in .sql",
+            ),
+            ("goose", &[up("1_a.sql"), ("00002_b.go", "")], "it is a migration in Go"),
+            ("goose", &[up("1_a.sql"), ("00002_b_test.go", ""), ("embed.go", "")], ""),
+            (
+                "drizzle",
+                &[JOURNAL, ("0000_a.sql", ""), ("0001_b.sql", "")],
+                "_journal.json does not name it",
+            ),
+            (
+                "drizzle",
+                &[
+                    JOURNAL,
+                    ("0000_a.sql", ""),
+                    ("relations.ts", ""),
+                    ("schema.ts", ""),
+                    ("rls.sql", ""),
+                ],
+                "",
+            ),
+            (
+                "drizzle",
+                &[("0000_a.sql", "")],
+                "_journal.json: Drizzle's migrations need this file",
+            ),
+            (
+                "drizzle1",
+                &[("20240101000000_a/migration.sql", ""), ("20240102000000_b/x.sql", "")],
+                "x.sql in it",
+            ),
+            (
+                "drizzle1",
+                &[("20240101000000_a/migration.sql", ""), ("0000_b.sql", "")],
+                "in a directory of its own",
+            ),
+            (
+                "prisma",
+                &[("1_a/migration.sql", ""), ("1_a/down.sql", ""), ("2_b.sql", "")],
+                "in a directory of its own",
+            ),
+            (
+                "prisma",
+                &[
+                    ("1_a/migration.sql", ""),
+                    ("migration_lock.toml", "provider = \"postgresql\""),
+                    ("README", ""),
+                ],
+                "",
+            ),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            for (file, text) in files {
+                let path = directory.path().join(file);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, text).unwrap();
+            }
+            let read = Format::parse(format).unwrap().read(directory.path());
+            let found = read.err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(
+                found.contains(says) && found.is_empty() == says.is_empty(),
+                "{files:?}: {found}"
+            );
+        }
+    }
+
+    #[test]
+    fn files_of_drizzles_without_its_journal_are_not_plain_sql() {
+        for (path, files, expected) in [
+            ("drizzle", &[("0000_a.sql", "")][..], "meta/_journal.json"),
+            ("one", &[("0000_a.sql", ""), ("meta/0000_snapshot.json", "")], "meta/_journal.json"),
+            ("two", &[("0000_a.sql", "SELECT 1;--> statement-breakpoint")], "meta/_journal.json"),
+            ("three", &[("0000_a.sql", "")], "sql"),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            for (file, text) in files {
+                let path = directory.path().join(path).join(file);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, text).unwrap();
+            }
+            let found = match detect(&directory.path().join(path)) {
+                Ok(format) => format.to_string(),
+                Err(error) => error.to_string(),
+            };
+            assert!(found.contains(expected), "{files:?} {found}");
+        }
     }
 
     #[test]

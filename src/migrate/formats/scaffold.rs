@@ -33,8 +33,8 @@ pub(crate) struct NewFiles {
 
 impl NewFiles {
     /// One file.
-    pub(super) fn one(file: PathBuf, content: &str) -> NewFiles {
-        NewFiles { files: vec![(file, content.to_owned())], journal: None }
+    pub(super) fn one(file: PathBuf, content: String) -> NewFiles {
+        NewFiles { files: vec![(file, content)], journal: None }
     }
 
     /// Writes them. Nothing that exists is overwritten, except the journal.
@@ -71,12 +71,12 @@ impl Existing<'_> {
     }
 
     /// New files that follow the newest one: number, separator and title, and each of these endings. `template` returns the
-    /// content for a file name and its ending.
+    /// content for a file name.
     pub(super) fn numbered(
         &self,
         first: &str,
         endings: &[&str],
-        template: impl Fn(&str, &str) -> String,
+        template: impl Fn(&str) -> String,
     ) -> NewFiles {
         let name = self.newest_file_name();
         let number = number_after(name, self.now, first);
@@ -88,7 +88,7 @@ impl Existing<'_> {
         };
         let file = |ending: &&str| {
             let name = format!("{number}{separator}{title}{ending}");
-            (self.directory.join(&name), template(&name, ending))
+            (self.directory.join(&name), template(&name))
         };
         NewFiles { files: endings.iter().map(file).collect(), journal: None }
     }
@@ -106,6 +106,11 @@ impl Existing<'_> {
             None => timestamp(self.now),
         }
     }
+}
+
+/// What a new file holds if its tool has no template: its own name.
+pub(super) fn comment(file_name: &str) -> String {
+    format!("-- {file_name}\n")
 }
 
 /// `title` as a part of a file name, with letters, digits and `_` only; empty if it contains none.

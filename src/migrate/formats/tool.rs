@@ -38,6 +38,9 @@ pub(crate) struct Tool {
     pub(crate) rules: Rules,
     /// Markdown: an exception to its rules, or nothing.
     pub(crate) exception: &'static str,
+    pub(super) layout: Layout,
+    /// Why an SQL file that has a migration's name is not read, and what to do.
+    pub(super) why_not_read: &'static str,
     /// Whether the names in a directory can only be this tool's.
     pub(super) claims: fn(&Path) -> Result<bool, SourceError>,
     /// Whether the content of a numbered SQL file can only be this tool's.
@@ -46,6 +49,8 @@ pub(crate) struct Tool {
     pub(super) read: fn(&Path) -> Result<Vec<Migration>, SourceError>,
     /// Finds mistakes in the directory itself, rather than in one script.
     pub(crate) lint: fn(&Path, &[Migration]) -> Vec<Finding>,
+    /// What a new migration's file of this name holds until it is filled in.
+    pub(crate) template: fn(&str) -> String,
     /// The files of the next migration, named and filled as the tool does.
     pub(crate) scaffold: fn(&Existing<'_>) -> Result<NewFiles, SourceError>,
     /// Its history table: the one that the user named, or the tool's own.
@@ -56,6 +61,17 @@ impl fmt::Debug for Tool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)
     }
+}
+
+/// Where a tool looks for migrations in a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// Files in the directory itself.
+    Files,
+    /// Files at any depth.
+    FilesAtAnyDepth,
+    /// Directories in the directory, one for each migration.
+    Directories,
 }
 
 /// What distinguishes a tool's directory from the others.

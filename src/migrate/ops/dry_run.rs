@@ -32,6 +32,7 @@ impl<'a> Migrator<'a> {
     pub(crate) async fn dry_run(&self) -> Result<DryRun<'a>, Error> {
         let history = self.read_history().await?;
         let plan = self.plan(history.as_ref(), Log::Warnings)?;
+        self.check(&plan.pending)?;
         let surveys = survey(plan.pending.iter().map(|migration| &migration.up), self.session)?;
         let table = self.table(history.as_ref());
         let mut before = Vec::new();

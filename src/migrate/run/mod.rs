@@ -19,8 +19,10 @@ use std::time::{Duration, Instant};
 
 use super::drift::Drift;
 use super::error::Error;
+use super::finding::Severity;
 use super::history::HistoryTable;
 use super::lint;
+use super::migration::Migration;
 use super::migrator::{Log, Migrator};
 use super::plan::Plan;
 use super::sql::{Script, Survey};
@@ -115,6 +117,7 @@ impl Migrator<'_> {
                 return Ok(Outcome::UpToDate(progress.report(&plan)));
             }
             // What no server can run is reported before anything runs.
+            self.check(&plan.pending)?;
             surveys = survey(plan.pending.iter().map(|migration| &migration.up), self.session)?;
             let state = self.session.server_state().await;
             let state = state.map_err(Error::statement("ask whether the server accepts writes"))?;
@@ -129,15 +132,20 @@ impl Migrator<'_> {
         // schema than this session would: a migration that creates a schema of the role's name changes the search path.
         let history = match history.is_some() || self.history_table_exists().await? {
             true => self.read_history_to_migrate().await?,
-            false => Some(self.create_and_read_history().await?),
+            false => {
+                self.source.hint_at_format(self.settings);
+                Some(self.create_and_read_history().await?)
+            }
         };
         let plan = self.plan(history.as_ref(), Log::Nothing)?;
         // Not before the lock is taken: until then, what a lost session sent may still be running.
         progress.resolve_unknown(&plan);
-        let scripts = plan.pending.iter().map(|migration| &migration.up);
-        let new: Vec<_> =
-            scripts.filter(|script| !surveys.contains_key(script.file.as_path())).collect();
-        surveys.extend(survey(new.into_iter(), self.session)?);
+        let pending = plan.pending.iter().copied();
+        let new: Vec<_> = pending
+            .filter(|migration| !surveys.contains_key(migration.up.file.as_path()))
+            .collect();
+        self.check(&new)?;
+        surveys.extend(survey(new.iter().map(|migration| &migration.up), self.session)?);
         let table = self.table(history.as_ref());
         if !plan.pending.is_empty() {
             before(plan.pending.len()).await?;
@@ -157,6 +165,26 @@ impl Migrator<'_> {
         progress.elapsed += started.elapsed();
         outcome?;
         Ok(Outcome::UpToDate(Report { before, ..progress.report(&plan) }))
+    }
+
+    /// Fails if one of these pending migrations must not run as it is, and warns of what it most likely was not meant to do.
+    pub(super) fn check(&self, pending: &[&Migration]) -> Result<(), Error> {
+        let mut errors = Vec::new();
+        for migration in pending {
+            for finding in lint::up(self.source, migration, true)? {
+                match finding.severity {
+                    Severity::Error => errors.push(finding),
+                    Severity::Warning => {
+                        tracing::warn!(
+                            "migration {migration}: {}: {}",
+                            finding.at(),
+                            finding.message
+                        );
+                    }
+                }
+            }
+        }
+        if errors.is_empty() { Ok(()) } else { Err(Error::CannotRun(errors)) }
     }
 
     async fn apply_all(

@@ -25,7 +25,7 @@ pub(crate) enum SourceError {
         why: String,
     },
     /// Two files have the same version.
-    #[error("{} and {} both have version {version}; give one of them another number", .files[0].display(), .files[1].display())]
+    #[error("{} and {} both have version {version}; {}", .files[0].display(), .files[1].display(), separate(.files))]
     Duplicate {
         /// The version.
         version: Version,
@@ -43,9 +43,6 @@ pub(crate) enum SourceError {
         /// The names of the formats.
         formats: [&'static str; 2],
     },
-    /// The directory that the user named contains no migration.
-    #[error("{} holds no migration; name one like 001_create_users.sql, or give --migrations none", .0.display())]
-    Empty(PathBuf),
     /// `--migrations embedded`, and the binary has none.
     #[error("this binary embeds no migrations; build it with PREMAIN_EMBED=DIRECTORY")]
     NothingEmbedded,
@@ -60,6 +57,21 @@ impl SourceError {
     /// The name or the content of `path` is invalid.
     pub(crate) fn malformed(path: &Path, why: impl Into<String>) -> SourceError {
         SourceError::Malformed { path: path.to_owned(), why: why.into() }
+    }
+}
+
+/// What to do about two files of one version.
+fn separate(files: &[PathBuf; 2]) -> &'static str {
+    let is_down = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+        let mut words = name.split(|c: char| !c.is_alphanumeric());
+        words.any(|word| matches!(word, "down" | "undo" | "rollback" | "revert"))
+    };
+    match files.iter().any(is_down) {
+        true => {
+            "if one is the down migration of the other, give it the other's name with the ending .down.sql, or remove it"
+        }
+        false => "give one of them another number",
     }
 }
 

@@ -39,6 +39,28 @@ impl fmt::Display for Source {
 pub(crate) const USUAL_DIRECTORIES: [&str; 3] =
     ["./drizzle", "./prisma/migrations", "./migrations"];
 
+/// Other directories that often hold migrations, relative to the working directory. They are only named.
+const OTHER_DIRECTORIES: [&str; 18] = [
+    "./db/migrations",
+    "./db/migrate",
+    "./src/db/migrations",
+    "./src/migrations",
+    "./src/database/migrations",
+    "./src/drizzle",
+    "./supabase/migrations",
+    "./database/migrations",
+    "./internal/db/migrations",
+    "./internal/database/migrations",
+    "./app/migrations",
+    "./app/db/migrations",
+    "./server/migrations",
+    "./migrate/migrations",
+    "./sql/migrations",
+    "./sql",
+    "./db",
+    "./src/main/resources/db/migration",
+];
+
 impl Source {
     /// Finds the migrations by the settings; `None` if there are none.
     ///
@@ -50,10 +72,10 @@ impl Source {
             SourceChoice::Embedded => {
                 Source::embedded().map(Some).ok_or(SourceError::NothingEmbedded)
             }
-            SourceChoice::Directory(path) => match Source::read(path, settings.format)? {
-                source if source.migrations.is_empty() => Err(SourceError::Empty(path.clone())),
-                source => Ok(Some(source)),
-            },
+            SourceChoice::Directory(path) => {
+                let source = Source::read(path, settings.format)?;
+                Ok((!source.migrations.is_empty()).then_some(source))
+            }
             SourceChoice::Auto => {
                 let mut found = Vec::new();
                 for path in USUAL_DIRECTORIES.map(Path::new) {
@@ -85,6 +107,47 @@ impl Source {
         };
         let migrations = format.read(directory)?;
         Ok(Source { directory: Some(directory.to_owned()), format, migrations })
+    }
+
+    /// Why [`Source::find`] found nothing: where it looked, which directory does hold migrations, and what to type.
+    pub(crate) fn explain_none(settings: &Settings) -> String {
+        let looked = match &settings.source {
+            SourceChoice::None => return "no migrations: --migrations is none".to_owned(),
+            SourceChoice::Directory(path) => format!("{} holds none", path.display()),
+            SourceChoice::Auto | SourceChoice::Embedded => {
+                let [first, second, third] = USUAL_DIRECTORIES;
+                format!("{first}, {second} and {third} hold none, and none are embedded")
+            }
+        };
+        let candidates = USUAL_DIRECTORIES.iter().chain(&OTHER_DIRECTORIES).map(Path::new);
+        let found = candidates.filter(|path| path.is_dir()).find_map(|path| {
+            let (format, count) = Format::count(path)?;
+            let files = text::count(count, "file");
+            Some(format!(
+                "{0} holds some ({format}, {files}): give --migrations {0}",
+                path.display()
+            ))
+        });
+        let found = found.unwrap_or_else(|| "name their directory with --migrations".to_owned());
+        format!("no migrations: {looked}; {found}, or --migrations none if there are none")
+    }
+
+    /// Logs which other tools' directories look like this one, which was taken for plain SQL; call it before the history
+    /// table is created.
+    pub(super) fn hint_at_format(&self, settings: &Settings) {
+        if settings.format.is_some() || self.format != Format::PLAIN {
+            return;
+        }
+        let is_up =
+            |migration: &Migration| migration.up.file.to_string_lossy().ends_with(".up.sql");
+        let what = "migrations: taken for plain SQL, recorded in a table that only premain reads";
+        match self.migrations.iter().all(is_up) {
+            true => tracing::warn!(
+                "{what}; golang-migrate's and sqlx's files are named like these: if one of them is to continue, \
+                 give --format golang-migrate or --format sqlx, else --format sql"
+            ),
+            false => tracing::info!("{what}; if sqlx is to continue, give --format sqlx"),
+        }
     }
 
     fn embedded() -> Option<Source> {

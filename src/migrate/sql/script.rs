@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use memchr::memmem;
 
-use super::splitter::{self, Kind, Splitter, Statement};
+use super::splitter::{self, Kind, Splitter, Statement, begins_token};
 use super::text::{Chunks, Text};
 use crate::migrate::source::error::SourceError;
 
@@ -95,6 +95,18 @@ impl Script {
             survey.unrunnable.clone_from(&self.placeholder);
         }
         Ok(survey)
+    }
+
+    /// Whether the byte at `offset` of the file is a part of what runs.
+    pub(crate) fn contains(&self, offset: usize) -> bool {
+        self.parts.iter().any(|part| part.contains(&offset))
+    }
+
+    /// Whether the text at `offset` is within a quoted text, a name or a comment, rather than at the beginning of one.
+    pub(crate) fn is_quoted(&self, offset: usize) -> bool {
+        let part = self.parts.iter().find(|part| part.contains(&offset));
+        let (Some(sql), Some(part)) = (self.sql.in_memory(), part) else { return false };
+        !begins_token(&sql[part.clone()], offset - part.start)
     }
 
     fn characters_before(&self, offset: usize) -> io::Result<usize> {

@@ -239,6 +239,15 @@ pub(crate) fn tokens(sql: &str) -> impl Iterator<Item = (Token, Range<usize>)> {
     all.filter(|(token, _)| *token != Token::Blank)
 }
 
+/// Whether a token, blank or not, begins at `offset`.
+pub(crate) fn begins_token(sql: &str, offset: usize) -> bool {
+    let mut at = 0;
+    while at < offset {
+        at += token(&sql[at..]).1;
+    }
+    at == offset
+}
+
 /// The first token of `text`, and its length in bytes.
 fn token(text: &str) -> (Token, usize) {
     let Some(first) = text.chars().next() else { return (Token::Blank, 0) };

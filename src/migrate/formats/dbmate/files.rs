@@ -5,7 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 
-use crate::migrate::formats::directory::{read_sql, sorted, sql_files, warn_of_name};
+use crate::migrate::formats::directory::{read_sql, sorted, sql_files};
 use crate::migrate::formats::scaffold::{Existing, NewFiles};
 use crate::migrate::formats::timestamp::timestamp;
 use crate::migrate::migration::{Migration, Order};
@@ -14,7 +14,7 @@ use crate::migrate::sql::{Script, Text};
 use crate::migrate::version::{Digits, Version};
 
 /// What dbmate writes into a new file.
-const TEMPLATE: &str = "-- migrate:up\n\n\n-- migrate:down\n\n";
+pub(super) const TEMPLATE: &str = "-- migrate:up\n\n\n-- migrate:down\n\n";
 
 /// Every migration in `directory`.
 pub(super) fn read(directory: &Path) -> Result<Vec<Migration>, SourceError> {
@@ -24,7 +24,6 @@ pub(super) fn read(directory: &Path) -> Result<Vec<Migration>, SourceError> {
         let end = stem.find(|c: char| !c.is_ascii_digit()).unwrap_or(stem.len());
         let (version, rest) = stem.split_at(end);
         if version.is_empty() {
-            warn_of_name(&file, "20240101120000_create_users.sql");
             continue;
         }
         let sql = read_sql(&file)?;
@@ -55,7 +54,7 @@ pub(super) fn claims_file(sql: &Text) -> io::Result<bool> {
 
 pub(super) fn scaffold(existing: &Existing<'_>) -> NewFiles {
     let first = timestamp(existing.now);
-    existing.numbered(&first, &[".sql"], |_, _| TEMPLATE.to_owned())
+    existing.numbered(&first, &[".sql"], |_| TEMPLATE.to_owned())
 }
 
 #[derive(Debug, PartialEq, Eq)]

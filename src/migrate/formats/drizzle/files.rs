@@ -1,6 +1,5 @@
 //! Directories of Drizzle before 1.0: `0000_init.sql`, in the order of `meta/_journal.json`.
 
-use std::collections::HashSet;
 use std::path::Path;
 
 use super::journal::{Entry, Journal};
@@ -12,7 +11,7 @@ use crate::migrate::formats::directory::{
 use crate::migrate::formats::scaffold::{Existing, NewFiles, number_after};
 use crate::migrate::migration::{Migration, Order};
 use crate::migrate::source::error::SourceError;
-use crate::migrate::sql::Script;
+use crate::migrate::sql::{Script, Text};
 use crate::migrate::version::Version;
 
 /// Drizzle splits statements at this marker, wherever it is.
@@ -25,7 +24,10 @@ pub(crate) const CUSTOM: &str = "-- Custom SQL migration file, put your code bel
 pub(super) fn read(directory: &Path) -> Result<Vec<Migration>, SourceError> {
     let path = Journal::path(directory);
     if !is_file(&path)? {
-        return Ok(Vec::new());
+        return match sql_files(directory, 1)?.is_empty() {
+            true => Ok(Vec::new()),
+            false => Err(no_journal(directory)),
+        };
     }
     let text = read_metadata(&path)?;
     let malformed = |why: String| SourceError::malformed(&path, why);
@@ -49,23 +51,24 @@ pub(super) fn read(directory: &Path) -> Result<Vec<Migration>, SourceError> {
             down: None,
         });
     }
-    warn_of_unnamed_files(directory, &migrations)?;
     Ok(migrations)
 }
 
-/// Warns of files that the journal does not name: Drizzle ignores them silently.
-fn warn_of_unnamed_files(directory: &Path, migrations: &[Migration]) -> Result<(), SourceError> {
-    let named: HashSet<&Path> =
-        migrations.iter().map(|migration| migration.up.file.as_path()).collect();
-    for (_, path) in sql_files(directory, 1)? {
-        if !named.contains(path.as_path()) {
-            tracing::warn!(
-                "{} is not a migration: meta/_journal.json does not name it, so neither Drizzle nor premain applies it",
-                path.display()
-            );
-        }
-    }
-    Ok(())
+/// Whether Drizzle wrote `sql`, a numbered file of `directory`, which has no journal.
+pub(crate) fn wrote(directory: &Path, sql: &Text) -> Result<bool, SourceError> {
+    let breakpoints = || sql.find_all(BREAKPOINT).map_err(SourceError::unreadable(directory));
+    Ok(directory.ends_with("drizzle")
+        || directory.join("meta").is_dir()
+        || !breakpoints()?.is_empty())
+}
+
+/// The error for a directory without a journal.
+pub(crate) fn no_journal(directory: &Path) -> SourceError {
+    SourceError::malformed(
+        &Journal::path(directory),
+        "Drizzle's migrations need this file, and it is missing: restore it, and check that .dockerignore does not exclude it; \
+         if the files are not Drizzle's, give --format sql",
+    )
 }
 
 /// Finds entries that Drizzle would never apply (it applies an entry only if its `when` is above that of the last applied one),

@@ -5,10 +5,10 @@ mod history;
 pub(super) mod journal;
 pub(super) mod snapshot;
 
-pub(super) use files::{BREAKPOINT, CUSTOM};
+pub(super) use files::{BREAKPOINT, CUSTOM, no_journal, wrote};
 
 use super::directory::is_file;
-use super::tool::{KnownBy, Tool};
+use super::tool::{KnownBy, Layout, Tool};
 use crate::migrate::drift::{OutOfOrder, Policy, Rules};
 use journal::Journal;
 
@@ -28,10 +28,14 @@ pub(super) static TOOL: Tool = Tool {
         ahead: Policy::Warn,
     },
     exception: "",
+    layout: Layout::Files,
+    why_not_read: "meta/_journal.json does not name it, so neither Drizzle nor premain applies it; \
+                   add the entry that drizzle-kit made with it, or remove the file",
     claims: |directory| is_file(&Journal::path(directory)),
     claims_file: |_| Ok(false),
     read: files::read,
     lint: files::lint,
+    template: |_| CUSTOM.to_owned(),
     scaffold: files::scaffold,
     history_table: |name| Box::new(history::DrizzleMigrations::new(name)),
 };

@@ -38,7 +38,7 @@ pub(super) fn read(directory: &Path) -> Result<Vec<Migration>, SourceError> {
 pub(super) fn scaffold(existing: &Existing<'_>) -> Result<NewFiles, SourceError> {
     let directory =
         existing.directory.join(format!("{}_{}", existing.next_timestamp(), existing.title));
-    let mut new = NewFiles::one(directory.join("migration.sql"), CUSTOM);
+    let mut new = NewFiles::one(directory.join("migration.sql"), CUSTOM.to_owned());
     let files = existing.migrations.iter().map(|migration| &migration.up.file);
     let snapshots: Vec<_> = files.map(|file| file.with_file_name("snapshot.json")).collect();
     if let Some(text) = snapshot::continued(&snapshots)? {

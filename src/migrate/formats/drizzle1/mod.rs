@@ -3,8 +3,9 @@
 mod files;
 mod history;
 
+use super::drizzle::CUSTOM;
 use super::migration_sql;
-use super::tool::{KnownBy, Tool};
+use super::tool::{KnownBy, Layout, Tool};
 use crate::migrate::drift::{OutOfOrder, Policy, Rules};
 
 pub(super) static TOOL: Tool = Tool {
@@ -23,10 +24,14 @@ pub(super) static TOOL: Tool = Tool {
         ahead: Policy::Warn,
     },
     exception: "",
+    layout: Layout::Directories,
+    why_not_read: "a migration is in a directory of its own, as in \
+                   20240101120000_init/migration.sql; move it",
     claims: migration_sql::is_drizzles,
     claims_file: |_| Ok(false),
     read: files::read,
     lint: |_, _| Vec::new(),
+    template: |_| CUSTOM.to_owned(),
     scaffold: files::scaffold,
     history_table: |name| Box::new(history::DrizzleMigrations::new(name)),
 };

@@ -1,16 +1,15 @@
 //! Directories of Flyway: `V1_2__create_users.sql`, `R__views.sql`, at any depth, and the down migrations of its paid
 //! edition, `U1_2__create_users.sql`.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use time::UtcDateTime;
 
-use crate::migrate::formats::directory::{
-    entries, is_file, read_metadata, read_sql, sorted, sql_files, warn_of_name,
-};
+use crate::migrate::formats::directory::{is_file, read_metadata, read_sql, sorted, sql_files};
 use crate::migrate::formats::down_files;
-use crate::migrate::formats::scaffold::{Existing, NewFiles, number_after};
+use crate::migrate::formats::scaffold::{Existing, NewFiles, comment, number_after};
 use crate::migrate::migration::{Migration, Order, title_of_file};
 use crate::migrate::source::error::SourceError;
 use crate::migrate::sql::{Script, Text};
@@ -18,11 +17,9 @@ use crate::migrate::version::{Dotted, Version};
 
 /// Every migration below `directory`.
 pub(super) fn read(directory: &Path) -> Result<Vec<Migration>, SourceError> {
-    reject_java(directory)?;
     let (mut migrations, mut downs) = (Vec::new(), Vec::new());
     for (file_name, file) in sql_files(directory, usize::MAX)? {
         let Some(FileName { down, version, description }) = FileName::parse(&file_name) else {
-            warn_of_name(&file, "V1_2__create_users.sql or R__views.sql");
             continue;
         };
         let settings = ScriptSettings::read(&file)?;
@@ -50,13 +47,18 @@ pub(super) fn read(directory: &Path) -> Result<Vec<Migration>, SourceError> {
     sorted(down_files::join(migrations, downs)?)
 }
 
-/// Whether a file below `directory` has a name that only Flyway uses: `V1__create_users.sql` may be refinery's.
+/// Whether a file below `directory` has a name that only Flyway uses: `V1__create_users.sql` may be refinery's, but refinery
+/// has no down migration like `U1__create_users.sql` beside it.
 pub(super) fn claims(directory: &Path) -> Result<bool, SourceError> {
+    let mut versions = BTreeMap::new();
     for (name, file) in sql_files(directory, usize::MAX)? {
-        let Some(FileName { version, .. }) = FileName::parse(&name) else { continue };
+        let Some(FileName { version, down, .. }) = FileName::parse(&name) else { continue };
         let head = name.split("__").next().unwrap_or_default();
         let dotted = name.contains("__") && head.contains(['.', '_']);
         if version.is_repeatable() || dotted || is_file(&settings_file(&file))? {
+            return Ok(true);
+        }
+        if versions.insert(version, down).is_some_and(|other| other != down) {
             return Ok(true);
         }
     }
@@ -66,7 +68,7 @@ pub(super) fn claims(directory: &Path) -> Result<bool, SourceError> {
 pub(super) fn scaffold(existing: &Existing<'_>) -> NewFiles {
     let version = next_version(existing.newest(), existing.now);
     let name = format!("V{version}__{}.sql", existing.title);
-    NewFiles::one(existing.newest_directory().join(&name), &format!("-- {name}\n"))
+    NewFiles::one(existing.newest_directory().join(&name), comment(&name))
 }
 
 /// The version after the newest one: its last number counts up, so `1.2` is followed by `1.3`.
@@ -153,21 +155,6 @@ impl ScriptSettings {
 
 fn settings_file(file: &Path) -> PathBuf {
     file.with_extension("sql.conf")
-}
-
-/// Rejects migrations in Java: each is a part of the program that it was built into.
-fn reject_java(directory: &Path) -> Result<(), SourceError> {
-    for path in entries(directory, usize::MAX)? {
-        let path = path?;
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let is_java = [".java", ".class", ".kt"].iter().find_map(|end| name.strip_suffix(end));
-        if is_java.is_some_and(|stem| FileName::parse(&format!("{stem}.sql")).is_some()) {
-            let why = "it is a migration in Java, which only Flyway in its own program can run; \
-                       let that program migrate, or write the migration in SQL";
-            return Err(SourceError::malformed(&path, why));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 mod files;
 mod history;
 
-use super::tool::{KnownBy, Tool};
+use super::scaffold;
+use super::tool::{KnownBy, Layout, Tool};
 use crate::migrate::drift::{OutOfOrder, Policy, Rules};
 
 pub(super) static TOOL: Tool = Tool {
@@ -22,10 +23,13 @@ pub(super) static TOOL: Tool = Tool {
         ahead: Policy::Warn,
     },
     exception: "an edited `R__views.sql` is applied again",
+    layout: Layout::FilesAtAnyDepth,
+    why_not_read: "its name is not like V1_2__create_users.sql or R__views.sql; rename it",
     claims: files::claims,
     claims_file: |_| Ok(false),
     read: files::read,
     lint: |_, _| Vec::new(),
+    template: scaffold::comment,
     scaffold: |existing| Ok(files::scaffold(existing)),
     history_table: |name| Box::new(history::FlywaySchemaHistory::new(name)),
 };

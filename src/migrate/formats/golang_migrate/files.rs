@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::migrate::formats::directory::{read_sql, sorted, sql_files, warn_of_name};
+use crate::migrate::formats::directory::{read_sql, sorted, sql_files};
 use crate::migrate::formats::down_files;
 use crate::migrate::formats::scaffold::{Existing, NewFiles};
 use crate::migrate::formats::timestamp::timestamp;
@@ -16,7 +16,6 @@ pub(super) fn read(directory: &Path) -> Result<Vec<Migration>, SourceError> {
     let (mut migrations, mut downs) = (Vec::new(), Vec::new());
     for (file_name, file) in sql_files(directory, 1)? {
         let Some((version, name, direction)) = parts(&file_name) else {
-            warn_of_name(&file, "1_create_users.up.sql");
             continue;
         };
         let version = Version::Number(version.parse().map_err(|_| {
@@ -72,7 +71,7 @@ fn parts(file_name: &str) -> Option<(&str, &str, Direction)> {
 
 pub(super) fn scaffold(existing: &Existing<'_>) -> NewFiles {
     let first = timestamp(existing.now);
-    existing.numbered(&first, &[".up.sql", ".down.sql"], |_, _| String::new())
+    existing.numbered(&first, &[".up.sql", ".down.sql"], |_| String::new())
 }
 
 #[cfg(test)]

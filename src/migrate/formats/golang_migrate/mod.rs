@@ -3,7 +3,7 @@
 mod files;
 mod history;
 
-use super::tool::{KnownBy, Tool};
+use super::tool::{KnownBy, Layout, Tool};
 use crate::migrate::drift::{OutOfOrder, Policy, Rules};
 
 pub(super) static TOOL: Tool = Tool {
@@ -22,10 +22,13 @@ pub(super) static TOOL: Tool = Tool {
         ahead: Policy::Warn,
     },
     exception: "a file that is older than what is applied counts as applied",
+    layout: Layout::Files,
+    why_not_read: "its name is not like 1_create_users.up.sql; rename it",
     claims: |_| Ok(false),
     claims_file: |_| Ok(false),
     read: files::read,
     lint: |_, _| Vec::new(),
+    template: |_| String::new(),
     scaffold: |existing| Ok(files::scaffold(existing)),
     history_table: |name| Box::new(history::SchemaMigrations::new(name)),
 };

@@ -5,7 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 
-use crate::migrate::formats::directory::{entries, read_sql, sorted, sql_files, warn_of_name};
+use crate::migrate::formats::directory::{read_sql, sorted, sql_files};
 use crate::migrate::formats::scaffold::{Existing, NewFiles};
 use crate::migrate::formats::timestamp::timestamp;
 use crate::migrate::migration::{Migration, Order, title_of_file};
@@ -14,16 +14,14 @@ use crate::migrate::sql::{Script, Text};
 use crate::migrate::version::Version;
 
 /// What goose writes into a new file.
-const TEMPLATE: &str = "-- +goose Up\n-- +goose StatementBegin\nSELECT 'up SQL query';\n-- +goose StatementEnd\n\n\
+pub(super) const TEMPLATE: &str = "-- +goose Up\n-- +goose StatementBegin\nSELECT 'up SQL query';\n-- +goose StatementEnd\n\n\
      -- +goose Down\n-- +goose StatementBegin\nSELECT 'down SQL query';\n-- +goose StatementEnd\n";
 
 /// Every migration in `directory`.
 pub(super) fn read(directory: &Path) -> Result<Vec<Migration>, SourceError> {
-    reject_go(directory)?;
     let mut migrations = Vec::new();
     for (file_name, file) in sql_files(directory, 1)? {
         let Some((version, name)) = version(&file_name) else {
-            warn_of_name(&file, "00001_create_users.sql");
             continue;
         };
         let sql = read_sql(&file)?;
@@ -54,21 +52,7 @@ pub(super) fn claims_file(sql: &Text) -> io::Result<bool> {
 
 pub(super) fn scaffold(existing: &Existing<'_>) -> NewFiles {
     let first = timestamp(existing.now);
-    existing.numbered(&first, &[".sql"], |_, _| TEMPLATE.to_owned())
-}
-
-/// Rejects migrations in Go: each is a part of the program that it was built into.
-fn reject_go(directory: &Path) -> Result<(), SourceError> {
-    for path in entries(directory, 1)? {
-        let path = path?;
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if name.ends_with(".go") && !name.ends_with("_test.go") && version(name).is_some() {
-            let why = "it is a migration in Go, which only the program that it is built into can run; \
-                       let that program migrate, or write the migration in SQL";
-            return Err(SourceError::malformed(&path, why));
-        }
-    }
-    Ok(())
+    existing.numbered(&first, &[".sql"], |_| TEMPLATE.to_owned())
 }
 
 /// The number before the first underscore, at least 1, and the text after it.

@@ -3,7 +3,7 @@
 mod files;
 mod history;
 
-use super::tool::{KnownBy, Tool};
+use super::tool::{KnownBy, Layout, Tool};
 use crate::migrate::drift::{OutOfOrder, Policy, Rules};
 
 pub(super) static TOOL: Tool = Tool {
@@ -22,10 +22,13 @@ pub(super) static TOOL: Tool = Tool {
         ahead: Policy::Warn,
     },
     exception: "",
+    layout: Layout::Files,
+    why_not_read: "its name is not like 00001_create_users.sql; rename it",
     claims: |_| Ok(false),
     claims_file: files::claims_file,
     read: files::read,
     lint: |_, _| Vec::new(),
+    template: |_| files::TEMPLATE.to_owned(),
     scaffold: |existing| Ok(files::scaffold(existing)),
     history_table: |name| Box::new(history::GooseDbVersion::new(name)),
 };

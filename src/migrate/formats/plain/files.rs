@@ -2,11 +2,9 @@
 
 use std::path::Path;
 
-use crate::migrate::formats::directory::{
-    read_sql, sorted, sql_files, subdirectories, warn_of_name,
-};
+use crate::migrate::formats::directory::{read_sql, sorted, sql_files, subdirectories};
 use crate::migrate::formats::down_files;
-use crate::migrate::formats::scaffold::{Existing, NewFiles};
+use crate::migrate::formats::scaffold::{Existing, NewFiles, comment};
 use crate::migrate::migration::{Migration, Order, title_of_file};
 use crate::migrate::source::error::SourceError;
 use crate::migrate::sql::Script;
@@ -28,7 +26,7 @@ pub(super) fn read(directory: &Path) -> Result<Vec<Migration>, SourceError> {
                 let sql = read_sql(&file)?;
                 downs.push((Version::Number(number), Script::whole(file, sql)));
             }
-            FileName::Other => warn_of_name(&file, "001_create_users.sql"),
+            FileName::Other => {}
             FileName::TooLarge => {
                 let why = "its number is too large; use 18 digits at most".to_owned();
                 return Err(SourceError::malformed(&file, why));
@@ -93,7 +91,7 @@ pub(super) fn scaffold(existing: &Existing<'_>) -> NewFiles {
         _ if has_downs => &[".sql", ".down.sql"],
         _ => &[".sql"],
     };
-    existing.numbered("001", endings, |file_name, _| format!("-- {file_name}\n"))
+    existing.numbered("001", endings, comment)
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@ mod history;
 
 pub(super) use files::is_migration;
 
-use super::tool::{KnownBy, Tool};
+use super::scaffold;
+use super::tool::{KnownBy, Layout, Tool};
 use crate::migrate::drift::{OutOfOrder, Policy, Rules};
 
 pub(super) static TOOL: Tool = Tool {
@@ -23,10 +24,14 @@ pub(super) static TOOL: Tool = Tool {
         ahead: Policy::Warn,
     },
     exception: "",
+    layout: Layout::Files,
+    why_not_read: "its name is not like 001_create_users.sql; rename it, or name its tool with \
+                   --format",
     claims: |_| Ok(false),
     claims_file: |_| Ok(false),
     read: files::read,
     lint: |_, _| Vec::new(),
+    template: scaffold::comment,
     scaffold: |existing| Ok(files::scaffold(existing)),
     history_table: |name| Box::new(history::PremainMigrations::new(name)),
 };

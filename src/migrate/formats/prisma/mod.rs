@@ -4,7 +4,7 @@ mod files;
 mod history;
 
 use super::migration_sql;
-use super::tool::{KnownBy, Tool};
+use super::tool::{KnownBy, Layout, Tool};
 use crate::migrate::drift::{OutOfOrder, Policy, Rules};
 
 pub(super) static TOOL: Tool = Tool {
@@ -23,10 +23,14 @@ pub(super) static TOOL: Tool = Tool {
         ahead: Policy::Warn,
     },
     exception: "",
+    layout: Layout::Directories,
+    why_not_read: "a migration is in a directory of its own, as in \
+                   20240101120000_init/migration.sql; move it",
     claims: migration_sql::is_prismas,
     claims_file: |_| Ok(false),
     read: files::read,
     lint: files::lint,
+    template: |_| files::EMPTY.to_owned(),
     scaffold: |existing| Ok(files::scaffold(existing)),
     history_table: |name| Box::new(history::PrismaMigrations::new(name)),
 };

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::migrate::formats::directory::{read_sql, sorted, sql_files, warn_of_name};
+use crate::migrate::formats::directory::{read_sql, sorted, sql_files};
 use crate::migrate::formats::down_files;
 use crate::migrate::formats::scaffold::{Existing, NewFiles};
 use crate::migrate::formats::timestamp::timestamp;
@@ -19,7 +19,6 @@ pub(super) fn read(directory: &Path) -> Result<Vec<Migration>, SourceError> {
     let (mut migrations, mut downs) = (Vec::new(), Vec::new());
     for (file_name, file) in sql_files(directory, 1)? {
         let Some((version, name)) = file_name.split_once('_') else {
-            warn_of_name(&file, "1_create_users.sql");
             continue;
         };
         let version = Version::Number(version.parse().map_err(|_| {
@@ -55,12 +54,17 @@ pub(super) fn scaffold(existing: &Existing<'_>) -> NewFiles {
         true => &[".up.sql", ".down.sql"],
         false => &[".sql"],
     };
-    let template = |_: &str, ending: &str| match ending {
-        ".up.sql" => "-- Add up migration script here\n".to_owned(),
-        ".down.sql" => "-- Add down migration script here\n".to_owned(),
-        _ => "-- Add migration script here\n".to_owned(),
-    };
     existing.numbered(&timestamp(existing.now), endings, template)
+}
+
+/// What sqlx writes into a new file of this name.
+pub(super) fn template(file_name: &str) -> String {
+    let direction = match file_name {
+        name if name.ends_with(".up.sql") => "up ",
+        name if name.ends_with(".down.sql") => "down ",
+        _ => "",
+    };
+    format!("-- Add {direction}migration script here\n")
 }
 
 #[cfg(test)]
