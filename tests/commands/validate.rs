@@ -74,9 +74,9 @@ fn journals_that_make_drizzle_skip_migrations_are_reported() {
         ("0000_a.sql", "SELECT 1"),
         ("0001_b.sql", "SELECT 1"),
         ("0001_c.sql", "SELECT 1"),
-        ("0002_d.sql", "SELECT 1"),
+        ("0000_d.sql", "SELECT 1"),
     ]);
-    let ended = validate(&place).code(0).says("0002_d.sql is not a migration");
+    let ended = validate(&place).code(0).says("0000_d.sql is not a migration");
     let expected =
         ["_journal.json:4:47: warning: 0001_c has a 'when' before", "0001_c has the idx of 0001_b"];
     for text in expected {

@@ -1,6 +1,7 @@
 //! What goes wrong around premain: lost connections, crashes, signals, hostile servers and directories.
 
 mod crashes;
+mod foreign_directories;
 mod hostile_directories;
 mod hostile_servers;
 mod lost_connections;

@@ -295,7 +295,7 @@ fn drift_that_drizzle_ignores_is_logged_and_ignored() {
     let edited = directory.path().join("0000_init.sql");
     let sql = fs::read_to_string(&edited).unwrap();
     fs::write(&edited, format!("{sql}-- edited")).unwrap();
-    fs::write(directory.path().join("0009_nobody.sql"), "CREATE TABLE nobody ()").unwrap();
+    fs::write(directory.path().join("0001_nobody.sql"), "CREATE TABLE nobody ()").unwrap();
     fs::write(directory.path().join("0004_late.sql"), "CREATE TABLE late ()").unwrap();
     let path = directory.path().join("meta/_journal.json");
     let text = fs::read_to_string(&path).unwrap();
@@ -306,7 +306,7 @@ fn drift_that_drizzle_ignores_is_logged_and_ignored() {
     migrate(&database, directory.path())
         .says("migration 0000_init was edited after it was applied;")
         .says("migration 0004_late is skipped, as Drizzle skips it")
-        .says("0009_nobody.sql is not a migration")
+        .says("0001_nobody.sql is not a migration")
         .says("none pending");
     native(&database, directory.path());
     assert_eq!(database.dump(), before);

@@ -27,6 +27,62 @@ fn embedding() -> Command {
     Command::new(binary)
 }
 
+/// Runs build.rs as cargo does, and returns whether it succeeded, what it printed, and what it embeds.
+fn embed(files: &[(&str, &str)]) -> (bool, String, String) {
+    embedding();
+    let builds = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/embedding/debug/build");
+    let scripts = std::fs::read_dir(builds).unwrap().map(|entry| entry.unwrap().path());
+    let scripts = scripts.filter(|path| path.to_string_lossy().contains("/premain-"));
+    let scripts = scripts.map(|path| path.join("build-script-build")).filter(|path| path.is_file());
+    let newest = scripts.max_by_key(|path| path.metadata().unwrap().modified().unwrap()).unwrap();
+    let (place, out) = (directory(files), directory(&[]));
+    let output = Command::new(newest)
+        .env("CARGO_MANIFEST_DIR", "/")
+        .env("PREMAIN_EMBED", place.path())
+        .env("OUT_DIR", out.path())
+        .output()
+        .unwrap();
+    let embedded = std::fs::read_to_string(out.path().join("embedded.rs")).unwrap_or_default();
+    (output.status.success(), String::from_utf8(output.stdout).unwrap(), embedded)
+}
+
+#[test]
+fn what_cannot_be_embedded_fails_the_build() {
+    let valid = ("V1__a.sql", "SELECT 1;");
+    for (files, says) in [
+        (&[][..], "it holds no migration; name one like V1__create_users.sql"),
+        (
+            &[("001_a.sql", "")],
+            "001_a.sql: it looks like a migration and is not read: its name is not",
+        ),
+        (
+            &[valid, ("deep/V2_b.sql", "")],
+            "deep/V2_b.sql: it looks like a migration and is not read",
+        ),
+        (&[valid, ("V2__b.rs", "")], "V2__b.rs: it is a migration in Rust"),
+        (&[valid, ("views.sql", "")], "views.sql: its name is not like V1__create_users.sql"),
+        (&[valid, ("V1.5__b.sql", "")], "V1.5__b.sql: refinery has no decimal versions"),
+        (&[valid, ("deep/V1__b.sql", "")], "has the same version"),
+        (&[("V1__a.sql", "-- +goose Up")], "is a marker of goose"),
+    ] {
+        let (is_built, printed, _) = embed(files);
+        let says_why = printed
+            .lines()
+            .any(|line| line.starts_with("cargo::error=PREMAIN_EMBED: /") && line.contains(says));
+        assert!(!is_built && says_why, "{files:?}: {printed}");
+    }
+    let (is_built, printed, embedded) = embed(&[
+        ("deep/U10__c.sql", "SELECT 3;"),
+        ("V9__b.sql", "SELECT '2';"),
+        ("README.md", ""),
+        (".hidden/V1__x.sql", ""),
+    ]);
+    assert!(is_built, "{printed}");
+    let expected =
+        r#"[(Order::Strict, 9, "b", "SELECT '2';"),(Order::Free, 10, "c", "SELECT 3;"),]"#;
+    assert_eq!(embedded, expected);
+}
+
 #[test]
 fn embedded_migrations_are_applied_before_the_application_starts() {
     let database = Server::shared().database();
@@ -282,11 +338,10 @@ fn drift_stops_a_start_unless_the_database_is_ahead() {
 #[test]
 fn invalid_directories_are_errors_before_the_database_is_asked() {
     type Files = &'static [(&'static str, &'static str)];
-    let cases: [(Files, i32, &str); 4] = [
+    let cases: [(Files, i32, &str); 3] = [
         (&[("V1__a.sql", ""), ("sub/V1__b.sql", "")], 65, "both have version 1"),
         (&[("|1__a.sql", "")], 65, "begin it with V or U"),
         (&[("V1__nul.sql", "SELECT 1;\nSELECT '\0';")], 65, "line 2 contains a NUL byte"),
-        (&[("readme.txt", "")], 65, "holds no migration"),
     ];
     for (files, code, text) in cases {
         let place = directory(files);

@@ -67,6 +67,19 @@ pub(super) fn reject_unread(
         read.extend(migrations.iter().filter_map(|migration| migration.up.file.parent()));
     }
     let is_deep = tool.layout == Layout::FilesAtAnyDepth;
+    let why_not_read = match migrations.is_empty() {
+        // Its tool is not known then.
+        true => {
+            "its name is not like 001_create_users.sql or V1__create_users.sql; rename it, or name the right directory \
+             with --migrations"
+        }
+        false => tool.why_not_read,
+    };
+    // A file that the journal never named, because a merge kept it, comes before the newest that it names.
+    let newest = migrations.iter().map(|migration| migration.name.as_str()).max();
+    let is_left_over =
+        |name: &str| tool.layout == Layout::Journal && newest.is_some_and(|newest| name < newest);
+    let mut rejected = Vec::new();
     for entry in entries(directory, if is_deep { usize::MAX } else { 1 })? {
         let entry = entry?;
         let path = entry.path();
@@ -80,27 +93,40 @@ pub(super) fn reject_unread(
         }
         let name = entry.file_name().to_string_lossy();
         let found = match path.is_dir() {
-            false => unread::file(&name, tool.why_not_read),
+            false => unread::file(&name, why_not_read),
             true if harmless(path) => Unread::Harmless,
             true if is_deep => Unread::Migration(
                 "it is a link to a directory, which is not followed; put the directory itself in its place".to_owned(),
             ),
             true => {
-                let content = entries(path, 1)?.map(|entry| {
-                    Ok(entry?.file_name().to_string_lossy().into_owned())
-                });
-                unread::directory(&name, &content.collect::<Result<Vec<_>, SourceError>>()?)
+                let mut files = Vec::new();
+                for entry in entries(path, 4)? {
+                    let entry = entry?;
+                    let mut parents = entry.path().ancestors().take(entry.depth()).skip(1);
+                    if !entry.path().is_dir() && !parents.any(harmless) {
+                        files.push(entry.file_name().to_string_lossy().into_owned());
+                    }
+                }
+                files.sort();
+                unread::directory(&name, &files)
             }
         };
         match found {
-            Unread::Migration(why) => return Err(SourceError::malformed(path, why)),
-            Unread::Sql => {
-                tracing::warn!("{} is not a migration: {}", path.display(), tool.why_not_read)
+            Unread::Migration(why) if !is_left_over(&name) => rejected.push((path.to_owned(), why)),
+            Unread::Migration(_) | Unread::Sql => {
+                tracing::warn!("{} is not a migration: {why_not_read}", path.display());
             }
             Unread::Harmless | Unread::Other => {}
         }
     }
-    Ok(())
+    rejected.sort();
+    match rejected.as_slice() {
+        [] => Ok(()),
+        [(path, why)] => Err(SourceError::malformed(path, why)),
+        [(path, why), others @ ..] => {
+            Err(SourceError::malformed(path, format!("{why} (and {} like it)", others.len())))
+        }
+    }
 }
 
 /// Everything in `directory`, down to `depth`, except hidden entries. Links are not followed, because they may lead

@@ -72,6 +72,8 @@ pub(crate) enum Layout {
     FilesAtAnyDepth,
     /// Directories in the directory, one for each migration.
     Directories,
+    /// Files in the directory itself that a journal names. Others may be left over from a merge.
+    Journal,
 }
 
 /// What distinguishes a tool's directory from the others.

@@ -108,14 +108,14 @@ pub(crate) fn file(name: &str, why_not_read: &str) -> Unread {
         return Unread::Harmless;
     }
     let migration = |why: String| Unread::Migration(why);
-    if matches!(lower.as_str(), "up.sql" | "migration.sql") {
+    if lower == "up.sql" {
         return migration(
             "it is laid out as diesel or Hasura does it, with a directory for each migration, which premain does not read; \
              let that tool migrate, or name the file as in 001_create_users.up.sql"
                 .to_owned(),
         );
     }
-    if !looks_like_migration(&lower) {
+    if !looks_like_migration(&lower) && lower != "migration.sql" {
         return if ending == "sql" { Unread::Sql } else { Unread::Other };
     }
     if ending == "sql" {
@@ -146,8 +146,8 @@ pub(crate) fn file(name: &str, why_not_read: &str) -> Unread {
     }
 }
 
-/// What a directory of this name and content is, of which nothing is read.
-pub(crate) fn directory(name: &str, content: &[String]) -> Unread {
+/// What a directory of this name is, of which nothing is read and which holds these files.
+pub(crate) fn directory(name: &str, files: &[String]) -> Unread {
     if is_harmless_directory(name) {
         return Unread::Harmless;
     }
@@ -157,8 +157,8 @@ pub(crate) fn directory(name: &str, content: &[String]) -> Unread {
         is_sql && looks_like_migration(&lower)
             || matches!(file(file_name, ""), Unread::Migration(_))
     };
-    match content.iter().find(is_migration) {
-        Some(found) if matches!(found.as_str(), "up.sql" | "migration.sql") => file(found, ""),
+    match files.iter().find(is_migration) {
+        Some(found) if found == "up.sql" => file(found, ""),
         Some(found) => Unread::Migration(format!(
             "it is not read, and {found} in it looks like a migration; move the migrations up, or name the right directory with --migrations"
         )),
@@ -277,6 +277,7 @@ mod tests {
             ("2024", &["users.sql"], "users.sql in it looks like a migration"),
             ("more", &["001_a.sql"], "001_a.sql in it"),
             ("more", &["0001_a.py"], "0001_a.py in it"),
+            ("more", &["migration.sql"], "migration.sql in it"),
             ("more", &["views.sql"], "Other"),
             ("seeds", &["001_a.sql"], "Harmless"),
             ("2024", &["notes.md"], "Other"),

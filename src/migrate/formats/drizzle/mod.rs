@@ -28,7 +28,7 @@ pub(super) static TOOL: Tool = Tool {
         ahead: Policy::Warn,
     },
     exception: "",
-    layout: Layout::Files,
+    layout: Layout::Journal,
     why_not_read: "meta/_journal.json does not name it, so neither Drizzle nor premain applies it; \
                    add the entry that drizzle-kit made with it, or remove the file",
     claims: |directory| is_file(&Journal::path(directory)),
