@@ -106,6 +106,11 @@ impl Format {
         Ok(migrations)
     }
 
+    /// Whether it reads nothing in `directory`, whatever else is in it.
+    pub(super) fn reads_nothing(self, directory: &Path) -> bool {
+        (self.0.read)(directory).is_ok_and(|migrations| migrations.is_empty())
+    }
+
     /// How many migrations `directory` holds, if they are of a format that is detected.
     pub(super) fn count(directory: &Path) -> Option<(Format, usize)> {
         let format = detect(directory).ok()?;

@@ -77,17 +77,25 @@ impl Source {
                 Ok((!source.migrations.is_empty()).then_some(source))
             }
             SourceChoice::Auto => {
-                let mut found = Vec::new();
+                let (mut found, mut unread) = (Vec::new(), None);
                 for path in USUAL_DIRECTORIES.map(Path::new) {
                     // `is_file` fails for a link to nowhere, for which `is_dir` would be false.
                     if !formats::directory::is_file(path)? && path.is_dir() {
-                        let source = Source::read(path, settings.format)?;
-                        found.extend((!source.migrations.is_empty()).then_some(source));
+                        let is_anothers =
+                            || settings.format.is_some_and(|format| format.reads_nothing(path));
+                        match Source::read(path, settings.format) {
+                            // `--format` chooses between several.
+                            Err(error) if is_anothers() => unread = Some(error),
+                            Err(error) => return Err(error),
+                            Ok(source) if source.migrations.is_empty() => {}
+                            Ok(source) => found.push(source),
+                        }
                     }
                 }
-                match found.len() {
-                    0 => Ok(Source::embedded()),
-                    1 => Ok(found.pop()),
+                match (found.len(), unread) {
+                    (0, Some(error)) => Err(error),
+                    (0, None) => Ok(Source::embedded()),
+                    (1, _) => Ok(found.pop()),
                     _ => Err(SourceError::Ambiguous(
                         found.into_iter().filter_map(|source| source.directory).collect(),
                     )),
