@@ -30,7 +30,8 @@ pub(super) async fn without_migrations(
 }
 
 /// Applies what is pending. Waits again for a server that takes writes if this one does not, and
-/// connects again if the connection was lost, to find out what became of the migration.
+/// connects again if the connection was lost, to find out what became of the migration. `prepared` if
+/// `--before-migrate` has run already.
 ///
 /// # Errors
 /// Those of waiting, migrating and hooks, or [`Error::Stopped`].
@@ -39,9 +40,9 @@ pub(super) async fn all(
     database: &Database,
     source: &Source,
     waiting: &mut Waiting<'_>,
+    prepared: bool,
 ) -> Result<Report, Error> {
-    let mut migrating =
-        Migrating { context, source, progress: Progress::default(), prepared: false };
+    let mut migrating = Migrating { context, source, progress: Progress::default(), prepared };
     let mut demand = Demand::Login;
     let mut lost = None;
     let mut losses = 0;
@@ -123,7 +124,11 @@ async fn with_lock(context: &Context<'_>, session: &Session, moment: Moment) -> 
 }
 
 /// Runs the hooks of a moment while the session, which is idle, holds the lock.
-async fn with_hooks(context: &Context<'_>, session: &Session, moment: Moment) -> Result<(), Error> {
+pub(super) async fn with_hooks(
+    context: &Context<'_>,
+    session: &Session,
+    moment: Moment,
+) -> Result<(), Error> {
     if !context.has_hooks(moment) {
         return Ok(());
     }

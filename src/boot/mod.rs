@@ -13,7 +13,7 @@ mod waiting;
 use std::ffi::OsString;
 
 use crate::config::Config;
-use crate::database::{self, Demand};
+use crate::database::{self, Demand, Session};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::launch;
@@ -100,21 +100,43 @@ pub(crate) async fn wait(context: &Context<'_>) -> Result<Summary, Error> {
 /// Those of waiting, migrating and hooks, or [`Error::Stopped`].
 pub(crate) async fn migrate(context: &Context<'_>) -> Result<Summary, Error> {
     let Context { config, shutdown, .. } = context;
-    Phase::Starting.publish();
-    let Some(database) = &config.database else {
+    if config.database.is_none() {
+        Phase::Starting.publish();
         let migrations = without_database(config);
         let mut waiting = Waiting::start(&config.wait);
         shutdown.race("waiting", waiting.without_database()).await??;
         return Ok(Summary { waited: waiting.total(), migrations });
-    };
+    }
+    let source = find_source(context).await?;
+    migrate_source(context, source.as_ref(), false).await
+}
+
+/// Runs `--generate` and finds the migrations: what is wrong with them is reported before anything is waited for.
+///
+/// # Errors
+/// The hook's, or what is wrong with the migrations.
+pub(crate) async fn find_source(context: &Context<'_>) -> Result<Option<Source>, Error> {
+    Phase::Starting.publish();
     context.run_hooks(Moment::Generate).await?;
-    // What is wrong with the migrations is reported before anything is waited for.
-    let source = Source::find(&config.migrate).map_err(migrate::Error::from)?;
+    Ok(Source::find(&context.config.migrate).map_err(migrate::Error::from)?)
+}
+
+/// As [`migrate()`], with the migrations of [`find_source`]; `prepared` if `--before-migrate` has run already.
+///
+/// # Errors
+/// As [`migrate()`].
+pub(crate) async fn migrate_source(
+    context: &Context<'_>,
+    source: Option<&Source>,
+    prepared: bool,
+) -> Result<Summary, Error> {
+    let config = context.config;
+    let database = config.database.as_ref().ok_or(Error::NoDatabase("migrate"))?;
     let mut waiting = Waiting::start(&config.wait);
-    let migrations = match &source {
-        Some(source) => {
-            Migrations::Applied(migrating::all(context, database, source, &mut waiting).await?)
-        }
+    let migrations = match source {
+        Some(source) => Migrations::Applied(
+            migrating::all(context, database, source, &mut waiting, prepared).await?,
+        ),
         None => {
             if config.migrate.source != SourceChoice::None {
                 tracing::warn!("{}", Source::explain_none(&config.migrate));
@@ -124,4 +146,16 @@ pub(crate) async fn migrate(context: &Context<'_>) -> Result<Summary, Error> {
         }
     };
     Ok(Summary { waited: waiting.total(), migrations })
+}
+
+/// Runs `--before-migrate`, in a session that holds the migration lock.
+///
+/// # Errors
+/// The hook's, or [`Error::Stopped`].
+pub(crate) async fn prepare_to_migrate(
+    context: &Context<'_>,
+    session: &Session,
+    pending: usize,
+) -> Result<(), Error> {
+    migrating::with_hooks(context, session, Moment::BeforeMigrate(pending)).await
 }

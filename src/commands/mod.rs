@@ -43,9 +43,9 @@ pub fn run(config: &Config, inherited: &Inherited) -> Exit {
         Command::Rollback { to, yes } => in_runtime(config, inherited, async |context| {
             rollback::run(context, to.as_deref(), *yes).await
         }),
-        Command::Reset { yes } => {
-            in_runtime(config, inherited, async |context| reset::run(context, *yes).await)
-        }
+        Command::Reset { data_only, yes } => in_runtime(config, inherited, async |context| {
+            reset::run(context, *data_only, *yes).await
+        }),
     };
     outcome.unwrap_or_else(|error| error.report())
 }

@@ -305,7 +305,7 @@ mod tests {
         }
         assert_eq!(
             parse("reset --yes --yes").unwrap().command,
-            Command::Reset { yes: true },
+            Command::Reset { data_only: false, yes: true },
             "a flag may be given twice"
         );
     }

@@ -39,6 +39,8 @@ pub enum Command {
     New(String),
     /// Drop everything, then apply all migrations.
     Reset {
+        /// Only empty the tables.
+        data_only: bool,
         /// Do not ask.
         yes: bool,
     },
@@ -204,10 +206,19 @@ pub const COMMANDS: &[CommandInfo] = &[
     },
     CommandInfo {
         name: "reset",
-        usage: "[--yes]",
+        usage: "[--data-only] [--yes]",
         help: "drop everything and migrate again; for development only",
-        options: &[YES],
-        build: |given| Ok(Command::Reset { yes: given.flag("yes") }),
+        options: &[
+            OwnOption {
+                name: "data-only",
+                value: None,
+                help: "Only empty the tables; the schema and the history table stay as they are.",
+            },
+            YES,
+        ],
+        build: |given| {
+            Ok(Command::Reset { data_only: given.flag("data-only"), yes: given.flag("yes") })
+        },
     },
     CommandInfo {
         name: "completions",

@@ -64,6 +64,8 @@ pub(crate) enum Error {
     CannotRollBackWithoutFile(Vec<String>),
     /// Another session changed the history table in the meantime.
     Overtaken,
+    /// `premain reset` cannot remove something, for this reason.
+    CannotEmpty(String),
     /// An up migration failed.
     Failed {
         /// The migration.
@@ -138,6 +140,7 @@ impl Error {
             | Error::HistoryTable(_)
             | Error::Unmanaged(_)
             | Error::CannotRun(_)
+            | Error::CannotEmpty(_)
             | Error::NoDownMigration(_)
             | Error::CannotRollBackWithoutFile(_)
             | Error::WouldNeverRun { .. }
@@ -217,6 +220,7 @@ impl fmt::Display for Error {
             Error::Overtaken => f.write_str(
                 "migrations: another session migrated in the meantime; nothing was rolled back; check with 'premain status'",
             ),
+            Error::CannotEmpty(why) => write!(f, "{why}; nothing was dropped"),
             Error::Drift(list) => {
                 let mut lines: Vec<_> =
                     list.iter().take(text::LISTED).map(ToString::to_string).collect();

@@ -66,6 +66,11 @@ fn candidates() -> Vec<Candidate> {
     candidates
 }
 
+/// The name of every history table that premain knows, including its own.
+pub(super) fn history_tables() -> impl Iterator<Item = &'static str> {
+    candidates().into_iter().map(|candidate| candidate.table).chain(["premain_unfinished"])
+}
+
 /// The queries whose results [`Found::parse`] parses; `history_table` is the table that should exist.
 pub(super) fn query(history_table: &str) -> String {
     let names: Vec<_> = candidates()
