@@ -388,3 +388,31 @@ fn ten_replicas_apply_each_migration_once() {
     assert_eq!(rows(&database).lines().count(), 4);
     assert_eq!(database.psql("SELECT count(*) FROM users"), "2");
 }
+
+#[test]
+fn migrations_that_drizzle_would_skip_are_applied_together_or_not_at_all() {
+    let (first, second) = ("CREATE TABLE a (i int)", "CREATE INDEX CONCURRENTLY j ON a (i)");
+    for alone in [second, "COMMIT; CREATE INDEX CONCURRENTLY j ON a (i)"] {
+        let database = Server::shared().database();
+        let place = journal(&[(1, "0_z", ""), (30, "1_a", first), (20, "2_b", alone)]);
+        for command in ["migrate", "plan"] {
+            premain([command, "--migrations"])
+                .with(place.path())
+                .database(database.url())
+                .run()
+                .code(65)
+                .says("2_b.sql: it cannot run in one transaction with the others of 1_a, 2_b")
+                .says("no migration was run");
+        }
+        assert!(!database.has_table("a"));
+        let place = journal(&[(1, "0_z", ""), (30, "1_a", first), (31, "2_b", alone)]);
+        migrate(&database, place.path()).says("migrations 3 applied");
+    }
+    // One transaction: after a failure both are pending, and are applied once they are corrected.
+    let database = Server::shared().database();
+    let broken = journal(&[(1, "0_z", ""), (30, "1_a", first), (20, "2_b", "TABLE nothing")]);
+    run(&database, broken.path()).code(76).says("1 of 3 migrations were applied before it: 0_z");
+    let place = journal(&[(1, "0_z", ""), (30, "1_a", first), (20, "2_b", "CREATE TABLE b ()")]);
+    migrate(&database, place.path()).says("migrations 2 applied");
+    assert!(database.has_table("a") && database.has_table("b"));
+}

@@ -7,7 +7,7 @@ use crate::migrate::error::Error;
 use crate::migrate::migration::Migration;
 use crate::migrate::migrator::{Log, Migrator};
 use crate::migrate::run::message::{DISCARD, Task, Transaction, restore, settings};
-use crate::migrate::run::survey;
+use crate::migrate::run::{expect_one_transaction, survey};
 use crate::migrate::source::error::SourceError;
 use crate::migrate::sql::Reader;
 
@@ -34,6 +34,7 @@ impl<'a> Migrator<'a> {
         let plan = self.plan(history.as_ref(), Log::Warnings)?;
         self.check(&plan.pending)?;
         let surveys = survey(plan.pending.iter().map(|migration| &migration.up), self.session)?;
+        expect_one_transaction(&plan.groups(self.rules), &surveys)?;
         let table = self.table(history.as_ref());
         let mut before = Vec::new();
         let lock_timeout = self.settings.ddl_lock_timeout.unwrap_or_default();

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use super::drift::Drift;
 use super::error::Error;
-use super::finding::Severity;
+use super::finding::{Finding, Severity};
 use super::history::HistoryTable;
 use super::lint;
 use super::migration::Migration;
@@ -119,6 +119,7 @@ impl Migrator<'_> {
             // What no server can run is reported before anything runs.
             self.check(&plan.pending)?;
             surveys = survey(plan.pending.iter().map(|migration| &migration.up), self.session)?;
+            expect_one_transaction(&plan.groups(self.rules), &surveys)?;
             let state = self.session.server_state().await;
             let state = state.map_err(Error::statement("ask whether the server accepts writes"))?;
             if state.standby || state.read_only {
@@ -146,6 +147,7 @@ impl Migrator<'_> {
             .collect();
         self.check(&new)?;
         surveys.extend(survey(new.iter().map(|migration| &migration.up), self.session)?);
+        expect_one_transaction(&plan.groups(self.rules), &surveys)?;
         let table = self.table(history.as_ref());
         if !plan.pending.is_empty() {
             before(plan.pending.len()).await?;
@@ -251,4 +253,28 @@ pub(super) fn survey<'a>(
         surveys.insert(&script.file, survey);
     }
     if findings.is_empty() { Ok(surveys) } else { Err(Error::CannotRun(findings)) }
+}
+
+/// Fails if migrations that must be applied all or nothing cannot be one transaction.
+pub(super) fn expect_one_transaction(
+    groups: &[&[&Migration]],
+    surveys: &Surveys<'_>,
+) -> Result<(), Error> {
+    let ends = |migration: &Migration| {
+        let survey = surveys.get(migration.up.file.as_path());
+        survey.is_some_and(|survey| survey.no_transaction || survey.ends_transaction)
+    };
+    let mut findings = Vec::new();
+    for group in groups.iter().filter(|group| group.len() > 1) {
+        for migration in group.iter().filter(|migration| ends(migration)) {
+            let titles: Vec<_> = group.iter().map(ToString::to_string).collect();
+            let message = format!(
+                "it cannot run in one transaction with the others of {}: once one of them is recorded, Drizzle skips those \
+                 after it whose 'when' is not higher; let each 'when' in meta/_journal.json be above the one before it",
+                text::list(&titles)
+            );
+            findings.push(Finding::about_file(Severity::Error, &migration.up.file, message));
+        }
+    }
+    if findings.is_empty() { Ok(()) } else { Err(Error::CannotRun(findings)) }
 }
