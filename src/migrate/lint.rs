@@ -11,7 +11,7 @@ use super::finding::{Finding, Severity, line_and_column};
 use super::migration::Migration;
 use super::source::Source;
 use super::source::error::SourceError;
-use super::sql::{Kind, Reader, Script, Survey, Text, location};
+use super::sql::{Kind, Reader, Script, Survey, Text, location, splitter};
 
 /// Collects the findings in one script, at positions in characters.
 struct Lint<'a> {
@@ -151,6 +151,17 @@ pub(crate) fn up(
             let position = script.sql.slice(0..offset)?.chars().count();
             return lint.add(Severity::Error, position, message);
         }
+        let tool = source.format.tool();
+        if CARRY_OVER.contains(&tool.name)
+            && let Some((position, setting)) = left_setting(script)?
+        {
+            let message = format!(
+                "{} carries this {setting} over to the next migration, and premain does not: each migration begins with the \
+                 session's own; set it in every file that needs it",
+                tool.title
+            );
+            lint.add(Severity::Warning, position, message)?;
+        }
         match directions::drops_its_own(script)? {
             Some((position, message)) => lint.add(Severity::Warning, position, message),
             None => Ok(()),
@@ -158,6 +169,36 @@ pub(crate) fn up(
     })();
     found.map_err(|source| unreadable(script, source))?;
     Ok(lint.findings)
+}
+
+/// The tools that keep one session over all migrations of a start, by their names for `--format`.
+const CARRY_OVER: [&str; 2] = ["golang-migrate", "goose"];
+
+/// The search path or role that the script leaves in its session: the position in characters of the last statement that sets it.
+fn left_setting(script: &Script) -> io::Result<Option<(usize, &'static str)>> {
+    let mut left = None;
+    let mut reader = Reader::new(script)?;
+    while let Some((_, text, position)) = reader.next()? {
+        let tokens = splitter::tokens(text).take(5);
+        let words: Vec<String> = tokens.map(|(_, at)| text[at].to_ascii_uppercase()).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let setting = match words.as_slice() {
+            ["SET", "SESSION", "AUTHORIZATION", ..] | ["SET", "ROLE", ..] => "role",
+            ["SET", "SESSION", "ROLE", ..] => "role",
+            ["SET", "SEARCH_PATH", ..] | ["SET", "SESSION", "SEARCH_PATH", ..] => "search path",
+            ["SELECT", ..]
+                if text.contains("set_config('search_path'") && text.contains("false") =>
+            {
+                "search path"
+            }
+            ["RESET", ..] => "",
+            _ => continue,
+        };
+        let resets =
+            setting.is_empty() || words.iter().any(|word| matches!(*word, "DEFAULT" | "NONE"));
+        left = (!resets).then_some((position, setting));
+    }
+    Ok(left)
 }
 
 /// Every finding in these migrations.

@@ -206,3 +206,26 @@ fn a_retried_script_finds_nothing_of_its_first_attempt() {
     drop(busy);
     running.end().code(0).says("migration 1_a applied");
 }
+
+#[test]
+fn what_a_tool_would_carry_over_is_a_warning() {
+    let scripts = [
+        "CREATE TABLE t1 (); SET search_path = public",
+        "SET LOCAL search_path = public; SET ROLE pg_monitor; RESET ROLE; SET work_mem = '9MB'",
+        "SELECT pg_catalog.set_config('search_path', '', false)",
+    ];
+    for (format, count) in [("goose", 2), ("golang-migrate", 2), ("sql", 0), ("prisma", 0)] {
+        let database = Server::shared().database();
+        let place = migrations(format, 3, |n| scripts[n - 1].to_owned());
+        let ended = run(&database, format, place.path()).code(0);
+        assert_eq!(
+            ended.lines_with("search path over to the next migration"),
+            count,
+            "{}",
+            ended.log
+        );
+        let validate = premain(["validate", "--format", format, "--migrations"]).with(place.path());
+        let ended = validate.run().code(0);
+        assert_eq!(ended.output.matches("carries this search path over").count(), count);
+    }
+}
