@@ -199,7 +199,7 @@ impl<'a> Words<'a> {
     /// Whether there is a comma outside of parentheses; the words before it are skipped.
     fn skip_to_comma(&mut self) -> bool {
         let mut depth = 0_usize;
-        while let Some((token, _)) = self.tokens.next() {
+        for (token, _) in self.tokens.by_ref() {
             match token {
                 Token::Sign('(') => depth += 1,
                 Token::Sign(')') => depth = depth.saturating_sub(1),

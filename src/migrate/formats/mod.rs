@@ -335,117 +335,112 @@ mod tests {
         }
     }
 
+    const JOURNAL: (&str, &str) =
+        ("meta/_journal.json", r#"{"entries": [{"when": 1, "tag": "0000_a"}]}"#);
+
+    /// A format, the files of a directory, and what is said when it is read; empty if it is valid.
+    const DIRECTORIES: &[(&str, &[(&str, &str)], &str)] = &[
+        ("refinery", &[("V1__a.sql", ""), ("V2__x.rs", "")], "V2__x.rs: it is a migration in Rust"),
+        (
+            "refinery",
+            &[("V1__a.sql", ""), ("deep/V2_b.sql", "")],
+            "V2_b.sql: it looks like a migration and is not read: its",
+        ),
+        ("refinery", &[("V1__a.sql", ""), ("node_modules/x/001.js", "")], ""),
+        (
+            "refinery",
+            &[("2024-01-01-000000_a/up.sql", ""), ("2024-01-01-000000_a/down.sql", "")],
+            "diesel",
+        ),
+        (
+            "flyway",
+            &[("V1__a.sql", ""), ("B2__b.sql", "")],
+            "V1_2__create_users.sql or R__views.sql",
+        ),
+        (
+            "flyway",
+            &[
+                ("V1__a.sql", ""),
+                ("U1__a.sql", ""),
+                ("afterMigrate.sql", ""),
+                ("V1__a.sql.conf", ""),
+            ],
+            "",
+        ),
+        ("sql", &[("001_a.sql", ""), ("002_b.SQL", "")], "002_b.SQL: its ending is not .sql"),
+        ("sql", &[("001_a.sql", ""), ("2.sql", "")], "2.sql: it looks like a migration"),
+        (
+            "sql",
+            &[("001_a.sql", ""), ("more/002_b.sql", "")],
+            "more: it is not read, and 002_b.sql in it",
+        ),
+        (
+            "sql",
+            &[
+                ("001_a.sql", ""),
+                ("seeds/002_b.sql", ""),
+                ("schema.sql", ""),
+                ("README.md", ""),
+                ("views.sql", ""),
+            ],
+            "",
+        ),
+        ("sql", &[("1_a.sql", ""), ("1_a.rollback.sql", "")], "with the ending .down.sql"),
+        (
+            "golang-migrate",
+            &[("1_a.up.sql", ""), ("2_b.up.pgsql", "")],
+            "only files that end in .sql",
+        ),
+        ("goose", &[("1_a.sql", "-- +goose Up\n"), ("00002_b.go", "")], "it is a migration in Go"),
+        ("goose", &[("1_a.sql", "-- +goose Up\n"), ("00002_b_test.go", ""), ("embed.go", "")], ""),
+        (
+            "drizzle",
+            &[JOURNAL, ("0000_a.sql", ""), ("0001_b.sql", "")],
+            "_journal.json does not name it",
+        ),
+        (
+            "drizzle",
+            &[
+                JOURNAL,
+                ("0000_a.sql", ""),
+                ("relations.ts", ""),
+                ("schema.ts", ""),
+                ("rls.sql", ""),
+            ],
+            "",
+        ),
+        ("drizzle", &[("0000_a.sql", "")], "_journal.json: Drizzle's migrations need this file"),
+        (
+            "drizzle1",
+            &[("20240101000000_a/migration.sql", ""), ("20240102000000_b/x.sql", "")],
+            "x.sql in it",
+        ),
+        (
+            "drizzle1",
+            &[("20240101000000_a/migration.sql", ""), ("0000_b.sql", "")],
+            "in a directory of its own",
+        ),
+        (
+            "prisma",
+            &[("1_a/migration.sql", ""), ("1_a/down.sql", ""), ("2_b.sql", "")],
+            "in a directory of its own",
+        ),
+        (
+            "prisma",
+            &[
+                ("1_a/migration.sql", ""),
+                ("migration_lock.toml", "provider = \"postgresql\""),
+                ("README", ""),
+            ],
+            "",
+        ),
+    ];
+
     #[test]
     fn what_looks_like_a_migration_is_read_or_rejected() {
-        const JOURNAL: (&str, &str) =
-            ("meta/_journal.json", r#"{"entries": [{"when": 1, "tag": "0000_a"}]}"#);
-        let up = |name: &'static str| (name, "-- +goose Up\n");
-        for (format, files, says) in [
-            (
-                "refinery",
-                &[("V1__a.sql", ""), ("V2__x.rs", "")][..],
-                "V2__x.rs: it is a migration in Rust",
-            ),
-            (
-                "refinery",
-                &[("V1__a.sql", ""), ("deep/V2_b.sql", "")],
-                "V2_b.sql: it looks like a migration and is not read: its",
-            ),
-            ("refinery", &[("V1__a.sql", ""), ("node_modules/x/001.js", "")], ""),
-            (
-                "refinery",
-                &[("2024-01-01-000000_a/up.sql", ""), ("2024-01-01-000000_a/down.sql", "")],
-                "diesel",
-            ),
-            (
-                "flyway",
-                &[("V1__a.sql", ""), ("B2__b.sql", "")],
-                "V1_2__create_users.sql or R__views.sql",
-            ),
-            (
-                "flyway",
-                &[
-                    ("V1__a.sql", ""),
-                    ("U1__a.sql", ""),
-                    ("afterMigrate.sql", ""),
-                    ("V1__a.sql.conf", ""),
-                ],
-                "",
-            ),
-            ("sql", &[("001_a.sql", ""), ("002_b.SQL", "")], "002_b.SQL: its ending is not .sql"),
-            ("sql", &[("001_a.sql", ""), ("2.sql", "")], "2.sql: it looks like a migration"),
-            (
-                "sql",
-                &[("001_a.sql", ""), ("more/002_b.sql", "")],
-                "more: it is not read, and 002_b.sql in it",
-            ),
-            (
-                "sql",
-                &[
-                    ("001_a.sql", ""),
-                    ("seeds/002_b.sql", ""),
-                    ("schema.sql", ""),
-                    ("README.md", ""),
-                    ("views.sql", ""),
-                ],
-                "",
-            ),
-            ("sql", &[("1_a.sql", ""), ("1_a.rollback.sql", "")], "with the ending .down.sql"),
-            (
-                "golang-migrate",
-                &[("1_a.up.sql", ""), ("2_b.up.pgsql", "")],
-                "only files that end in .sql",
-            ),
-            ("goose", &[up("1_a.sql"), ("00002_b.go", "")], "it is a migration in Go"),
-            ("goose", &[up("1_a.sql"), ("00002_b_test.go", ""), ("embed.go", "")], ""),
-            (
-                "drizzle",
-                &[JOURNAL, ("0000_a.sql", ""), ("0001_b.sql", "")],
-                "_journal.json does not name it",
-            ),
-            (
-                "drizzle",
-                &[
-                    JOURNAL,
-                    ("0000_a.sql", ""),
-                    ("relations.ts", ""),
-                    ("schema.ts", ""),
-                    ("rls.sql", ""),
-                ],
-                "",
-            ),
-            (
-                "drizzle",
-                &[("0000_a.sql", "")],
-                "_journal.json: Drizzle's migrations need this file",
-            ),
-            (
-                "drizzle1",
-                &[("20240101000000_a/migration.sql", ""), ("20240102000000_b/x.sql", "")],
-                "x.sql in it",
-            ),
-            (
-                "drizzle1",
-                &[("20240101000000_a/migration.sql", ""), ("0000_b.sql", "")],
-                "in a directory of its own",
-            ),
-            (
-                "prisma",
-                &[("1_a/migration.sql", ""), ("1_a/down.sql", ""), ("2_b.sql", "")],
-                "in a directory of its own",
-            ),
-            (
-                "prisma",
-                &[
-                    ("1_a/migration.sql", ""),
-                    ("migration_lock.toml", "provider = \"postgresql\""),
-                    ("README", ""),
-                ],
-                "",
-            ),
-        ] {
+        for (format, files, says) in DIRECTORIES {
             let directory = tempfile::tempdir().unwrap();
-            for (file, text) in files {
+            for (file, text) in *files {
                 let path = directory.path().join(file);
                 fs::create_dir_all(path.parent().unwrap()).unwrap();
                 fs::write(path, text).unwrap();

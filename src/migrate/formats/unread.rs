@@ -19,6 +19,9 @@ pub(crate) enum Unread {
 /// SQL files that usually are beside migrations.
 const HARMLESS_SQL: &[&str] = &["schema.sql", "structure.sql", "seed.sql", "seeds.sql"];
 
+/// Files that only one tool has, whose migrations have no names that show it.
+const OTHER_TOOLS: &[(&str, &str)] = &[("sqitch.plan", "Sqitch"), ("script.py.mako", "Alembic")];
+
 /// Directories that usually are beside migrations, whatever is in them.
 const HARMLESS_DIRECTORIES: &[&str] = &[
     "__pycache__",
@@ -108,6 +111,11 @@ pub(crate) fn file(name: &str, why_not_read: &str) -> Unread {
         return Unread::Harmless;
     }
     let migration = |why: String| Unread::Migration(why);
+    if let Some((_, tool)) = OTHER_TOOLS.iter().find(|(file, _)| *file == lower) {
+        return migration(format!(
+            "it is {tool}'s, whose migrations premain does not run; let {tool} migrate (--migrations none, and a hook)"
+        ));
+    }
     if lower == "up.sql" {
         return migration(
             "it is laid out as diesel or Hasura does it, with a directory for each migration, which premain does not read; \
@@ -226,6 +234,8 @@ mod tests {
             ("1.sql", "looks like a migration"),
             ("B7__baseline.sql", "looks like a migration"),
             ("up.sql", "diesel"),
+            ("sqitch.plan", "let Sqitch migrate"),
+            ("script.py.mako", "let Alembic migrate"),
         ] {
             assert!(why(name).contains(says), "{name}: {}", why(name));
         }
