@@ -338,8 +338,11 @@ mod tests {
     const JOURNAL: (&str, &str) =
         ("meta/_journal.json", r#"{"entries": [{"when": 1, "tag": "0000_a"}]}"#);
 
-    /// A format, the files of a directory, and what is said when it is read; empty if it is valid.
-    const DIRECTORIES: &[(&str, &[(&str, &str)], &str)] = &[
+    /// The names of files, and what they hold.
+    type Files = &'static [(&'static str, &'static str)];
+
+    /// A format, a directory, and what is said when it is read; empty if it is valid.
+    const DIRECTORIES: &[(&str, Files, &str)] = &[
         ("refinery", &[("V1__a.sql", ""), ("V2__x.rs", "")], "V2__x.rs: it is a migration in Rust"),
         (
             "refinery",
