@@ -107,6 +107,7 @@ impl Migrating<'_> {
             Ok::<_, Error>(())
         };
         let migrator = Migrator::new(session, source, &context.config.migrate);
+        let before = context.has_hooks(Moment::BeforeMigrate(0)).then_some(before);
         let outcome = migrator.run(progress, before).await?;
         if let Outcome::UpToDate(report) = &outcome {
             with_lock(context, session, Moment::AfterMigrate(report.applied)).await?;

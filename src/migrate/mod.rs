@@ -18,6 +18,7 @@ mod migration;
 mod migrator;
 pub(crate) mod ops;
 pub(crate) mod plan;
+mod prepared;
 mod run;
 mod selector;
 pub(crate) mod settings;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Premain, migrate, premain};
-use crate::support::{directory, executables};
+use crate::support::{directory, executables, layout};
 
 const FILES: [(&str, &str); 2] =
     [("V1__t.sql", "CREATE TABLE t ()"), ("V2__u.sql", "CREATE TABLE u ()")];
@@ -54,6 +54,60 @@ fn before_migrate_runs_under_the_lock_when_something_is_pending() {
     assert!(at("premain: migration V1__t applied in ") > runs);
     assert_eq!(first.output, "started\n", "what a hook prints is the log's, not the application's");
     run().says("none pending").says_nothing_of("before-migrate");
+}
+
+#[test]
+fn a_backup_from_before_a_failure_is_not_replaced_at_the_next_starts() {
+    for format in ["drizzle", "sql"] {
+        let database = Server::shared().database();
+        let place = |third: &'static str| {
+            layout::migrations(format, 3, |n| match n {
+                3 => third.to_owned(),
+                n => format!("CREATE TABLE t{n} ()"),
+            })
+        };
+        let backups = tempfile::NamedTempFile::new().unwrap();
+        let path = backups.path().display();
+        let failing = shell(&format!("echo failed >> {path}; exit 1"));
+        let backup = shell(&format!("pg_dump > {path}.sql && echo $PREMAIN_PENDING >> {path}"));
+        let run = |place: &tempfile::TempDir, hook: &str| {
+            start(place, &database, &["--format", format, "--before-migrate", hook]).run()
+        };
+        let broken = place("TABLE nothing");
+        for _ in 0..2 {
+            run(&broken, &failing).code(74);
+        }
+        run(&broken, &backup).code(76);
+        for _ in 0..3 {
+            run(&broken, &backup).code(76).says("--before-migrate does not run again: it ran at ");
+        }
+        assert_eq!(read(backups.path()), "failed\nfailed\n3\n", "{format}");
+        let corrected = place("CREATE TABLE t3 ()");
+        run(&corrected, &backup).code(0);
+        assert_eq!(read(backups.path()), "failed\nfailed\n3\n1\n", "{format}");
+        let dump = read(Path::new(&format!("{path}.sql")));
+        assert!(dump.contains("t2") && !dump.contains("premain_before_migrate"), "{dump}");
+        assert!(!database.dump().contains("premain_before_migrate"));
+    }
+}
+
+#[test]
+fn a_role_that_may_not_create_tables_migrates_and_the_hook_is_not_remembered() {
+    let database = Server::shared().database();
+    migrate(directory(&FILES[..1]).path()).database(database.url()).run().code(0);
+    let role = format!("limited_{}", database.name);
+    database.psql(&format!(
+        "REVOKE CREATE ON SCHEMA public FROM public; CREATE ROLE {role} LOGIN; \
+         GRANT ALL ON t, refinery_schema_history TO {role}"
+    ));
+    let place = directory(&[FILES[0], ("V2__u.sql", "DELETE FROM t")]);
+    migrate(place.path())
+        .words(["--before-migrate", "true"])
+        .database(database.url().replace("postgres@", &format!("{role}@")))
+        .run()
+        .code(0)
+        .says("cannot record that --before-migrate has run (permission denied for schema public)")
+        .says("migration V2__u applied");
 }
 
 #[test]

@@ -25,8 +25,9 @@ use super::lint;
 use super::migration::Migration;
 use super::migrator::{Log, Migrator};
 use super::plan::Plan;
+use super::prepared::Prepared;
 use super::sql::{Script, Survey};
-use crate::database::Session;
+use crate::database::{QueryError, Session};
 use crate::text;
 use message::Task;
 use transactional::Applier;
@@ -90,7 +91,8 @@ impl Migrator<'_> {
     /// With nothing pending this is one round trip: no lock, no DDL, and a role that may only read the history table is
     /// enough. With n pending migrations it is n + 4 at most.
     ///
-    /// `before` runs once this process holds the lock and is about to apply that many migrations.
+    /// `before` runs once this process holds the lock and is about to apply that many migrations, unless it has run for them
+    /// before, in a start that did not apply them all.
     ///
     /// # Errors
     /// [`Error`], or the error of `before`. Nothing of a migration that failed was kept, unless the error says so.
@@ -98,7 +100,7 @@ impl Migrator<'_> {
     pub(crate) async fn run<E: From<Error>>(
         &self,
         progress: &mut Progress,
-        before: impl AsyncFnOnce(usize) -> Result<(), E>,
+        before: Option<impl AsyncFnOnce(usize) -> Result<(), E>>,
     ) -> Result<Outcome, E> {
         tracing::info!("migrations: {}, history table {}", self.source, self.table.name());
 
@@ -149,8 +151,11 @@ impl Migrator<'_> {
         surveys.extend(survey(new.iter().map(|migration| &migration.up), self.session)?);
         expect_one_transaction(&plan.groups(self.rules), &surveys)?;
         let table = self.table(history.as_ref());
+        let prepared = before.is_some().then(|| Prepared::beside(self.session, table.name()));
         if !plan.pending.is_empty() {
-            before(plan.pending.len()).await?;
+            if let (Some(before), Some(prepared)) = (before, &prepared) {
+                prepare(prepared, &plan.pending, before).await?;
+            }
             if !table.upgrade().is_empty() {
                 let what = format!("upgrade the history table {}", table.name());
                 let upgraded = self.session.execute(&table.upgrade().join("; ")).await;
@@ -166,6 +171,9 @@ impl Migrator<'_> {
         let outcome = self.apply_all(&plan, &surveys, table, progress).await;
         progress.elapsed += started.elapsed();
         outcome?;
+        if let (Some(prepared), false) = (prepared, plan.pending.is_empty()) {
+            prepared.forget().await;
+        }
         Ok(Outcome::UpToDate(Report { before, ..progress.report(&plan) }))
     }
 
@@ -236,6 +244,31 @@ impl Migrator<'_> {
         }
         Ok(())
     }
+}
+
+/// Runs `before`, and remembers that, unless it has run for these migrations already.
+async fn prepare<E: From<Error>>(
+    prepared: &Prepared<'_>,
+    pending: &[&Migration],
+    before: impl AsyncFnOnce(usize) -> Result<(), E>,
+) -> Result<(), E> {
+    if let Some(ran_at) = prepared.covers(pending).await {
+        tracing::info!(
+            "migrations: --before-migrate does not run again: it ran at {ran_at}, and what was pending then is not all applied"
+        );
+        return Ok(());
+    }
+    before(pending.len()).await?;
+    match prepared.remember(pending).await {
+        Err(QueryError::Server(error)) => tracing::warn!(
+            "migrations: cannot record that --before-migrate has run ({}); if a migration fails, it runs again at the next start",
+            error.message()
+        ),
+        outcome => {
+            outcome.map_err(Error::statement("record that --before-migrate has run"))?;
+        }
+    }
+    Ok(())
 }
 
 /// The survey of each script, by its file: a file is surveyed once, because it may be large.
