@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::marks::Direction;
 use crate::text;
 
 /// What to do about one kind of drift: the values of the `--on-…` options.
@@ -142,7 +143,9 @@ pub(crate) enum Drift {
     Failed {
         /// The migration.
         migration: String,
-        /// What the history table records about that, and what to do.
+        /// Which of its scripts.
+        direction: Direction,
+        /// What is known about that, and what to do.
         why: String,
     },
 }
@@ -197,8 +200,11 @@ impl fmt::Display for Drift {
                  this is normal after an application rollback",
                 text::list(migrations)
             ),
-            Drift::Failed { migration, why } => {
+            Drift::Failed { migration, direction: Direction::Up, why } => {
                 write!(f, "migration {migration} failed halfway: {why}")
+            }
+            Drift::Failed { migration, direction: Direction::Down, why } => {
+                write!(f, "migration {migration} is rolled back only halfway: {why}")
             }
         }
     }

@@ -9,6 +9,7 @@ use super::history::Malformed;
 use super::run::failure::{Failure, Kept, Reason};
 use super::run::remedy;
 use super::source::error::SourceError;
+use super::sql::checked::not_written;
 use super::unmanaged::Unmanaged;
 use crate::database::QueryError;
 use crate::exit::Exit;
@@ -157,15 +158,12 @@ impl Error {
             }
             Error::Failed { failure, .. } | Error::RollbackFailed { failure, .. } => {
                 match (&failure.kept, &failure.reason) {
-                    (Kept::Part | Kept::Statements(_), _) => Exit::Migrations,
-                    (Kept::AllOrNothing, Reason::Unreadable { .. }) => Exit::Unreadable,
-                    (Kept::AllOrNothing, Reason::Rejected(diagnosis)) => {
-                        remedy::exit(&diagnosis.code)
+                    (Kept::Halfway(_), _) => Exit::Migrations,
+                    (_, Reason::Unreadable { .. }) => Exit::Unreadable,
+                    (_, Reason::Rejected(diagnosis)) => remedy::exit(&diagnosis.code),
+                    (_, Reason::Blocked { .. } | Reason::Lost(_) | Reason::Unlocked) => {
+                        Exit::TryAgain
                     }
-                    (
-                        Kept::AllOrNothing,
-                        Reason::Blocked { .. } | Reason::Lost(_) | Reason::Unlocked,
-                    ) => Exit::TryAgain,
                 }
             }
         }
@@ -257,7 +255,15 @@ impl fmt::Display for Error {
                     Exit::Refused => "; grant this role what it lacks",
                     _ => "",
                 };
-                write!(f, "migrations: cannot {what}: {error}{remedy}")
+                match not_written(&error.to_string()) {
+                    Some(why) => write!(f, "migrations: cannot {what}: {why}; nothing was changed"),
+                    // feature_not_supported: premain's other statements need no feature that depends on the table.
+                    None if error.code() == Some("0A000") => write!(
+                        f,
+                        "migrations: cannot {what}: {error}, because of a trigger or rule on it; nothing was changed"
+                    ),
+                    None => write!(f, "migrations: cannot {what}: {error}{remedy}"),
+                }
             }
             Error::Failed { migration, failure, before, total } => {
                 failure.explain_up(f, migration)?;

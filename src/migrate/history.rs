@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::marks::{Direction, Mark, MarksTable};
 use super::migration::Migration;
-use super::version::Version;
+use super::sql::quoting::literal;
+use super::version::{LocaleName, Version};
 use crate::database::Rows;
 
 /// A migration as its history table records it.
@@ -20,8 +22,39 @@ pub(crate) struct Recorded {
     pub(crate) checksum: String,
     /// When it was applied, as it is in the table; `None` if the table does not record that.
     pub(crate) applied_on: Option<String>,
-    /// If it failed halfway: what the table records about that, and what to do.
-    pub(crate) failure: Option<String>,
+    /// If it stopped halfway.
+    pub(crate) failure: Option<Stopped>,
+}
+
+/// A migration that stopped halfway, or is running right now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stopped {
+    /// Which of its scripts.
+    pub(crate) direction: Direction,
+    /// What is known about that, and what to do.
+    pub(crate) why: String,
+    /// What the history table has of it.
+    pub(super) row: Row,
+    /// Whether premain's own table has a mark of it.
+    pub(super) has_mark: bool,
+}
+
+/// What a history table has of a migration that stopped halfway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Row {
+    /// No row.
+    Nothing,
+    /// A row that says that it stopped.
+    Mark,
+    /// The record of a migration that is applied.
+    Record,
+}
+
+impl Stopped {
+    /// An up migration that stopped halfway, as the history table itself says.
+    pub(super) fn up(why: String) -> Stopped {
+        Stopped { direction: Direction::Up, why, row: Row::Mark, has_mark: false }
+    }
 }
 
 impl fmt::Display for Recorded {
@@ -53,13 +86,76 @@ impl History {
             }
         }
     }
+
+    /// Adds what premain's own table says about migrations that stopped halfway.
+    ///
+    /// # Errors
+    /// As [`HistoryTable::record`].
+    pub(super) fn add_marks(
+        &mut self,
+        rows: &Rows,
+        on_disk: &[Migration],
+    ) -> Result<(), Malformed> {
+        for mark in rows.iter().filter_map(|row| Mark::parse(row)) {
+            let same = |file: &&Migration| file.version.to_string() == mark.version;
+            let titled = on_disk.iter().filter(same).find(|file| file.title == mark.title);
+            let file = titled.or_else(|| on_disk.iter().find(same));
+            let is_same = |row: &&mut Recorded| match file {
+                Some(file) => row.version == file.version,
+                None => row.version.to_string() == mark.version,
+            };
+            let mut row = self.recorded.iter_mut().find(is_same);
+            let unknown = || Version::Name(LocaleName(mark.version.clone()));
+            let without_file = || {
+                let version = row.as_ref().map_or_else(unknown, |row| row.version.clone());
+                Migration::without_file(version, &mark.title)
+            };
+            let migration = file.cloned().unwrap_or_else(without_file);
+            let is_native = self.table.native_marks(&migration, mark.direction)?.is_some();
+            let argument = migration.version_argument();
+            let resolve = match mark.direction {
+                Direction::Up => how_to_resolve(argument),
+                Direction::Down => how_to_resolve_down(argument),
+            };
+            let stopped = |row| Stopped {
+                direction: mark.direction,
+                why: format!("it was started on {}; {}\n{resolve}", mark.started_at, mark.kept),
+                row,
+                has_mark: true,
+            };
+            match (&mut row, mark.direction) {
+                (Some(row), _) if is_native => {
+                    row.failure = row.failure.as_ref().map(|_| stopped(Row::Mark));
+                }
+                (None, _) if is_native => {}
+                (Some(row), Direction::Down) => row.failure = Some(stopped(Row::Record)),
+                _ => self.recorded.push(Recorded {
+                    version: migration.version,
+                    name: migration.name,
+                    title: migration.title,
+                    checksum: String::new(),
+                    applied_on: None,
+                    failure: Some(stopped(Row::Nothing)),
+                }),
+            }
+        }
+        Ok(())
+    }
 }
 
-/// What to do about a migration that stopped halfway; `version` is the VERSION argument.
+/// What to do about an up migration that stopped halfway; `version` is the VERSION argument.
 pub(super) fn how_to_resolve(version: impl fmt::Display) -> String {
     format!(
         "check what of it is in the database: if all of it is, run 'premain resolve --applied {version}'; if nothing is, run \
          'premain resolve --rolled-back {version}' to apply it again"
+    )
+}
+
+/// As [`how_to_resolve`], for a down migration.
+pub(super) fn how_to_resolve_down(version: impl fmt::Display) -> String {
+    format!(
+        "check what of migration {version} is still in the database: if nothing is, run 'premain resolve --rolled-back {version}'; \
+         if all of it is, run 'premain resolve --applied {version}', and roll it back again"
     )
 }
 
@@ -73,17 +169,87 @@ pub(crate) struct Malformed {
     pub(crate) why: String,
 }
 
-/// The statements that record a migration that does not run in one transaction.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Marks {
+/// The statements by which a history table itself marks a migration that is not one transaction.
+#[derive(Debug)]
+pub(crate) struct NativeMarks {
     /// It was started.
-    pub(crate) start: String,
-    /// All of it was applied.
-    pub(crate) finish: String,
+    pub(super) start: String,
+    /// All of it ran: the mark becomes the record, or both are removed.
+    pub(super) finish: String,
     /// Nothing of it was kept: removes the mark.
-    pub(crate) withdraw: String,
+    pub(super) withdraw: String,
     /// It stopped halfway, for the reason in the setting `premain.failure`.
-    pub(crate) fail: String,
+    pub(super) fail: Option<String>,
+}
+
+/// The statements that mark a migration that is not one transaction, from before its first statement to its record.
+#[derive(Debug)]
+pub(crate) struct Marks {
+    table: MarksTable,
+    version: String,
+    native: Option<NativeMarks>,
+    record: String,
+    start: String,
+}
+
+impl Marks {
+    /// The marks of one script of `migration`, which `record` records. `kept` is what may have been kept as long as nothing
+    /// else is known.
+    ///
+    /// # Errors
+    /// As [`HistoryTable::record`].
+    pub(crate) fn new(
+        table: &dyn HistoryTable,
+        migration: &Migration,
+        direction: Direction,
+        record: &str,
+        kept: &str,
+    ) -> Result<Marks, Malformed> {
+        let native = table.native_marks(migration, direction)?;
+        let (table, version) = (table.marks_table(), migration.version.to_string());
+        let mut start = table.add(&version, &migration.title, direction, kept);
+        if let Some(native) = &native {
+            start = format!("{start}; {}", native.start);
+        }
+        Ok(Marks { table, version, native, record: record.to_owned(), start })
+    }
+
+    /// It is started.
+    pub(crate) fn start(&self) -> &str {
+        &self.start
+    }
+
+    /// All of it ran: writes the record, and removes the mark.
+    pub(crate) fn finish(&self) -> String {
+        let record = self.native.as_ref().map_or(&self.record, |native| &native.finish);
+        format!("{record}; {}", self.table.remove(&self.version))
+    }
+
+    /// Nothing of it was kept: removes the mark.
+    pub(crate) fn withdraw(&self) -> String {
+        let native = self.native.as_ref().map(|native| format!("{}; ", native.withdraw));
+        native.unwrap_or_default() + &self.table.remove(&self.version)
+    }
+
+    /// This much of it was kept so far.
+    pub(crate) fn note(&self, kept: &str) -> String {
+        self.table.note(&self.version, kept)
+    }
+
+    /// It stopped halfway, and this was kept.
+    pub(crate) fn fail(&self, kept: &str) -> String {
+        let native = self.native.as_ref().and_then(|native| native.fail.as_ref());
+        let native = native.map(|fail| {
+            let kept = literal(kept);
+            format!("; SELECT pg_catalog.set_config('premain.failure', {kept}, false); {fail}")
+        });
+        self.note(kept) + &native.unwrap_or_default()
+    }
+
+    /// Drops premain's own table unless it has other marks.
+    pub(crate) fn clean_up(&self) -> String {
+        self.table.drop_if_empty()
+    }
 }
 
 /// One tool's dialect of a history table: which SQL reads, creates and writes it. Pure: it never talks to a
@@ -91,6 +257,9 @@ pub(crate) struct Marks {
 pub(crate) trait HistoryTable: fmt::Debug {
     /// Its name, for messages.
     fn name(&self) -> &str;
+
+    /// premain's own table beside it.
+    fn marks_table(&self) -> MarksTable;
 
     /// The statements whose results [`HistoryTable::parse`] parses. They fail with 42P01 or 3F000 if the table
     /// does not exist.
@@ -138,11 +307,16 @@ pub(crate) trait HistoryTable: fmt::Debug {
     /// [`Malformed`] if the table cannot express that.
     fn unrecord(&self, migration: &Migration) -> Result<String, Malformed>;
 
-    /// The marks of `migration` while it runs without a transaction; `None` if the table can only record applied migrations.
+    /// The marks of `migration` in this table while it runs in that direction; `None` if the table cannot express that. If it
+    /// can, only its own mark counts: its tool may have resolved it.
     ///
     /// # Errors
     /// As [`HistoryTable::record`].
-    fn marks(&self, _migration: &Migration) -> Result<Option<Marks>, Malformed> {
+    fn native_marks(
+        &self,
+        _migration: &Migration,
+        _direction: Direction,
+    ) -> Result<Option<NativeMarks>, Malformed> {
         Ok(None)
     }
 

@@ -61,7 +61,7 @@ impl<'a> Lint<'a> {
     }
 
     /// Finds what runs, but most likely not as it was meant.
-    fn surprises(&mut self) -> io::Result<()> {
+    fn surprises(&mut self, survey: &Survey) -> io::Result<()> {
         let script = self.script;
         let mut statements = Vec::new();
         let mut reader = Reader::new(script)?;
@@ -80,8 +80,17 @@ impl<'a> Lint<'a> {
             statements.iter().find(|(_, kind)| wanted(*kind)).map(|(position, _)| *position)
         };
         let no_transaction = !script.transactional || find(Kind::forbids_transaction).is_some();
-        let (begins, ends) = (find(|kind| kind == Kind::Begin), find(|kind| kind == Kind::End));
-        if let (Some(position), false) = (ends, no_transaction) {
+        let begins = find(|kind| kind == Kind::Begin);
+        let ends = find(|kind| matches!(kind, Kind::End(end) if !end.chains() && !end.undoes()));
+        let chains = find(|kind| matches!(kind, Kind::End(end) if end.chains()));
+        if let Some(position) = survey.rolls_back {
+            let message = "ROLLBACK undoes what comes before it, and only the rest is kept; remove what is undone, and this";
+            self.add(Severity::Warning, position, message)?;
+        } else if let (Some(position), false) = (chains, no_transaction) {
+            let message = "AND CHAIN ends the transaction that premain runs it in, and begins one of its own: what comes before \
+                           this is kept even if the rest fails; split the migration";
+            self.add(Severity::Warning, position, message)?;
+        } else if let (Some(position), false) = (ends, no_transaction) {
             let message = "it ends the transaction that premain runs it in: what comes before this is kept even if the rest fails; \
                            remove BEGIN and COMMIT, or split the migration";
             self.add(Severity::Warning, position, message)?;
@@ -219,7 +228,7 @@ pub(crate) fn all(source: &Source) -> Result<Vec<Finding>, SourceError> {
             let survey = survey(script)?;
             let linted =
                 lint.cannot_run(&survey, false).and_then(|()| match lint.findings.is_empty() {
-                    true => lint.surprises(),
+                    true => lint.surprises(&survey),
                     false => Ok(()),
                 });
             linted.map_err(|source| unreadable(script, source))?;
@@ -297,10 +306,10 @@ mod tests {
 
     fn findings(sql: &str) -> Vec<String> {
         let script = script(sql);
-        let mut lint = Lint::new(&script);
-        lint.cannot_run(&survey(&script).unwrap(), false).unwrap();
+        let (mut lint, survey) = (Lint::new(&script), survey(&script).unwrap());
+        lint.cannot_run(&survey, false).unwrap();
         if lint.findings.is_empty() {
-            lint.surprises().unwrap();
+            lint.surprises(&survey).unwrap();
         }
         lint.findings.iter().map(ToString::to_string).collect()
     }
@@ -320,6 +329,11 @@ mod tests {
             ("-- nothing\n", "1_a.sql:1:1: warning: it holds no statement"),
             ("\u{feff}SELECT 1", "1_a.sql:1:1: warning: it begins with a byte order mark"),
             ("BEGIN;\nSELECT 1;\n  COMMIT;", "1_a.sql:3:3: warning: it ends the transaction"),
+            ("SELECT 1;\nCOMMIT AND CHAIN; SELECT 2", "1_a.sql:2:1: warning: AND CHAIN ends"),
+            ("SELECT 1;\nROLLBACK; SELECT 2", "1_a.sql:2:1: warning: ROLLBACK undoes"),
+            ("SELECT 1;\nROLLBACK;", "1_a.sql:2:1: error: ROLLBACK is the last statement"),
+            ("VACUUM; BEGIN; SELECT 1;\nABORT", "1_a.sql:2:1: error: ROLLBACK is the last"),
+            ("SELECT 1;\nPREPARE TRANSACTION 'x'", "1_a.sql:2:1: error: PREPARE TRANSACTION"),
             (
                 "CREATE TABLE t ();\nVACUUM t;",
                 "1_a.sql:2:1: warning: one statement cannot run in a transaction",
@@ -334,6 +348,7 @@ mod tests {
             "CREATE INDEX CONCURRENTLY i ON t (a)",
             "SELECT 1; -- a line\n-- ======= \n",
             "DO $$ BEGIN PERFORM 1; END $$",
+            "SAVEPOINT s; SELECT 1; ROLLBACK TO s",
         ] {
             assert_eq!(findings(sql), [""; 0], "{sql}");
         }

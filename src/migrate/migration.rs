@@ -1,6 +1,7 @@
 //! A migration on disk, or embedded in the binary.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use super::sql::Script;
 use super::version::Version;
@@ -23,6 +24,18 @@ pub(crate) struct Migration {
 }
 
 impl Migration {
+    /// A migration that is recorded, but has no file.
+    pub(super) fn without_file(version: Version, title: &str) -> Migration {
+        Migration {
+            version,
+            name: title.to_owned(),
+            title: title.to_owned(),
+            order: Order::Strict,
+            up: Script::whole(PathBuf::new(), String::new()),
+            down: None,
+        }
+    }
+
     /// What to type as VERSION: the number if there is one, otherwise the title.
     pub(crate) fn version_argument(&self) -> String {
         self.version.number().map_or_else(|| self.title.clone(), |number| number.to_string())

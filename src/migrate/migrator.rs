@@ -3,6 +3,7 @@
 use super::drift::{Drift, Policy, Rules};
 use super::error::Error;
 use super::history::{History, HistoryTable, Malformed};
+use super::marks;
 use super::migration::Migration;
 use super::plan::{Plan, plan};
 use super::run::lock::{self, Lock};
@@ -94,7 +95,7 @@ impl<'a> Migrator<'a> {
 
     async fn read(&self, before: Vec<String>) -> Result<Option<History>, Error> {
         match self.read_after(before).await {
-            Ok(results) => Ok(Some(self.parse(&results)?)),
+            Ok(results) => Ok(Some(self.parse(results).await?)),
             Err(error) if is_absent(&error) => Ok(None),
             Err(error) => Err(self.unreadable(error)),
         }
@@ -109,7 +110,7 @@ impl<'a> Migrator<'a> {
         create.extend(self.create_statements());
         let what = format!("create the history table {}", self.table.name());
         let results = self.read_after(create).await.map_err(Error::statement(what))?;
-        Ok(self.parse(&results)?)
+        self.parse(results).await
     }
 
     /// The results of reading the history table after these statements, in one message.
@@ -118,7 +119,7 @@ impl<'a> Migrator<'a> {
         // Row-level security would hide rows: what is recorded there would be applied again.
         statements.push("SET LOCAL row_security = off".to_owned());
         let others = statements.len();
-        statements.push(self.table.read());
+        statements.extend([self.table.read(), self.table.marks_table().exists()]);
         let mut results = self.session.query(&statements.join("; ")).await?;
         Ok(results.split_off(others.min(results.len())))
     }
@@ -157,9 +158,24 @@ impl<'a> Migrator<'a> {
         schema.into_iter().chain(self.table.create()).collect()
     }
 
-    fn parse(&self, results: &[Rows]) -> Result<History, Malformed> {
-        let mut history = self.table.parse(results, &self.source.migrations)?;
-        history.name_after_files(&self.source.migrations);
+    /// The history in the results of [`Migrator::read_after`], with the marks of premain's own table if there is one.
+    async fn parse(&self, mut results: Vec<Rows>) -> Result<History, Error> {
+        let exists = results.pop();
+        let exists = exists.as_ref().and_then(|rows| rows.first()?.first()?.as_deref());
+        let files = &self.source.migrations;
+        let mut history = self.table.parse(&results, files)?;
+        history.name_after_files(files);
+        if exists == Some("t") {
+            match self.session.query(&history.table.marks_table().read()).await {
+                Ok(results) => history.add_marks(&results.concat(), files)?,
+                // Another replica has just finished its migration.
+                Err(error) if is_absent(&error) => {}
+                Err(error) => {
+                    let what = format!("read {}, which lists what stopped halfway", marks::NAME);
+                    return Err(Error::statement(what)(error));
+                }
+            }
+        }
         Ok(history)
     }
 

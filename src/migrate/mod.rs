@@ -14,6 +14,7 @@ pub(crate) mod formats;
 pub mod fuzzing;
 mod history;
 pub(crate) mod lint;
+mod marks;
 mod migration;
 mod migrator;
 pub(crate) mod ops;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::drift::{Drift, OutOfOrder, Rules};
-use super::history::Recorded;
+use super::history::{Recorded, Stopped};
 use super::migration::{Migration, Order};
 use super::version::Version;
 
@@ -61,9 +61,11 @@ pub(crate) fn plan<'a>(
     for row in recorded {
         match &row.failure {
             None => rows.entry(&row.version).or_default().push(row),
-            Some(why) => {
-                failed.push(Drift::Failed { migration: row.to_string(), why: why.clone() });
-            }
+            Some(Stopped { direction, why, .. }) => failed.push(Drift::Failed {
+                migration: row.to_string(),
+                direction: *direction,
+                why: why.clone(),
+            }),
         }
     }
     // A repeatable migration has no place in the order of versions.

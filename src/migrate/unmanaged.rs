@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::formats::{Format, KnownBy};
+use super::marks;
 use super::sql::quoting::literal;
 use crate::database::Rows;
 use crate::text;
@@ -81,7 +82,7 @@ pub(super) fn query(history_table: &str) -> String {
     format!(
         "SELECT pg_catalog.to_regclass({}) IS NOT NULL; \
          SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE c.relkind IN ('r', 'p') AND n.nspname = ANY (pg_catalog.current_schemas(false)) \
+         WHERE c.relkind IN ('r', 'p') AND n.nspname = ANY (pg_catalog.current_schemas(false)) AND c.relname <> '{}' \
            AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass \
                            AND d.objid = c.oid AND d.deptype = 'e'); \
          SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), known.name \
@@ -90,6 +91,7 @@ pub(super) fn query(history_table: &str) -> String {
                   FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0) known (name) \
          WHERE c.relkind IN ('r', 'p') AND known.name IN ({})",
         literal(history_table),
+        marks::NAME,
         names.join(", ")
     )
 }

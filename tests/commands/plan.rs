@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use crate::support::layout::{FORMATS, migrations};
 use crate::support::postgres::{Database, Server};
 use crate::support::premain::{Premain, migrate, premain};
 use crate::support::{directory, output, program};
@@ -108,4 +109,28 @@ fn no_transaction_statements_are_planned_outside_a_transaction() {
         "1 true, 2 true, 3 true"
     );
     migrate(place.path()).database(database.url()).run().code(0).says("none pending (3 applied");
+}
+
+#[test]
+fn the_plan_of_what_is_not_one_transaction_is_what_runs() {
+    for format in FORMATS {
+        let sql = |n: usize| match n {
+            1 => "CREATE TABLE a (n int)".to_owned(),
+            2 => "INSERT INTO a VALUES (2); VACUUM a;".to_owned(),
+            _ => "BEGIN; INSERT INTO a VALUES (3); COMMIT;".to_owned(),
+        };
+        let place = migrations(format, 3, sql);
+        let database = Server::shared().database();
+        let words = ["plan", "--format", format, "--migrations"];
+        let plan = premain(words).with(place.path()).database(database.url()).run().code(0);
+        psql(&database, &plan.output);
+        migrate(place.path())
+            .words(["--format", format])
+            .database(database.url())
+            .run()
+            .code(0)
+            .says("none pending (3 applied before)");
+        assert_eq!(database.psql("SELECT string_agg(n::text, ' ' ORDER BY n) FROM a"), "2 3");
+        assert!(!database.has_table("premain_unfinished"), "{format}");
+    }
 }

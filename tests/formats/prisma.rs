@@ -134,7 +134,7 @@ fn a_migration_that_prisma_failed_stops_until_it_is_resolved() {
     node::prisma("apply", &database, bad.path(), "").unwrap_err();
     run(&database, bad.path())
         .code(65)
-        .says("migration 2_bad failed halfway: it began on ")
+        .says("migration 2_bad failed halfway: it was started on ")
         .says("--rolled-back 2_bad");
     premain(["status", "--exit-code", "--migrations"])
         .with(bad.path())

@@ -2,6 +2,7 @@
 
 mod applying;
 mod drift;
+mod halfway;
 mod large_files;
 mod no_transaction;
 mod progress;

@@ -148,19 +148,6 @@ fn a_failure_that_kept_nothing_leaves_no_failed_row() {
 }
 
 #[test]
-fn history_tables_that_cannot_record_a_failure_are_named() {
-    let database = Server::shared().database();
-    let place = directory(&[TABLE, ("V2__x.sql", "VACUUM t; VACUUM nope;")]);
-    migrate(place.path())
-        .database(database.url())
-        .run()
-        .code(65)
-        .says("1 of its 2 statements were kept")
-        .says("the history table cannot record that")
-        .says("premain resolve --applied 2");
-}
-
-#[test]
 fn a_failed_unique_index_leaves_nothing_behind() {
     let database = Server::shared().database();
     let place =

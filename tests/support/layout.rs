@@ -1,5 +1,8 @@
 //! Directories of migrations as the tools lay them out.
 
+use std::fs;
+use std::path::Path;
+
 use tempfile::TempDir;
 
 use super::directory;
@@ -18,6 +21,52 @@ pub const FORMATS: [&str; 10] = [
     "flyway",
 ];
 
+/// What the file of migration `n` is called, or its directory.
+pub fn title(format: &str, n: usize) -> String {
+    match format {
+        "refinery" => format!("V{n}__t{n}"),
+        "sql" | "sqlx" | "golang-migrate" => format!("{n}_t{n}"),
+        "drizzle" | "dbmate" | "goose" => format!("{n:04}_t{n}"),
+        "flyway" => format!("V1.{n}__t{n}"),
+        _ => format!("2024010100{:02}{:02}_t{n}", n / 60, n % 60),
+    }
+}
+
+/// The file of migration `n`, at most 3,599, within its directory.
+pub fn file_name(format: &str, n: usize) -> String {
+    let title = title(format, n);
+    match format {
+        "drizzle1" | "prisma" => format!("{title}/migration.sql"),
+        "golang-migrate" => format!("{title}.up.sql"),
+        _ => format!("{title}.sql"),
+    }
+}
+
+/// The formats that have down migrations.
+pub const WITH_DOWN: [&str; 7] =
+    ["sql", "prisma", "sqlx", "dbmate", "golang-migrate", "goose", "flyway"];
+
+/// Gives migration `n` of this directory a down migration.
+pub fn add_down(format: &str, directory: &Path, n: usize, sql: &str) {
+    let (title, up) = (title(format, n), directory.join(file_name(format, n)));
+    let in_the_same_file = |marker: &str| {
+        let both = format!("{}\n{marker}\n{sql}\n", fs::read_to_string(&up).unwrap());
+        fs::write(&up, both).unwrap();
+    };
+    let down = match format {
+        "dbmate" => return in_the_same_file(";\n-- migrate:down"),
+        "goose" => return in_the_same_file(";\n-- +goose Down"),
+        "flyway" => format!("U1.{n}__t{n}.sql"),
+        "prisma" => format!("{title}/down.sql"),
+        "golang-migrate" => format!("{title}.down.sql"),
+        _ => {
+            fs::rename(&up, directory.join(format!("{title}.up.sql"))).unwrap();
+            format!("{title}.down.sql")
+        }
+    };
+    fs::write(directory.join(down), sql).unwrap();
+}
+
 /// A directory in this format, of the migrations 1 to `count` with what `sql` says.
 pub fn migrations(format: &str, count: usize, sql: impl Fn(usize) -> String) -> TempDir {
     let mut files: Vec<_> =
@@ -25,18 +74,6 @@ pub fn migrations(format: &str, count: usize, sql: impl Fn(usize) -> String) -> 
     files.extend(metadata(format, count));
     let files: Vec<_> = files.iter().map(|(name, sql)| (name.as_str(), sql.as_str())).collect();
     directory(&files)
-}
-
-/// The file of migration number `n`, at most 3,599.
-pub fn file_name(format: &str, n: usize) -> String {
-    match format {
-        "refinery" => format!("V{n}__t{n}.sql"),
-        "sql" | "sqlx" => format!("{n}_t{n}.sql"),
-        "golang-migrate" => format!("{n}_t{n}.up.sql"),
-        "drizzle" | "dbmate" | "goose" => format!("{n:04}_t{n}.sql"),
-        "flyway" => format!("V1.{n}__t{n}.sql"),
-        _ => format!("2024010100{:02}{:02}_t{n}/migration.sql", n / 60, n % 60),
-    }
 }
 
 /// The file that the format needs beside its first `count` migrations, and what is in it.
@@ -88,5 +125,19 @@ pub fn recorded(format: &str) -> &'static str {
             "SELECT substr(migration_name, 11, 2)::int * 60 + substr(migration_name, 13, 2)::int FROM _prisma_migrations \
              WHERE finished_at IS NOT NULL AND rolled_back_at IS NULL ORDER BY finished_at"
         }
+    }
+}
+
+/// This format's history table.
+pub fn history_table(format: &str) -> &'static str {
+    match format {
+        "refinery" => "refinery_schema_history",
+        "prisma" => "_prisma_migrations",
+        "sqlx" => "_sqlx_migrations",
+        "dbmate" | "golang-migrate" => "schema_migrations",
+        "goose" => "goose_db_version",
+        "flyway" => "flyway_schema_history",
+        "sql" => "premain_migrations",
+        _ => "drizzle.__drizzle_migrations",
     }
 }

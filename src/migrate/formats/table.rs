@@ -2,6 +2,8 @@
 
 use crate::database::Rows;
 use crate::migrate::history::Malformed;
+use crate::migrate::marks::MarksTable;
+use crate::migrate::sql::checked::{writes_one, writes_some};
 use crate::migrate::sql::quoting::{create_schema, literal, quote, quote_if_needed};
 
 /// A history table as the user names it: without quotes, case kept.
@@ -90,6 +92,23 @@ impl Table {
         let schema = self.schema.iter().map(|schema| create_schema(schema));
         let table = format!("CREATE TABLE IF NOT EXISTS {} {columns}", self.qualified);
         schema.chain([table]).collect()
+    }
+
+    /// The table with the marks of the migrations that this table records, in the same schema.
+    pub(super) fn marks_table(&self) -> MarksTable {
+        let Table { qualified, local, .. } = self;
+        let schema = qualified.strip_suffix(&quote(local)).or(qualified.strip_suffix(local));
+        MarksTable::beside(qualified, schema.unwrap_or_default(), local)
+    }
+
+    /// `statement`, which fails unless it writes one row of this table.
+    pub(super) fn one(&self, statement: &str) -> String {
+        writes_one(&self.shown, statement)
+    }
+
+    /// `statement`, which fails if it finds no row of this table.
+    pub(super) fn some(&self, statement: &str) -> String {
+        writes_some(&self.shown, statement)
     }
 
     /// The schema as an SQL expression of type `text`.

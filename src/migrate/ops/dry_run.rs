@@ -86,18 +86,21 @@ fn in_transaction(tasks: &[Task<'_>], lock_timeout: Duration) -> io::Result<Stri
     while let Some(message) = messages.next()? {
         text += &message.text;
     }
-    Ok(text + ";\n")
+    let marks = tasks.iter().find_map(|task| task.marks.as_ref());
+    let clean_up = marks.map(|marks| format!("{};\n", marks.clean_up()));
+    Ok(text + ";\n" + &clean_up.unwrap_or_default())
 }
 
 fn without_transaction(task: &Task<'_>, lock_timeout: Duration) -> io::Result<String> {
     let line = |statement: &str| format!("{statement};\n");
-    let marks = task.marks.as_ref().filter(|_| task.survey.statements > 1);
-    let mut text = marks.map(|marks| line(&marks.start)).unwrap_or_default();
+    let marks = task.marks.as_ref();
+    let mut text = marks.map(|marks| line(marks.start())).unwrap_or_default();
     let mut reader = Reader::new(task.script)?;
     while let Some((_, statement, _)) = reader.next()? {
         text += &line(statement);
     }
     text += &line(&restore(lock_timeout));
-    text += &line(marks.map_or(&task.record, |marks| &marks.finish));
-    Ok(text + &line("COMMIT") + &line(DISCARD))
+    text += &line(&task.finish());
+    let clean_up = marks.map(|marks| line(&marks.clean_up())).unwrap_or_default();
+    Ok(text + &line("COMMIT") + &line(DISCARD) + &clean_up)
 }

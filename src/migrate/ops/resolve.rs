@@ -1,13 +1,11 @@
 //! `premain resolve`: records what the user says about a migration that failed halfway.
 
-use std::path::PathBuf;
-
 use crate::migrate::error::Error;
-use crate::migrate::migration::{Migration, Order};
+use crate::migrate::history::{Recorded, Row};
+use crate::migrate::migration::Migration;
 use crate::migrate::migrator::Migrator;
 use crate::migrate::selector::{Candidate, no_such, select};
 use crate::migrate::settings::Resolution;
-use crate::migrate::sql::Script;
 
 impl Migrator<'_> {
     /// Records whether a migration is in the database, and returns its title. One that failed halfway is recorded as applied, or made
@@ -26,13 +24,16 @@ impl Migrator<'_> {
         let known = files.iter().map(Candidate::from).chain(recorded.iter().map(Candidate::from));
         let found = select(known, wanted)?;
         let file = files.iter().find(|file| found.is_some_and(|found| found.is(file)));
-        let row =
-            recorded.iter().find(|row| found.is_some_and(|found| *found.version == row.version));
+        let mut rows =
+            recorded.iter().filter(|row| found.is_some_and(|found| *found.version == row.version));
+        let row = rows.clone().find(|row| row.failure.is_some()).or_else(|| rows.next());
+        let stopped = row.and_then(|row| row.failure.as_ref());
+        let has = |row| stopped.is_some_and(|stopped| stopped.row == row);
         let unresolvable = |migration: String, why| Error::Unresolvable { migration, why };
         let mut statements = Vec::new();
         let resolved = match (resolution, file, row) {
             (_, None, None) => return Err(no_such(wanted, self.source)),
-            (_, _, Some(row)) if row.failure.is_none() => {
+            (_, _, Some(row)) if stopped.is_none() => {
                 let why = match resolution {
                     Resolution::Applied(_) => "it is already recorded as applied",
                     Resolution::RolledBack(_) => {
@@ -41,6 +42,7 @@ impl Migrator<'_> {
                 };
                 return Err(unresolvable(row.to_string(), why));
             }
+            (Resolution::Applied(_), _, Some(row)) if has(Row::Record) => row.to_string(),
             (Resolution::Applied(_), None, Some(row)) => {
                 let why = "it has no file, so its checksum is unknown; run this in the image that has the file";
                 return Err(unresolvable(row.to_string(), why));
@@ -49,29 +51,40 @@ impl Migrator<'_> {
                 let why = "it is not recorded at all, so it is already pending";
                 return Err(unresolvable(file.to_string(), why));
             }
-            (Resolution::Applied(_), Some(file), row) => {
+            (Resolution::Applied(_), Some(file), _) => {
                 self.check_order(table, &self.compare(history.as_ref()), &[file])?;
                 statements.extend_from_slice(table.upgrade());
-                if row.is_some() {
+                if has(Row::Mark) {
                     statements.push(table.unrecord(file)?);
                 }
-                statements.push(table.baseline(file)?);
+                // Its own tool may have applied it meanwhile.
+                let is_record = |row: &Recorded| {
+                    row.failure.is_none()
+                        && row.version == file.version
+                        && table.is_unchanged(file, row)
+                };
+                if !recorded.iter().any(is_record) {
+                    statements.push(table.baseline(file)?);
+                }
                 file.to_string()
             }
             (Resolution::RolledBack(_), file, Some(row)) => {
-                let without_file = Migration {
-                    version: row.version.clone(),
-                    name: row.name.clone(),
-                    title: row.title.clone(),
-                    order: Order::Strict,
-                    up: Script::whole(PathBuf::new(), String::new()),
-                    down: None,
-                };
-                statements.push(table.unrecord(file.unwrap_or(&without_file))?);
+                if !has(Row::Nothing) {
+                    let mut without_file = Migration::without_file(row.version.clone(), &row.title);
+                    without_file.name.clone_from(&row.name);
+                    statements.push(table.unrecord(file.unwrap_or(&without_file))?);
+                }
                 row.to_string()
             }
         };
+        let marks = table.marks_table();
+        let marked = row.filter(|_| stopped.is_some_and(|stopped| stopped.has_mark));
+        statements.extend(marked.map(|row| marks.remove(&row.version.to_string())));
         self.write_history(history.is_some(), statements).await?;
+        if marked.is_some() {
+            // What remains is an empty table.
+            let _ = self.session.execute(&marks.drop_if_empty()).await;
+        }
         Ok(resolved)
     }
 }

@@ -119,8 +119,8 @@ fn one_row_is_one_file_where_two_have_one_key() {
 #[test]
 fn what_failed_halfway_stops_whether_it_has_a_file_or_not() {
     let mut rows = numbers(row, &[1, 2, 9]);
-    rows[1].failure = Some("for a reason".to_owned());
-    rows[2].failure = Some("for a reason".to_owned());
+    rows[1].failure = Some(Stopped::up("for a reason".to_owned()));
+    rows[2].failure = Some(Stopped::up("for a reason".to_owned()));
     let files = numbers(file, &[1, 2]);
     let plan = plan(&files, &rows, &RULES, |_, _| true);
     assert_eq!(kinds(&plan), ["failed 2 m2", "failed 9 m9"]);

@@ -6,6 +6,7 @@ use annotate_snippets::{Annotation, AnnotationKind, Level, Renderer, Snippet};
 use tokio_postgres::error::{DbError, ErrorPosition};
 
 use super::sqlstate;
+use crate::migrate::sql::checked::not_written;
 use crate::migrate::sql::location::{self, Location};
 use crate::migrate::sql::{Script, Text};
 use crate::redact;
@@ -17,7 +18,7 @@ pub(crate) struct Diagnosis {
     pub(crate) place: String,
     /// The message, its SQLSTATE and the name of that.
     pub(crate) message: String,
-    /// The SQLSTATE.
+    /// The SQLSTATE; empty if the record of the migration was not written.
     pub(crate) code: String,
     /// The line, the caret, detail and hint, over several lines.
     pub(crate) drawing: String,
@@ -36,9 +37,11 @@ impl Diagnosis {
     pub(super) fn new(script: &Script, position: Option<Position>, error: &DbError) -> Self {
         let path = script.file.display().to_string();
         let code = error.code().code().to_owned();
-        let message = match sqlstate::name(&code) {
-            Some(name) => format!("{} ({code} {name})", error.message()),
-            None => format!("{} ({code})", error.message()),
+        let (message, code) = match (not_written(error.message()), sqlstate::name(&code)) {
+            // It is premain's own error.
+            (Some(why), _) => (why.to_owned(), String::new()),
+            (None, Some(name)) => (format!("{} ({code} {name})", error.message()), code),
+            (None, None) => (format!("{} ({code})", error.message()), code),
         };
         // If the file can no longer be read, there is no line to show.
         let find = |position| location::find(&script.sql, position).ok().flatten();

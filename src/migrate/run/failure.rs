@@ -50,23 +50,18 @@ pub(crate) enum Reason {
 pub(crate) enum Kept {
     /// It was one transaction: nothing was kept; but if the connection was lost, all of it may be committed with its record.
     AllOrNothing,
-    /// It ends its transaction itself: what comes before that was kept, or may have been kept if the connection was lost.
-    Part,
-    /// It runs without a transaction, and these statements were kept.
-    Statements(Halfway),
+    /// Its one statement, which is not recorded, and may run again.
+    Repeatable,
+    /// A part of it, or all of it; it is marked.
+    Halfway(Halfway),
 }
 
-/// The statements that were kept of a migration without a transaction.
+/// What was kept of a migration that is not one transaction.
 #[derive(Debug)]
 pub(crate) struct Halfway {
-    /// How many statements were kept.
-    pub(crate) kept: usize,
-    /// The last of them, rendered: `1 (line 3): CREATE INDEX CONCURRENTLY …`
-    pub(crate) last: Vec<String>,
-    /// How many statements the migration has.
-    pub(crate) total: usize,
-    /// Whether the history table marks the migration as started.
-    pub(crate) marked: bool,
+    pub(crate) migration: String,
+    /// What was kept, over several lines: `runs without a transaction: 1 of its 2 statements were kept …`
+    pub(crate) what: String,
     /// The VERSION for `premain resolve`.
     pub(crate) version: String,
 }
@@ -78,10 +73,10 @@ impl Failure {
     }
 
     /// Whether another session may continue: the connection broke, or the migration lock was released, and the migration is
-    /// in the database with its record or not at all.
+    /// in the database with its record or not at all, or it is marked.
     pub(crate) fn is_lost(&self) -> bool {
         matches!(self.reason, Reason::Lost(_) | Reason::Unlocked)
-            && matches!(self.kept, Kept::AllOrNothing)
+            && !matches!(self.kept, Kept::Halfway(_))
     }
 
     /// Writes why the up migration `migration` failed, what was kept, and what to do.
@@ -114,16 +109,15 @@ impl Failure {
             (Kept::AllOrNothing, Reason::Unreadable { .. }) => {
                 f.write_str("nothing of it was kept; run again")
             }
-            (Kept::Part, Reason::Lost(_)) => f.write_str(
-                "it ends its transaction itself: what comes before that may have been kept, and it may be recorded \
-                 or not ('premain status'); undo what was kept, or complete it, before you run again",
+            (Kept::Repeatable, _) => f.write_str(
+                "its statement was executed, but not recorded; the next start runs it again, which is safe",
             ),
-            (Kept::Part, _) => write!(
+            (Kept::Halfway(Halfway { migration, what, version }), _) => write!(
                 f,
-                "migration {migration} ends its transaction itself: what comes before that was kept, \
-                 the migration is not recorded; undo what was kept, correct the file and deploy it again"
+                "migration {migration} {what}\n\
+                 either undo what was kept, correct the file, and run 'premain resolve --rolled-back {version}' to \
+                 apply it again; or do the rest by hand and run 'premain resolve --applied {version}'"
             ),
-            (Kept::Statements(halfway), _) => halfway.explain_up(f, migration),
         }
     }
 
@@ -138,17 +132,21 @@ impl Failure {
             (Kept::AllOrNothing, Reason::Blocked { .. }) => f.write_str(
                 "nothing was rolled back; end the transaction that blocks it, or raise --ddl-lock-timeout",
             ),
-            (Kept::AllOrNothing | Kept::Part, Reason::Lost(_)) => {
+            (Kept::AllOrNothing, Reason::Lost(_)) => {
                 f.write_str("the history table shows whether it is still applied: see 'premain status'")
             }
             (Kept::AllOrNothing, Reason::Unreadable { .. } | Reason::Unlocked) => {
                 f.write_str("nothing was rolled back; run again")
             }
-            (Kept::Part, _) => f.write_str(
-                "the file ends its transaction itself: what comes before that is rolled back, \
-                 and the migration counts as applied; check what is left of it",
+            (Kept::Repeatable, _) => f.write_str(
+                "its statement was executed, but the migration is still recorded; roll it back again, which is safe",
             ),
-            (Kept::Statements(halfway), _) => halfway.explain_down(f, migration),
+            (Kept::Halfway(Halfway { migration, what, version }), _) => write!(
+                f,
+                "the down migration of {migration} {what}\n\
+                 either do the rest by hand and run 'premain resolve --rolled-back {version}'; or restore what was \
+                 removed, correct the file, run 'premain resolve --applied {version}' and roll it back again"
+            ),
         }
     }
 }
@@ -179,58 +177,13 @@ impl Reason {
         }
     }
 
-    /// The text that the history table keeps.
-    pub(super) fn for_history_table(&self) -> String {
+    /// In one line: what failed where, or why.
+    pub(super) fn in_one_line(&self) -> String {
         match self {
-            Reason::Rejected(diagnosis) => {
-                format!("{}: {}\n{diagnosis}", diagnosis.place, diagnosis.message)
-            }
+            Reason::Rejected(diagnosis) => format!("{}: {}", diagnosis.place, diagnosis.message),
             Reason::Blocked { message: reason, .. } | Reason::Lost(reason) => reason.clone(),
             Reason::Unlocked => "it released the migration lock".to_owned(),
-            Reason::Unreadable { error, .. } => error.to_string(),
+            Reason::Unreadable { file, error } => format!("{}: {error}", file.display()),
         }
-    }
-}
-
-impl Halfway {
-    fn explain_up(&self, f: &mut fmt::Formatter<'_>, migration: &str) -> fmt::Result {
-        let Halfway { kept, last, total, marked, version } = self;
-        writeln!(
-            f,
-            "migration {migration} runs without a transaction: {kept} of its {total} statements were kept"
-        )?;
-        if last.len() < *kept {
-            writeln!(f, "  kept: statements 1 to {}", kept - last.len())?;
-        }
-        for statement in last {
-            writeln!(f, "  kept: statement {statement}")?;
-        }
-        match marked {
-            true => write!(
-                f,
-                "either undo what was kept, correct the file, and run 'premain resolve --rolled-back {version}' to \
-                 apply it again; or do the rest by hand and run 'premain resolve --applied {version}'"
-            ),
-            false => write!(
-                f,
-                "the history table cannot record that, and the next start begins with statement 1 again: undo what was \
-                 kept and correct the file; or do the rest by hand and run 'premain resolve --applied {version}'"
-            ),
-        }
-    }
-
-    fn explain_down(&self, f: &mut fmt::Formatter<'_>, migration: &str) -> fmt::Result {
-        let Halfway { kept, last, total, .. } = self;
-        write!(
-            f,
-            "its down migration runs without a transaction: {kept} of its {total} statements were kept"
-        )?;
-        for statement in last {
-            write!(f, "\n  kept: statement {statement}")?;
-        }
-        write!(
-            f,
-            "\nmigration {migration} still counts as applied; do the rest by hand, or restore what was removed"
-        )
     }
 }

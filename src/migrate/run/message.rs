@@ -8,6 +8,7 @@ use super::diagnosis::Position;
 use super::lock::Lock;
 use crate::database::Rows;
 use crate::migrate::history::{HistoryTable, Malformed, Marks};
+use crate::migrate::marks::Direction;
 use crate::migrate::migration::Migration;
 use crate::migrate::sql::quoting::{literal, quote};
 use crate::migrate::sql::splitter::{self, Kind, Statement};
@@ -26,10 +27,13 @@ pub(crate) struct Task<'a> {
     pub(crate) migration: &'a Migration,
     /// Its up migration or its down migration.
     pub(crate) script: &'a Script,
+    pub(crate) direction: Direction,
     pub(crate) survey: Survey,
+    /// The name of the history table, for messages.
+    pub(crate) history_table: String,
     /// The statement that adds or removes its record.
-    pub(crate) record: String,
-    /// The statements that mark it in the history table while it runs without a transaction.
+    record: String,
+    /// Its marks, if it is not one transaction.
     pub(crate) marks: Option<Marks>,
 }
 
@@ -40,8 +44,8 @@ impl<'a> Task<'a> {
         survey: Survey,
         table: &dyn HistoryTable,
     ) -> Result<Task<'a>, Malformed> {
-        let (record, marks) = (table.record(migration)?, table.marks(migration)?);
-        Ok(Task { migration, script: &migration.up, survey, record, marks })
+        let record = table.record(migration)?;
+        Task::new(migration, &migration.up, Direction::Up, survey, table, record)
     }
 
     /// Rolls `migration` back by its down migration `script`.
@@ -52,7 +56,30 @@ impl<'a> Task<'a> {
         table: &dyn HistoryTable,
     ) -> Result<Task<'a>, Malformed> {
         let record = table.unrecord(migration)?;
-        Ok(Task { migration, script, survey, record, marks: None })
+        Task::new(migration, script, Direction::Down, survey, table, record)
+    }
+
+    fn new(
+        migration: &'a Migration,
+        script: &'a Script,
+        direction: Direction,
+        survey: Survey,
+        table: &dyn HistoryTable,
+        record: String,
+    ) -> Result<Task<'a>, Malformed> {
+        let kept = match survey.no_transaction {
+            true => "it runs without a transaction: its first statement may have been kept",
+            false => "it ends its transaction itself: what comes before that may have been kept",
+        };
+        let marks = survey.needs_mark();
+        let marks = marks.then(|| Marks::new(table, migration, direction, &record, kept));
+        let (marks, history_table) = (marks.transpose()?, table.name().to_owned());
+        Ok(Task { migration, script, direction, survey, history_table, record, marks })
+    }
+
+    /// The statements after the script: they record it, and remove its mark.
+    pub(crate) fn finish(&self) -> String {
+        self.marks.as_ref().map_or_else(|| self.record.clone(), Marks::finish)
     }
 }
 
@@ -132,6 +159,9 @@ impl<'a> Transaction<'a> {
     /// BEGIN comes first: a query before it would take the snapshot that `SET TRANSACTION` in a script comes too late for.
     pub(crate) fn messages(&self) -> Messages<'a> {
         let mut message = Message::default();
+        let starts = self.tasks.iter().filter_map(|task| task.marks.as_ref());
+        let starts: String = starts.map(|marks| format!("{};\n", marks.start())).collect();
+        let ready = (!starts.is_empty()).then(|| Message { text: starts, ..Message::default() });
         let mark = &self.mark;
         message.push(&format!("BEGIN; SET premain.migration = {mark};\n"));
         Messages {
@@ -141,9 +171,14 @@ impl<'a> Transaction<'a> {
             end: format!("SET premain.recorded = {mark}; COMMIT;\n{DISCARD}"),
             reading: None,
             message,
-            ready: VecDeque::new(),
+            ready: ready.into_iter().collect(),
             ended: false,
         }
+    }
+
+    /// Whether a script ends the transaction itself.
+    pub(super) fn is_marked(&self) -> bool {
+        self.tasks.iter().any(|task| task.marks.is_some())
     }
 
     /// The statements that end what is left of the transaction and clean up the session. The result of the second one says
@@ -264,7 +299,7 @@ impl<'a> Messages<'a> {
         // What the script has committed itself cannot be rolled back if the lock was lost.
         let guard = self.lock.as_ref().map(|_| Lock::guard(task.survey.ends_transaction) + ";\n");
         let (restore, guard) = (&self.restore, guard.unwrap_or_default());
-        self.message.push(&format!("{before}{restore};\n{guard}{};\n{after}", task.record));
+        self.message.push(&format!("{before}{restore};\n{guard}{};\n{after}", task.finish()));
     }
 
     fn flush(&mut self) {
@@ -320,6 +355,12 @@ impl<'a> Message<'a> {
         (within < span.length + END.len()).then_some((span.task, span.in_file + within))
     }
 
+    /// The indexes of the statements that end a transaction.
+    pub(super) fn ends(&self) -> Vec<usize> {
+        let kinds = splitter::statements(&self.text).map(|statement| statement.kind).enumerate();
+        kinds.filter(|(_, kind)| matches!(kind, Kind::End(_))).map(|(at, _)| at).collect()
+    }
+
     /// The task, and the position in its file, of the statement with this index; of `name` in it, if that occurs once.
     pub(super) fn statement(
         &self,
@@ -371,7 +412,9 @@ mod tests {
     fn task(migration: &Migration) -> Task<'_> {
         let script = &migration.up;
         let survey = script.survey().unwrap();
-        Task { migration, script, survey, record: "INSERT".to_owned(), marks: None }
+        let (direction, record) = (Direction::Up, "INSERT".to_owned());
+        let history_table = "history".to_owned();
+        Task { migration, script, direction, survey, history_table, record, marks: None }
     }
 
     fn messages<'a>(task: &'a Task<'a>) -> Vec<Message<'a>> {

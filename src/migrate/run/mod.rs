@@ -59,8 +59,9 @@ pub(crate) struct Progress {
     pub(crate) applied: usize,
     /// How long that took.
     elapsed: Duration,
-    /// The migrations that were running when the connection was lost: whether they were committed is unknown.
-    unknown: Vec<String>,
+    /// The migrations that were running when the connection was lost: whether they were committed is unknown. Each with
+    /// whether it would have been rolled back with its transaction.
+    unknown: Vec<(String, bool)>,
     /// Whether a migration released the migration lock, by what it calls: the next attempt keeps it in every statement.
     unlocked: bool,
 }
@@ -68,9 +69,13 @@ pub(crate) struct Progress {
 impl Progress {
     /// Logs whether the unknown migrations were committed, now that the history table was read again.
     fn resolve_unknown(&mut self, plan: &Plan<'_>) {
-        for title in self.unknown.drain(..) {
+        for (title, has_transaction) in self.unknown.drain(..) {
             if plan.pending.iter().any(|file| file.title == title) {
-                tracing::info!("migration {title} is not in the history table: it was rolled back");
+                let what = match has_transaction {
+                    true => "it was rolled back",
+                    false => "it runs again, which is safe",
+                };
+                tracing::info!("migration {title} is not in the history table: {what}");
             } else {
                 tracing::info!("migration {title} is in the history table: it was committed");
                 self.applied += 1;
@@ -224,7 +229,10 @@ impl Migrator<'_> {
             if let Err((migration, failure)) = applier.apply(&tasks).await {
                 progress.unlocked |= matches!(failure.reason, failure::Reason::Unlocked);
                 if failure.is_lost() {
-                    progress.unknown = group.iter().map(ToString::to_string).collect();
+                    let unknown = tasks
+                        .iter()
+                        .map(|task| (task.migration.to_string(), !task.survey.no_transaction));
+                    progress.unknown = unknown.collect();
                 }
                 return Err(Error::Failed {
                     migration: migration.to_string(),

@@ -1,18 +1,23 @@
 //! Migrations that cannot run in a transaction: their statements run one by one, and the record follows the last. Statements
 //! that the file itself puts between `BEGIN` and `COMMIT` are one batch.
 
+use std::fmt;
+
+use tokio_postgres::error::{DbError, ErrorPosition};
+
 use super::concurrent_index::{Index, State};
-use super::diagnosis::Diagnosis;
-use super::failure::{Failure, Halfway, Kept, Reason};
+use super::failure::{Failure, Kept, Reason};
 use super::lock::{self, Lock};
 use super::message::{DISCARD, Message, Task, restore};
-use super::transactional::{Applier, SendError, diagnose, is_blocked, unreadable};
+use super::remedy::ends_the_session;
+use super::transactional::{Applier, SendError, diagnose, is_blocked, own_diagnosis, unreadable};
 use crate::database::QueryError;
 use crate::migrate::error::Error;
-use crate::migrate::history::how_to_resolve;
+use crate::migrate::history::{how_to_resolve, how_to_resolve_down};
+use crate::migrate::marks::Direction;
 use crate::migrate::sql::location;
-use crate::migrate::sql::quoting::literal;
-use crate::migrate::sql::{Kind, Reader, splitter};
+use crate::migrate::sql::repeatable::{Repeat, repeat};
+use crate::migrate::sql::{End, Kind, Reader, splitter};
 
 /// How many of the kept statements are listed.
 const MOST_LISTED: usize = 20;
@@ -26,29 +31,60 @@ const CALLS: [&str; 2] = ["CALL", "DO"];
 /// Statements that are kept or not kept together: one, or those between BEGIN and COMMIT.
 #[derive(Default)]
 struct Batch {
-    /// Each with its position in the file, in characters.
-    statements: Vec<(String, usize)>,
+    statements: Vec<Numbered>,
     kind: Option<Kind>,
     /// It has BEGIN, and not COMMIT yet.
     is_open: bool,
+    /// Its BEGIN is the AND CHAIN of the batch before.
+    is_chained: bool,
+}
+
+/// A statement of the script.
+struct Numbered {
+    /// From 1.
+    number: usize,
+    text: String,
+    /// In the file, in characters.
+    position: usize,
 }
 
 impl Batch {
-    fn add(&mut self, kind: Kind, text: &str, position: usize) {
+    fn add(&mut self, kind: Kind, statement: Numbered) {
         match kind {
             Kind::Begin => self.is_open = true,
-            Kind::End => self.is_open = false,
+            Kind::End(_) => self.is_open = false,
             Kind::Ordinary | Kind::NoTransaction | Kind::Concurrent => {}
         }
         self.kind = Some(kind);
-        self.statements.push((text.to_owned(), position));
+        self.statements.push(statement);
+    }
+
+    fn end(&self) -> Option<End> {
+        match self.kind {
+            Some(Kind::End(end)) => Some(end),
+            _ => None,
+        }
+    }
+
+    /// The batch after this one.
+    fn next(&self) -> Batch {
+        let is_chained = self.end().is_some_and(End::chains);
+        Batch { is_open: is_chained, is_chained, ..Batch::default() }
+    }
+
+    /// When the server's session can run it again.
+    fn repeat(&self) -> Repeat {
+        match self.statements.as_slice() {
+            [only] if !self.is_chained => repeat(&only.text),
+            _ => Repeat::AfterError,
+        }
     }
 
     fn message<'m>(&self, task: &'m Task<'m>, applier: &Applier<'_>) -> Message<'m> {
         let mut message = Message::default();
         // What they call may commit, which a message of several statements does not allow.
         let calls = |text| CALLS.iter().any(|word| splitter::begins_with(text, &[*word]));
-        for (text, position) in &self.statements {
+        for Numbered { text, position, .. } in &self.statements {
             if splitter::begins_with(text, &["DISCARD", "ALL"]) {
                 // It would release the migration lock.
                 message.push(&format!("{};\n{DISCARD};\n", restore(applier.lock_timeout)));
@@ -65,103 +101,96 @@ impl Batch {
         let words = ["SELECT", "WITH", "EXECUTE"];
         let words = words.iter().chain(&CALLS);
         let mut statements = self.statements.iter();
-        statements.any(|(text, _)| words.clone().any(|word| splitter::begins_with(text, &[*word])))
+        statements.any(|one| words.clone().any(|word| splitter::begins_with(&one.text, &[*word])))
     }
 
     fn index(&self) -> Option<Index<'_>> {
         match self.statements.as_slice() {
-            [(text, _)] => Index::parse(text),
+            [only] => Index::parse(&only.text),
             _ => None,
         }
     }
+}
+
+/// Whether the server rejected the statement itself, before it executed anything.
+fn is_not_executed(error: &DbError) -> bool {
+    matches!(error.position(), Some(ErrorPosition::Original(_))) && error.where_().is_none()
 }
 
 impl Applier<'_> {
     /// Runs the statements of the task one by one.
     ///
     /// # Errors
-    /// [`Kept::Statements`] if some of them were kept.
+    /// [`Kept::Halfway`] if some of them were kept.
     pub(super) async fn apply_without_transaction(&self, task: &Task<'_>) -> Result<(), Failure> {
-        let total = task.survey.statements;
-        // A single statement cannot stop halfway, and may be repeated.
-        let marks = task.marks.as_ref().filter(|_| total > 1);
-        if let Some(marks) = marks {
-            self.execute(task, &marks.start).await.map_err(Failure::nothing_kept)?;
+        let alone = std::slice::from_ref(task);
+        if let Some(marks) = &task.marks {
+            self.execute(task, marks.start()).await.map_err(Failure::nothing_kept)?;
         }
-
-        let mut guard = Guard { task, marked: marks.is_some(), done: Vec::new(), finished: false };
-        let outcome = self.run_all(task, &mut guard.done).await;
-        guard.finished = true;
-        let done = &guard.done;
+        let mut run = Run { task, done: Vec::new(), in_part: false, finished: false };
+        let mut outcome = self.run_all(task, &mut run).await;
+        if outcome.is_ok() {
+            outcome = self.record(task).await;
+        }
+        run.finished = true;
         let reason = match outcome {
             Ok(()) => {
-                let record = marks.map_or(&task.record, |marks| &marks.finish);
-                match self.record(task, record).await {
-                    Ok(()) => return Ok(()),
-                    Err(reason) => reason,
-                }
+                self.clean_up(alone).await;
+                return Ok(());
             }
+            // The next session continues, or stops at the mark.
+            Err(reason @ Reason::Lost(_)) => return Err(Failure::nothing_kept(reason)),
             Err(reason) => reason,
         };
-        let restore = format!("ROLLBACK; {}", restore(self.lock_timeout));
-        if done.is_empty() {
-            if let Some(marks) = marks {
-                // If this fails as well, the mark remains, and the next start stops at it.
-                let _ = self.execute(task, &format!("{restore}; {}", marks.withdraw)).await;
+        let kept = match &task.marks {
+            Some(marks) if !run.done.is_empty() || run.in_part => {
+                self.mark_halfway(task, marks, run.to_string(), &reason).await
             }
-            return Err(Failure::nothing_kept(reason));
-        }
-        if total == 1 && matches!(reason, Reason::Lost(_)) {
-            // It was executed, and not recorded: the next attempt will notice.
-            return Err(Failure::nothing_kept(reason));
-        }
-        if let Some(marks) = marks {
-            let reason = literal(&reason.for_history_table());
-            let set = format!("SELECT pg_catalog.set_config('premain.failure', {reason}, false)");
-            let _ = self.execute(task, &format!("{restore}; {set}; {}", marks.fail)).await;
-        }
-        let kept = done.len();
-        let numbered = done.iter().enumerate().skip(kept.saturating_sub(MOST_LISTED));
-        let last = numbered.map(|(at, (text, position))| describe(task, at + 1, text, *position));
-        let halfway = Halfway {
-            kept,
-            last: last.collect(),
-            total,
-            marked: marks.is_some(),
-            version: task.migration.version_argument(),
+            None if !run.done.is_empty() => Kept::Repeatable,
+            _ => self.withdraw(alone).await,
         };
-        Err(Failure { reason, kept: Kept::Statements(halfway) })
+        Err(Failure { reason, kept })
     }
 
-    /// Runs all batches, and adds the statements that are kept to `done`, each with its position in the file.
-    async fn run_all(
-        &self,
-        task: &Task<'_>,
-        done: &mut Vec<(String, usize)>,
-    ) -> Result<(), Reason> {
+    /// Runs all batches, and adds the statements that are kept to `run`.
+    async fn run_all(&self, task: &Task<'_>, run: &mut Run<'_>) -> Result<(), Reason> {
         let file = |error| unreadable(task, error);
         let mut reader = Reader::hashed(task.script).map_err(file)?;
         let mut batch = Batch::default();
+        let mut number = 0;
         while let Some((kind, text, position)) = reader.next().map_err(file)? {
-            batch.add(kind, text, position);
+            number += 1;
+            batch.add(kind, Numbered { number, text: text.to_owned(), position });
             if !batch.is_open {
-                self.run_batch(task, &batch).await?;
-                if batch.may_release() {
+                self.run_batch(task, &batch, run).await?;
+                let (may_release, next) = (batch.may_release(), batch.next());
+                run.add(std::mem::replace(&mut batch, next));
+                if may_release {
                     self.keep_lock(task).await?;
                 }
-                let executed = std::mem::take(&mut batch).statements;
-                done.extend(executed.iter().map(|(text, at)| (shortened(text), *at)));
             }
         }
-        if batch.is_open {
+        if !batch.statements.is_empty() {
             // Not done yet: the COMMIT after the record decides whether it is kept.
-            self.run_batch(task, &batch).await?;
+            self.run_batch(task, &batch, run).await?;
         }
         reader.expect_unchanged().map_err(file)
     }
 
-    /// Runs one batch, and retries it if it does not get its locks.
-    async fn run_batch(&self, task: &Task<'_>, batch: &Batch) -> Result<(), Reason> {
+    /// Runs one batch. Runs it again if it does not get its locks and may be repeated.
+    async fn run_batch(
+        &self,
+        task: &Task<'_>,
+        batch: &Batch,
+        run: &mut Run<'_>,
+    ) -> Result<(), Reason> {
+        if let (Some(marks), false, Some(next)) =
+            (&task.marks, run.done.is_empty() || batch.is_chained, batch.statements.first())
+        {
+            // If the script has taken this right from the role, the mark says less.
+            let then = format!("it {run}\n  then: statement {} was started", run.describe(next));
+            let _ = self.session.execute(&marks.note(&then)).await;
+        }
         let mut attempts = self.attempts(task);
         loop {
             attempts.count += 1;
@@ -188,9 +217,14 @@ impl Applier<'_> {
             if let Some(index) = &index {
                 self.drop_invalid(task, index, "this attempt").await?;
             }
+            let repeats = batch.repeat() != Repeat::Never;
+            run.in_part = !repeats && !is_not_executed(&error);
             if !is_blocked(&error) {
                 let (_, diagnosis) = diagnose(&message, done, task, &error);
                 return Err(Reason::Rejected(Box::new(diagnosis)));
+            }
+            if !repeats || batch.is_chained {
+                return Err(attempts.give_up(&error));
             }
             attempts.pause(task, &error).await?;
         }
@@ -271,12 +305,14 @@ impl Applier<'_> {
     }
 
     /// Writes the record with the settings that the session had before the script, and cleans up the session.
-    async fn record(&self, task: &Task<'_>, record: &str) -> Result<(), Reason> {
+    async fn record(&self, task: &Task<'_>) -> Result<(), Reason> {
         // In a message of its own: the script may have set another encoding, in which the server would read the record.
         self.execute(task, &restore(self.lock_timeout)).await?;
         // COMMIT, for a transaction that the file has left open.
-        self.execute(task, &format!("{record}; COMMIT")).await?;
-        self.execute(task, DISCARD).await
+        self.execute(task, &format!("{}; COMMIT", task.finish())).await?;
+        // It is recorded, whatever becomes of the session.
+        let _ = self.execute(task, DISCARD).await;
+        Ok(())
     }
 
     /// Runs a statement of premain's own.
@@ -288,45 +324,77 @@ impl Applier<'_> {
 fn reason(task: &Task<'_>, error: QueryError) -> Reason {
     match error {
         QueryError::Lost(reason) => Reason::Lost(reason),
-        QueryError::Server(error) => {
-            Reason::Rejected(Box::new(Diagnosis::new(task.script, None, &error)))
+        QueryError::Server(error) if ends_the_session(error.code().code()) => {
+            Reason::Lost(error.message().to_owned())
         }
+        QueryError::Server(error) => Reason::Rejected(Box::new(own_diagnosis(task, &error))),
     }
 }
 
-/// Logs what was kept if a signal ends the migration: the future that applies it is dropped then.
-struct Guard<'a> {
+/// What one run of a script has kept so far. Logs that if a signal ends it: the future that applies it is dropped then.
+struct Run<'a> {
     task: &'a Task<'a>,
-    /// Whether the history table marks it as started.
-    marked: bool,
-    done: Vec<(String, usize)>,
+    /// The statements that were kept.
+    done: Vec<Numbered>,
+    /// Whether the next statement may have been kept in part.
+    in_part: bool,
     finished: bool,
 }
 
-impl Drop for Guard<'_> {
-    fn drop(&mut self) {
-        let Guard { task, marked, done, finished } = self;
-        if *finished || (done.is_empty() && !*marked) {
+impl Run<'_> {
+    /// The batch was executed.
+    fn add(&mut self, batch: Batch) {
+        if batch.end().is_some_and(End::undoes) {
             return;
         }
-        let next = match marked {
-            true => how_to_resolve(task.migration.version_argument()),
-            false => "the next start begins with statement 1 again".to_owned(),
-        };
-        tracing::warn!(
-            "migration {} was stopped halfway: it runs without a transaction, and {} of its {} statements were kept; {next}",
-            task.migration,
-            done.len(),
-            task.survey.statements
+        self.done.extend(
+            batch
+                .statements
+                .into_iter()
+                .map(|statement| Numbered { text: shortened(&statement.text), ..statement }),
         );
+    }
+
+    /// `2 (line 7): CREATE INDEX CONCURRENTLY orders_by_customer ON orders (customer)`
+    fn describe(&self, Numbered { number, text, position }: &Numbered) -> String {
+        let text = shortened(text);
+        match location::find(&self.task.script.sql, *position) {
+            Ok(Some(location)) => format!("{number} (line {}): {text}", location.line),
+            _ => format!("{number}: {text}"),
+        }
     }
 }
 
-/// `2 (line 7): CREATE INDEX CONCURRENTLY orders_by_customer ON orders (customer)`
-fn describe(task: &Task<'_>, number: usize, text: &str, position: usize) -> String {
-    match location::find(&task.script.sql, position) {
-        Ok(Some(location)) => format!("{number} (line {}): {text}", location.line),
-        _ => format!("{number}: {text}"),
+impl fmt::Display for Run<'_> {
+    /// `runs without a transaction: 1 of its 2 statements were kept`, and which, in lines of their own.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kept, total) = (self.done.len(), self.task.survey.statements);
+        write!(f, "runs without a transaction: {kept} of its {total} statements were kept")?;
+        if self.in_part {
+            f.write_str(", and the next one may have been kept in part")?;
+        }
+        let unlisted = kept.saturating_sub(MOST_LISTED);
+        if unlisted > 0 {
+            write!(f, "\n  kept: {unlisted} statements")?;
+        }
+        for statement in &self.done[unlisted..] {
+            write!(f, "\n  kept: statement {}", self.describe(statement))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        let Run { task, finished, .. } = self;
+        if *finished || task.marks.is_none() {
+            return;
+        }
+        let next = match task.direction {
+            Direction::Up => how_to_resolve(task.migration.version_argument()),
+            Direction::Down => how_to_resolve_down(task.migration.version_argument()),
+        };
+        tracing::warn!("migration {} was stopped halfway: it {self}; {next}", task.migration);
     }
 }
 

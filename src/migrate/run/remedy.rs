@@ -6,6 +6,7 @@ use crate::exit::Exit;
 pub(super) fn remedy(code: &str) -> &'static str {
     let class = code.get(..2).unwrap_or_default();
     match (class, code) {
+        (_, "") => "remove or disable the trigger or rule, and start again",
         (_, "42501") => "grant this role what it lacks, and start again",
         (_, "53100") => "make room on the server's disk, and start again",
         ("53", _) => "give the server what it lacks (see its log), and start again",

@@ -6,11 +6,12 @@ use std::time::Duration;
 use tokio_postgres::error::{DbError, ErrorPosition};
 
 use super::diagnosis::{Diagnosis, Position};
-use super::failure::{Failure, Kept, Reason};
+use super::failure::{Failure, Halfway, Kept, Reason};
 use super::lock::Lock;
-use super::message::{Committed, Message, Task, Transaction};
+use super::message::{Committed, Message, Task, Transaction, restore};
 use super::watch::Watch;
 use crate::database::{QueryError, Session};
+use crate::migrate::history::Marks;
 use crate::migrate::migration::Migration;
 use crate::migrate::settings::Settings;
 use crate::retry::{Pauses, Policy};
@@ -75,22 +76,6 @@ impl<'a> Applier<'a> {
         &self,
         tasks: &'m [Task<'m>],
     ) -> Result<(), (&'m Migration, Failure)> {
-        let outcome = self.apply_each(tasks).await;
-        let commits_parts = |task: &Task<'_>| {
-            task.survey.ends_transaction
-                || (task.survey.no_transaction && task.survey.statements > 1)
-        };
-        outcome.map_err(|(migration, failure)| match failure {
-            Failure { reason: reason @ Reason::Lost(_), kept: Kept::AllOrNothing }
-                if tasks.iter().any(commits_parts) =>
-            {
-                (migration, Failure { reason, kept: Kept::Part })
-            }
-            failure => (migration, failure),
-        })
-    }
-
-    async fn apply_each<'m>(&self, tasks: &'m [Task<'m>]) -> Result<(), (&'m Migration, Failure)> {
         if !tasks.iter().any(|task| task.survey.no_transaction) {
             return self.apply_together(tasks).await;
         }
@@ -113,48 +98,118 @@ impl<'a> Applier<'a> {
         let Some(first) = tasks.first() else { return Ok(()) };
         let transaction = Transaction::new(tasks, Some(self.lock), self.lock_timeout);
         let mut attempts = self.attempts(first);
-        let failed = |reason| (first.migration, Failure::nothing_kept(reason));
+        let lost = |reason| (first.migration, Failure::nothing_kept(Reason::Lost(reason)));
         loop {
             attempts.count += 1;
-            let (message, done, error) = match attempts.watch.during(self.send(&transaction)).await
-            {
-                Ok(()) => return Ok(()),
-                Err(SendError::Lost(reason)) => return Err(failed(Reason::Lost(reason))),
-                Err(SendError::File(error)) => {
-                    let _ = self.settle(&transaction).await;
-                    return Err(failed(unreadable(first, error)));
+            let mut ended = false;
+            let sent = attempts.watch.during(self.send(&transaction, &mut ended)).await;
+            let error = match sent {
+                Ok(()) => {
+                    self.clean_up(tasks).await;
+                    return Ok(());
                 }
-                Err(SendError::Server { message, done, error }) => (message, done, error),
+                Err(SendError::Lost(reason)) => return Err(lost(reason)),
+                Err(error) => error,
             };
-            // A server that ends a session says why, and closes the connection after that.
-            let Ok(committed) = self.settle(&transaction).await else {
-                return Err(failed(Reason::Lost(error.message().to_owned())));
+            let settled = self.settle(&transaction).await;
+            let nothing_kept = !ended && matches!(settled, Ok(Committed::Nothing));
+            let (task, reason) = match (settled, error) {
+                (Ok(Committed::All), _) => {
+                    self.clean_up(tasks).await;
+                    return Ok(());
+                }
+                // A server that ends a session says why, and closes the connection after that.
+                (Err(_), SendError::Server { error, .. }) => {
+                    return Err(lost(error.message().to_owned()));
+                }
+                (_, SendError::Lost(reason)) => return Err(lost(reason)),
+                (_, SendError::File(error)) => (first, unreadable(first, error)),
+                (_, SendError::Server { error, .. }) if nothing_kept && is_blocked(&error) => {
+                    match attempts.pause(first, &error).await {
+                        Ok(()) => continue,
+                        Err(reason) => (first, reason),
+                    }
+                }
+                (_, SendError::Server { message, done, error }) => {
+                    let (task, diagnosis) = diagnose(&message, done, first, &error);
+                    match Lock::is_lost(&error) {
+                        true => (task, Reason::Unlocked),
+                        false => (task, Reason::Rejected(Box::new(diagnosis))),
+                    }
+                }
             };
-            if committed == Committed::All {
-                return Ok(());
-            }
-            if committed == Committed::Part || !is_blocked(&error) {
-                let (task, diagnosis) = diagnose(&message, done, first, &error);
-                let kept = match committed {
-                    Committed::Part => Kept::Part,
-                    _ => Kept::AllOrNothing,
-                };
-                let reason = match Lock::is_lost(&error) {
-                    true => Reason::Unlocked,
-                    false => Reason::Rejected(Box::new(diagnosis)),
-                };
-                return Err((task.migration, Failure { reason, kept }));
-            }
-            attempts.pause(first, &error).await.map_err(failed)?;
+            // A script that ends the transaction itself is alone in it.
+            let kept = match first.marks.as_ref().filter(|_| !nothing_kept) {
+                Some(marks) => {
+                    let what = "ends its transaction itself: what comes before that was kept";
+                    self.mark_halfway(first, marks, what.to_owned(), &reason).await
+                }
+                None => self.withdraw(tasks).await,
+            };
+            return Err((task.migration, Failure { reason, kept }));
         }
     }
 
-    async fn send<'m>(&self, transaction: &Transaction<'m>) -> Result<(), SendError<'m>> {
+    /// Sends the messages of a transaction. Sets `ended` if a statement was executed that ends a transaction.
+    async fn send<'m>(
+        &self,
+        transaction: &Transaction<'m>,
+        ended: &mut bool,
+    ) -> Result<(), SendError<'m>> {
         let mut messages = transaction.messages();
         while let Some(message) = messages.next().map_err(SendError::File)? {
-            self.send_one(message).await?;
+            let ends = if transaction.is_marked() { message.ends() } else { Vec::new() };
+            let sent = self.send_one(message).await;
+            let executed = match &sent {
+                Err(SendError::Server { done, .. }) => *done,
+                _ => usize::MAX,
+            };
+            *ended |= ends.iter().any(|at| *at < executed);
+            sent?;
         }
         Ok(())
+    }
+
+    /// Removes the marks of these tasks, of which nothing was kept.
+    pub(super) async fn withdraw(&self, tasks: &[Task<'_>]) -> Kept {
+        for marks in tasks.iter().filter_map(|task| task.marks.as_ref()) {
+            self.write_mark(&marks.withdraw()).await;
+        }
+        self.clean_up(tasks).await;
+        Kept::AllOrNothing
+    }
+
+    /// Adds to the mark what was kept of the task, and why it stopped.
+    pub(super) async fn mark_halfway(
+        &self,
+        task: &Task<'_>,
+        marks: &Marks,
+        what: String,
+        reason: &Reason,
+    ) -> Kept {
+        let text = format!("it {what}\n  then: {}", reason.in_one_line());
+        self.write_mark(&marks.fail(&text)).await;
+        let (migration, version) = (task.migration.to_string(), task.migration.version_argument());
+        Kept::Halfway(Halfway { migration, what, version })
+    }
+
+    /// Changes a mark, with the settings that the session had before the script. If that fails, the mark remains as it is, and
+    /// the next start stops at it.
+    pub(super) async fn write_mark(&self, sql: &str) {
+        let restore = format!("ROLLBACK; {}", restore(self.lock_timeout));
+        if self.session.execute(&restore).await.is_ok() {
+            let _ = self.session.execute(sql).await;
+        }
+    }
+
+    /// Drops the table of the marks, unless it has other ones. If that fails (a dump reads it), it remains, and is empty.
+    pub(super) async fn clean_up(&self, tasks: &[Task<'_>]) {
+        if let Some(marks) = tasks.iter().find_map(|task| task.marks.as_ref()) {
+            let sql = format!("SET LOCAL lock_timeout = '1s'; {}", marks.clean_up());
+            if self.session.execute(&sql).await.is_err() {
+                let _ = self.session.execute("ROLLBACK").await;
+            }
+        }
     }
 
     pub(super) async fn send_one<'m>(&self, message: Message<'m>) -> Result<(), SendError<'m>> {
@@ -180,18 +235,20 @@ impl<'a> Applier<'a> {
 }
 
 impl Attempts<'_> {
+    /// There is no further attempt.
+    pub(super) fn give_up(&self, error: &DbError) -> Reason {
+        let (message, blockers) = (error.message().to_owned(), self.watch.blockers().to_string());
+        Reason::Blocked { how: how(error), message, attempts: self.count, blockers }
+    }
+
     /// Waits before the next attempt; fails if there were enough attempts.
     pub(super) async fn pause(&mut self, task: &Task<'_>, error: &DbError) -> Result<(), Reason> {
+        if self.count > self.limit {
+            return Err(self.give_up(error));
+        }
         let blockers = self.watch.blockers();
         let message = error.message();
-        let how = match error.code().code() {
-            "40001" => "conflicted with other transactions",
-            _ => "could not get its table locks",
-        };
-        if self.count > self.limit {
-            let (message, blockers) = (message.to_owned(), blockers.to_string());
-            return Err(Reason::Blocked { how, message, attempts: self.count, blockers });
-        }
+        let how = how(error);
         let pause = self.pauses.next();
         tracing::warn!(
             "migration {} {how}{blockers} ({message}); rolled back, retrying in {}",
@@ -203,6 +260,14 @@ impl Attempts<'_> {
     }
 }
 
+/// What happened to a migration that is blocked.
+fn how(error: &DbError) -> &'static str {
+    match error.code().code() {
+        "40001" => "conflicted with other transactions",
+        _ => "could not get its table locks",
+    }
+}
+
 /// `lock_not_available`, `deadlock_detected` and `serialization_failure`: worth another attempt, and not the migration's fault.
 pub(super) fn is_blocked(error: &DbError) -> bool {
     matches!(error.code().code(), "55P03" | "40P01" | "40001")
@@ -210,6 +275,18 @@ pub(super) fn is_blocked(error: &DbError) -> bool {
 
 pub(super) fn unreadable(task: &Task<'_>, error: io::Error) -> Reason {
     Reason::Unreadable { file: task.script.file.clone(), error }
+}
+
+/// What to show of an error in a statement of premain's own.
+pub(super) fn own_diagnosis(task: &Task<'_>, error: &DbError) -> Diagnosis {
+    let mut diagnosis = Diagnosis::new(task.script, None, error);
+    // feature_not_supported: the server does not say which table has the rule.
+    if diagnosis.code == "0A000" {
+        let because = format!(", because of a trigger or rule on {}", task.history_table);
+        diagnosis.message += &because;
+        diagnosis.code = String::new();
+    }
+    diagnosis
 }
 
 /// The task that the error is about, and what to show of it.
@@ -230,9 +307,8 @@ pub(super) fn diagnose<'m>(
     // For `column "nme" does not exist` the server does not always send the position.
     let is_name = error.code().code().starts_with("42") && error.position().is_none();
     let name = error.message().split('"').nth(1).filter(|_| is_name);
-    let (task, position) = match word.or_else(|| message.statement(done, name)) {
-        Some((task, position)) => (task, Some(position)),
-        None => (first, None),
-    };
-    (task, Diagnosis::new(task.script, position, error))
+    match word.or_else(|| message.statement(done, name)) {
+        Some((task, position)) => (task, Diagnosis::new(task.script, Some(position), error)),
+        None => (first, own_diagnosis(first, error)),
+    }
 }

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use memchr::memmem;
 
-use super::splitter::{self, Kind, Splitter, Statement, begins_token};
+use super::repeatable::{Repeat, repeat};
+use super::splitter::{self, End, Kind, Splitter, Statement, begins_token};
 use super::text::{Chunks, Text};
 use crate::migrate::source::error::SourceError;
 
@@ -74,6 +75,9 @@ impl Script {
     pub(crate) fn survey(&self) -> io::Result<Survey> {
         let mut survey = Survey { no_transaction: !self.transactional, ..Survey::default() };
         let mut reader = Reader::new(self)?;
+        // As the script is found to run in a transaction, or not.
+        let (mut within, mut without) = (Undone::new(true), Undone::new(false));
+        let mut prepares = None;
         while let Some((kind, text, position)) = reader.next()? {
             survey.statements += 1;
             survey.releases_locks |= releases_locks(text);
@@ -82,14 +86,31 @@ impl Script {
             {
                 survey.backslash = Some(position + text[..at].chars().count());
             }
-            survey.ends_transaction |= kind == Kind::End;
+            survey.ends_transaction |= matches!(kind, Kind::End(_));
             survey.no_transaction |= kind.forbids_transaction();
+            // Of interest if it is the only one.
+            survey.is_repeatable = survey.statements == 1 && repeat(text) == Repeat::Always;
+            within.add(kind, position);
+            without.add(kind, position);
+            if kind == Kind::End(End::Prepare) {
+                prepares.get_or_insert(position);
+            }
             if reader.unrunnable.is_some() {
                 break;
             }
         }
+        let undone = if survey.no_transaction { without } else { within };
+        survey.rolls_back = undone.first;
         if let Some((offset, why)) = reader.unrunnable {
             survey.unrunnable = Some((self.characters_before(offset)?, why));
+        } else if let Some(position) = prepares {
+            let why = "PREPARE TRANSACTION leaves what comes before it to another session, so it cannot be recorded with the \
+                       migration; write COMMIT, or nothing";
+            survey.unrunnable = Some((position, why.to_owned()));
+        } else if let Some(position) = undone.last {
+            let why = "ROLLBACK is the last statement, so what comes before it would not be kept, but the migration recorded as \
+                       applied; remove it";
+            survey.unrunnable = Some((position, why.to_owned()));
         }
         if self.placeholder.is_some() {
             survey.unrunnable.clone_from(&self.placeholder);
@@ -275,6 +296,54 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Finds what a script undoes itself.
+struct Undone {
+    /// Whether it runs in premain's transaction.
+    within: bool,
+    /// Whether a transaction is open.
+    open: bool,
+    /// Whether that has changed something.
+    changes: bool,
+    /// The position of the first ROLLBACK that undoes something.
+    first: Option<usize>,
+    /// The position of the last one, if no statement follows.
+    last: Option<usize>,
+}
+
+impl Undone {
+    fn new(within: bool) -> Undone {
+        Undone { within, open: within, changes: false, first: None, last: None }
+    }
+
+    fn add(&mut self, kind: Kind, position: usize) {
+        match kind {
+            Kind::Begin => self.open = true,
+            Kind::End(end) => {
+                if end.undoes() && self.changes {
+                    self.first.get_or_insert(position);
+                    self.last = Some(position);
+                }
+                self.changes = false;
+                self.open = self.within || end.chains();
+            }
+            Kind::Ordinary | Kind::NoTransaction | Kind::Concurrent => {
+                self.changes = self.open;
+                self.last = None;
+            }
+        }
+    }
+}
+
+impl Survey {
+    /// Whether it must be marked as started before it runs: it is not one transaction, and may not be run again.
+    pub(crate) fn needs_mark(&self) -> bool {
+        match self.no_transaction {
+            true => self.statements > 0 && !self.is_repeatable,
+            false => self.ends_transaction,
+        }
+    }
+}
+
 /// What the statements of a script need.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Survey {
@@ -282,6 +351,10 @@ pub(crate) struct Survey {
     pub(crate) statements: usize,
     /// Whether a statement ends the transaction that it runs in.
     pub(crate) ends_transaction: bool,
+    /// The first ROLLBACK that undoes something: its position in characters.
+    pub(crate) rolls_back: Option<usize>,
+    /// Whether there is one statement, which may run again whatever became of it.
+    pub(crate) is_repeatable: bool,
     /// Whether the file, or one of its statements, cannot run in a transaction.
     pub(crate) no_transaction: bool,
     /// Whether it may release the advisory locks of its session.

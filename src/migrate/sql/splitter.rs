@@ -20,12 +20,39 @@ pub(crate) enum Kind {
     Ordinary,
     /// It begins a transaction: `BEGIN`, `START TRANSACTION`.
     Begin,
-    /// It ends the transaction that it runs in: `COMMIT`, `ROLLBACK`, `PREPARE TRANSACTION`, …
-    End,
+    /// It ends the transaction that it runs in.
+    End(End),
     /// It cannot run in a transaction: `VACUUM`, `ALTER SYSTEM`, …
     NoTransaction,
     /// It cannot run in a transaction, and blocks no other session: `CREATE INDEX CONCURRENTLY`, …
     Concurrent,
+}
+
+/// How a statement ends a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// `COMMIT`, `END`
+    Commit,
+    /// `COMMIT AND CHAIN`, which begins the next one.
+    CommitAndChain,
+    /// `ROLLBACK`, `ABORT`
+    Rollback,
+    /// `ROLLBACK AND CHAIN`, which begins the next one.
+    RollbackAndChain,
+    /// `PREPARE TRANSACTION`: another session is going to commit it.
+    Prepare,
+}
+
+impl End {
+    /// Whether the next transaction begins at once.
+    pub(crate) fn chains(self) -> bool {
+        matches!(self, End::CommitAndChain | End::RollbackAndChain)
+    }
+
+    /// Whether nothing of the transaction is kept.
+    pub(crate) fn undoes(self) -> bool {
+        matches!(self, End::Rollback | End::RollbackAndChain)
+    }
 }
 
 impl Kind {
@@ -189,11 +216,17 @@ fn kind(words: &[String]) -> Kind {
     let off = |option| {
         words.windows(2).any(|pair| pair[0] == option && matches!(pair[1], "FALSE" | "OFF"))
     };
+    let chains = has("CHAIN") && !has("NO");
     let forbids_transaction = match words.as_slice() {
         ["BEGIN", ..] | ["START", "TRANSACTION", ..] => return Kind::Begin,
         ["COMMIT" | "ROLLBACK", "PREPARED", ..] => true,
-        ["ROLLBACK", ..] if !has("TO") => return Kind::End,
-        ["COMMIT" | "END" | "ABORT", ..] | ["PREPARE", "TRANSACTION", ..] => return Kind::End,
+        ["ROLLBACK" | "ABORT", ..] if !has("TO") => {
+            return Kind::End(if chains { End::RollbackAndChain } else { End::Rollback });
+        }
+        ["COMMIT" | "END", ..] => {
+            return Kind::End(if chains { End::CommitAndChain } else { End::Commit });
+        }
+        ["PREPARE", "TRANSACTION", ..] => return Kind::End(End::Prepare),
         ["CREATE" | "DROP", "INDEX", "CONCURRENTLY", ..]
         | ["CREATE", "UNIQUE", "INDEX", "CONCURRENTLY", ..]
         | ["CREATE" | "DROP", "DATABASE" | "TABLESPACE", ..]

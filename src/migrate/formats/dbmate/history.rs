@@ -3,6 +3,7 @@
 use crate::database::Rows;
 use crate::migrate::formats::table::{HistoryTableName, Table};
 use crate::migrate::history::{History, HistoryTable, Malformed, Recorded};
+use crate::migrate::marks::MarksTable;
 use crate::migrate::migration::Migration;
 use crate::migrate::sql::quoting::literal;
 use crate::migrate::version::{Digits, Version};
@@ -23,6 +24,10 @@ impl SchemaMigrations {
 impl HistoryTable for SchemaMigrations {
     fn name(&self) -> &str {
         &self.table.shown
+    }
+
+    fn marks_table(&self) -> MarksTable {
+        self.table.marks_table()
     }
 
     /// Also asks for the column `dirty`: golang-migrate's table has the same name.
@@ -63,12 +68,14 @@ impl HistoryTable for SchemaMigrations {
 
     fn record(&self, migration: &Migration) -> Result<String, Malformed> {
         let version = literal(&migration.version.to_string());
-        Ok(format!("INSERT INTO {} (version) VALUES ({version})", self.table.qualified))
+        let table = &self.table;
+        Ok(table.one(&format!("INSERT INTO {} (version) VALUES ({version})", table.qualified)))
     }
 
     fn unrecord(&self, migration: &Migration) -> Result<String, Malformed> {
         let version = literal(&migration.version.to_string());
-        Ok(format!("DELETE FROM {} WHERE version = {version}", self.table.qualified))
+        let table = &self.table;
+        Ok(table.some(&format!("DELETE FROM {} WHERE version = {version}", table.qualified)))
     }
 
     /// The table has no checksum.

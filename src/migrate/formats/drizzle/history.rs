@@ -3,6 +3,7 @@
 use crate::database::Rows;
 use crate::migrate::formats::table::{HistoryTableName, Table};
 use crate::migrate::history::{History, HistoryTable, Malformed, Recorded};
+use crate::migrate::marks::MarksTable;
 use crate::migrate::migration::Migration;
 use crate::migrate::sql::quoting::literal;
 use crate::migrate::version::Version;
@@ -44,6 +45,10 @@ impl HistoryTable for DrizzleMigrations {
         &self.table.shown
     }
 
+    fn marks_table(&self) -> MarksTable {
+        self.table.marks_table()
+    }
+
     fn read(&self) -> String {
         format!("SELECT id, hash, created_at FROM {} ORDER BY id", self.table.qualified)
     }
@@ -59,22 +64,22 @@ impl HistoryTable for DrizzleMigrations {
     }
 
     fn record(&self, migration: &Migration) -> Result<String, Malformed> {
-        Ok(format!(
+        Ok(self.table.one(&format!(
             "INSERT INTO {} (hash, created_at) VALUES ({}, {})",
             self.table.qualified,
             literal(&migration.up.sql.sha256()),
             migration.version
-        ))
+        )))
     }
 
     /// Drizzle has no down migrations; a migration without a row is pending. Two may have the same time.
     fn unrecord(&self, migration: &Migration) -> Result<String, Malformed> {
-        Ok(format!(
+        Ok(self.table.some(&format!(
             "DELETE FROM {} WHERE created_at = {} AND hash = {}",
             self.table.qualified,
             migration.version,
             literal(&migration.up.sql.sha256())
-        ))
+        )))
     }
 
     fn is_unchanged(&self, migration: &Migration, recorded: &Recorded) -> bool {

@@ -4,6 +4,7 @@ use crate::database::Rows;
 use crate::migrate::formats::table::{HistoryTableName, Table};
 use crate::migrate::formats::timestamp::milliseconds;
 use crate::migrate::history::{History, HistoryTable, Malformed, Recorded};
+use crate::migrate::marks::MarksTable;
 use crate::migrate::migration::Migration;
 use crate::migrate::sql::quoting::literal;
 use crate::migrate::version::{LocaleName, Version};
@@ -63,11 +64,11 @@ impl DrizzleMigrations {
                     row.created_at.unwrap_or_default()
                 )));
             };
-            upgrade.push(format!(
+            upgrade.push(self.table.one(&format!(
                 "UPDATE {table} SET name = {}, applied_at = NULL WHERE id = {}",
                 literal(&migration.name),
                 row.id
-            ));
+            )));
             recorded.push(row.recorded(&migration.name));
         }
         let table = DrizzleMigrations { table: self.table.clone(), upgrade };
@@ -91,6 +92,10 @@ impl Row<'_> {
 impl HistoryTable for DrizzleMigrations {
     fn name(&self) -> &str {
         &self.table.shown
+    }
+
+    fn marks_table(&self) -> MarksTable {
+        self.table.marks_table()
     }
 
     /// Reads rows as JSON, because a column may be missing.
@@ -148,21 +153,21 @@ impl HistoryTable for DrizzleMigrations {
                 migration.name
             )));
         };
-        Ok(format!(
+        Ok(self.table.one(&format!(
             "INSERT INTO {} (hash, created_at, name) VALUES ({}, {created_at}, {})",
             self.table.qualified,
             literal(&migration.up.sql.sha256()),
             literal(&migration.name)
-        ))
+        )))
     }
 
     /// Drizzle has no down migrations; a migration without a row is pending.
     fn unrecord(&self, migration: &Migration) -> Result<String, Malformed> {
-        Ok(format!(
+        Ok(self.table.some(&format!(
             "DELETE FROM {} WHERE name = {}",
             self.table.qualified,
             literal(&migration.name)
-        ))
+        )))
     }
 
     fn is_unchanged(&self, migration: &Migration, recorded: &Recorded) -> bool {

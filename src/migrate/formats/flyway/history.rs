@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::database::Rows;
 use crate::migrate::formats::table::{HistoryTableName, Table};
-use crate::migrate::history::{History, HistoryTable, Malformed, Marks, Recorded, how_to_resolve};
+use crate::migrate::history::{
+    History, HistoryTable, Malformed, NativeMarks, Recorded, Stopped, how_to_resolve,
+};
+use crate::migrate::marks::{Direction, MarksTable};
 use crate::migrate::migration::Migration;
 use crate::migrate::sql::Text;
 use crate::migrate::sql::quoting::{literal, quote};
@@ -84,14 +87,14 @@ impl FlywaySchemaHistory {
             _ => "NULL".to_owned(),
         };
         let script = migration.up.file.file_name().unwrap_or_default().to_string_lossy();
-        format!(
+        self.table.one(&format!(
             "INSERT INTO {0} (installed_rank, version, description, type, script, checksum, installed_by, execution_time, success) \
              VALUES ((SELECT coalesce(max(installed_rank), 0) + 1 FROM {0}), {version}, {1}, 'SQL', {2}, {3}, current_user, {milliseconds}, {success})",
             self.table.qualified,
             literal(&description(&migration.name)),
             literal(&shortened_at_the_beginning(&script)),
             checksum(&migration.up.sql),
-        )
+        ))
     }
 
     /// The SQL condition for the rows of `migration`.
@@ -112,6 +115,10 @@ impl FlywaySchemaHistory {
 impl HistoryTable for FlywaySchemaHistory {
     fn name(&self) -> &str {
         &self.table.shown
+    }
+
+    fn marks_table(&self) -> MarksTable {
+        self.table.marks_table()
     }
 
     fn read(&self) -> String {
@@ -150,7 +157,8 @@ impl HistoryTable for FlywaySchemaHistory {
                 _ => {}
             }
             let failure = (!row.success).then(|| {
-                format!("it stopped on {}; {}", row.installed_on, how_to_resolve(&version))
+                let resolve = how_to_resolve(&version);
+                Stopped::up(format!("it was started on {}; {resolve}", row.installed_on))
             });
             let is_changed = |file: &Migration| {
                 file.version == version && checksum(&file.up.sql).to_string() != row.checksum
@@ -220,23 +228,32 @@ impl HistoryTable for FlywaySchemaHistory {
 
     /// Also deletes the row that a down migration of the paid edition left.
     fn unrecord(&self, migration: &Migration) -> Result<String, Malformed> {
-        Ok(format!("DELETE FROM {} WHERE {}", self.table.qualified, self.rows_of(migration)))
+        let rows = self.rows_of(migration);
+        Ok(self.table.some(&format!("DELETE FROM {} WHERE {rows}", self.table.qualified)))
     }
 
     /// Flyway itself writes the row of a failure if the failed script was not rolled back.
-    fn marks(&self, migration: &Migration) -> Result<Option<Marks>, Malformed> {
+    fn native_marks(
+        &self,
+        migration: &Migration,
+        direction: Direction,
+    ) -> Result<Option<NativeMarks>, Malformed> {
+        if direction == Direction::Down {
+            return Ok(None);
+        }
         let table = &self.table.qualified;
         let row = format!("{} AND NOT success", self.rows_of(migration));
         let milliseconds =
             "(extract(epoch FROM pg_catalog.now()::timestamp - installed_on) * 1000)::int";
-        Ok(Some(Marks {
+        let update = format!(
+            "UPDATE {table} SET success = true, installed_on = pg_catalog.now(), \
+             execution_time = {milliseconds} WHERE {row}"
+        );
+        Ok(Some(NativeMarks {
             start: self.insert(migration, "0", false),
-            finish: format!(
-                "UPDATE {table} SET success = true, installed_on = pg_catalog.now(), \
-                 execution_time = {milliseconds} WHERE {row}"
-            ),
-            withdraw: format!("DELETE FROM {table} WHERE {row}"),
-            fail: format!("UPDATE {table} SET execution_time = {milliseconds} WHERE {row}"),
+            finish: self.table.one(&update),
+            withdraw: self.table.one(&format!("DELETE FROM {table} WHERE {row}")),
+            fail: None,
         }))
     }
 

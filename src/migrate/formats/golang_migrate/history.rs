@@ -5,7 +5,10 @@ use std::fmt;
 use crate::database::Rows;
 use crate::migrate::formats::lock_keys;
 use crate::migrate::formats::table::{HistoryTableName, Table};
-use crate::migrate::history::{History, HistoryTable, Malformed, Marks, Recorded, how_to_resolve};
+use crate::migrate::history::{
+    History, HistoryTable, Malformed, NativeMarks, Recorded, Stopped, how_to_resolve,
+};
+use crate::migrate::marks::{Direction, MarksTable};
 use crate::migrate::migration::Migration;
 use crate::migrate::sql::quoting::literal;
 use crate::migrate::version::Version;
@@ -28,15 +31,17 @@ impl SchemaMigrations {
         }
     }
 
-    /// The statement that makes `version` the only row. golang-migrate truncates instead, which would make every
+    /// The statements that make `version` the only row. golang-migrate truncates instead, which would make every
     /// reader of the table wait.
     fn set(&self, version: impl fmt::Display, dirty: bool) -> String {
-        format!(
-            "WITH older AS (DELETE FROM {0} WHERE version <> {version}) \
-             INSERT INTO {0} (version, dirty) VALUES ({version}, {dirty}) \
-             ON CONFLICT (version) DO UPDATE SET dirty = {dirty}",
-            self.table.qualified
-        )
+        let table = &self.table.qualified;
+        // Inserts nothing if a trigger has kept another row.
+        let insert = format!(
+            "INSERT INTO {table} (version, dirty) SELECT {version}, {dirty} \
+             WHERE NOT EXISTS (SELECT FROM {table} WHERE version <> {version}) \
+             ON CONFLICT (version) DO UPDATE SET dirty = {dirty}"
+        );
+        format!("DELETE FROM {table} WHERE version <> {version}; {}", self.table.one(&insert))
     }
 
     /// The statement that makes the version before `migration` the only row, or removes the row if there is no
@@ -45,7 +50,7 @@ impl SchemaMigrations {
         let version = migration.version.number();
         match self.versions.iter().filter(|known| Some(**known) < version).max() {
             Some(before) => self.set(before, false),
-            None => format!("DELETE FROM {}", self.table.qualified),
+            None => self.table.some(&format!("DELETE FROM {}", self.table.qualified)),
         }
     }
 }
@@ -53,6 +58,10 @@ impl SchemaMigrations {
 impl HistoryTable for SchemaMigrations {
     fn name(&self) -> &str {
         &self.table.shown
+    }
+
+    fn marks_table(&self) -> MarksTable {
+        self.table.marks_table()
     }
 
     fn read(&self) -> String {
@@ -79,10 +88,10 @@ impl HistoryTable for SchemaMigrations {
                 checksum: String::new(),
                 applied_on: None,
                 failure: (dirty && version == newest).then(|| {
-                    format!(
+                    Stopped::up(format!(
                         "it is dirty: its up migration, or the down migration of the next one, stopped halfway; {}",
                         how_to_resolve(version)
-                    )
+                    ))
                 }),
             }
             };
@@ -113,15 +122,20 @@ impl HistoryTable for SchemaMigrations {
         Ok(self.set_before(migration))
     }
 
-    /// golang-migrate's own two steps, and a third if nothing was kept.
-    fn marks(&self, migration: &Migration) -> Result<Option<Marks>, Malformed> {
-        let dirty = self.set(&migration.version, true);
-        Ok(Some(Marks {
-            start: dirty.clone(),
-            finish: self.set(&migration.version, false),
-            withdraw: self.set_before(migration),
-            fail: dirty,
-        }))
+    /// golang-migrate's own two steps, and a third if nothing was kept. It marks the version before the one whose down
+    /// migration runs; that would not say whether this one is still applied.
+    fn native_marks(
+        &self,
+        migration: &Migration,
+        direction: Direction,
+    ) -> Result<Option<NativeMarks>, Malformed> {
+        let (this, before) = (self.set(&migration.version, false), self.set_before(migration));
+        let (finish, withdraw) = match direction {
+            Direction::Up => (this, before),
+            Direction::Down => (before, this),
+        };
+        let start = self.set(&migration.version, true);
+        Ok(Some(NativeMarks { start, finish, withdraw, fail: None }))
     }
 
     /// The table has no checksum.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::database::Rows;
 use crate::migrate::formats::table::{HistoryTableName, Table};
 use crate::migrate::history::{History, HistoryTable, Malformed, Recorded};
+use crate::migrate::marks::MarksTable;
 use crate::migrate::migration::Migration;
 use crate::migrate::version::Version;
 
@@ -27,6 +28,10 @@ impl GooseDbVersion {
 impl HistoryTable for GooseDbVersion {
     fn name(&self) -> &str {
         &self.table.shown
+    }
+
+    fn marks_table(&self) -> MarksTable {
+        self.table.marks_table()
     }
 
     fn read(&self) -> String {
@@ -68,14 +73,16 @@ impl HistoryTable for GooseDbVersion {
     }
 
     fn record(&self, migration: &Migration) -> Result<String, Malformed> {
-        Ok(format!(
+        Ok(self.table.one(&format!(
             "INSERT INTO {} (version_id, is_applied) VALUES ({}, true)",
             self.table.qualified, migration.version
-        ))
+        )))
     }
 
     fn unrecord(&self, migration: &Migration) -> Result<String, Malformed> {
-        Ok(format!("DELETE FROM {} WHERE version_id = {}", self.table.qualified, migration.version))
+        let table = &self.table.qualified;
+        let delete = format!("DELETE FROM {table} WHERE version_id = {}", migration.version);
+        Ok(self.table.some(&delete))
     }
 
     /// The table has no checksum.

@@ -5,7 +5,10 @@ use sha2::Sha256;
 use crate::database::Rows;
 use crate::migrate::formats::checksum::matches_with_any_line_ends;
 use crate::migrate::formats::table::{HistoryTableName, Table};
-use crate::migrate::history::{History, HistoryTable, Malformed, Marks, Recorded, how_to_resolve};
+use crate::migrate::history::{
+    History, HistoryTable, Malformed, NativeMarks, Recorded, Stopped, how_to_resolve,
+};
+use crate::migrate::marks::{Direction, MarksTable};
 use crate::migrate::migration::Migration;
 use crate::migrate::sql::Text;
 use crate::migrate::sql::quoting::literal;
@@ -39,14 +42,19 @@ fn recorded(table: &Table, row: &[Option<String>]) -> Result<Recorded, Malformed
         title: format!("{version}_{name}"),
         checksum: sha256.clone(),
         applied_on: Some(applied_at.clone()),
-        failure: (success != "t")
-            .then(|| format!("it stopped on {applied_at}; {}", how_to_resolve(version))),
+        failure: (success != "t").then(|| {
+            Stopped::up(format!("it was started on {applied_at}; {}", how_to_resolve(version)))
+        }),
     })
 }
 
 impl HistoryTable for PremainMigrations {
     fn name(&self) -> &str {
         &self.table.shown
+    }
+
+    fn marks_table(&self) -> MarksTable {
+        self.table.marks_table()
     }
 
     fn read(&self) -> String {
@@ -68,7 +76,7 @@ impl HistoryTable for PremainMigrations {
     }
 
     fn record(&self, migration: &Migration) -> Result<String, Malformed> {
-        Ok(format!(
+        Ok(self.table.one(&format!(
             "INSERT INTO {} (version, name, sha256, duration, applied_by) VALUES ({}, {}, {}, \
              pg_catalog.clock_timestamp() - pg_catalog.now(), {})",
             self.table.qualified,
@@ -76,32 +84,41 @@ impl HistoryTable for PremainMigrations {
             literal(&migration.name),
             literal(&migration.up.sql.sha256()),
             literal(APPLIED_BY)
-        ))
+        )))
     }
 
     fn unrecord(&self, migration: &Migration) -> Result<String, Malformed> {
-        Ok(format!("DELETE FROM {} WHERE version = {}", self.table.qualified, migration.version))
+        let table = &self.table.qualified;
+        let delete = format!("DELETE FROM {table} WHERE version = {}", migration.version);
+        Ok(self.table.some(&delete))
     }
 
-    fn marks(&self, migration: &Migration) -> Result<Option<Marks>, Malformed> {
+    fn native_marks(
+        &self,
+        migration: &Migration,
+        direction: Direction,
+    ) -> Result<Option<NativeMarks>, Malformed> {
+        if direction == Direction::Down {
+            return Ok(None);
+        }
         let (table, version) = (&self.table.qualified, &migration.version);
-        Ok(Some(Marks {
-            start: format!(
-                "INSERT INTO {table} (version, name, sha256, duration, applied_by, success) \
-                 VALUES ({version}, {}, {}, '0', {}, false)",
-                literal(&migration.name),
-                literal(&migration.up.sql.sha256()),
-                literal(APPLIED_BY)
-            ),
-            finish: format!(
-                "UPDATE {table} SET success = true, applied_at = pg_catalog.now(), \
-                 duration = pg_catalog.now() - applied_at WHERE version = {version}"
-            ),
-            withdraw: format!("DELETE FROM {table} WHERE version = {version} AND NOT success"),
-            fail: format!(
-                "UPDATE {table} SET duration = pg_catalog.now() - applied_at \
-                 WHERE version = {version} AND NOT success"
-            ),
+        let insert = format!(
+            "INSERT INTO {table} (version, name, sha256, duration, applied_by, success) \
+             VALUES ({version}, {}, {}, '0', {}, false)",
+            literal(&migration.name),
+            literal(&migration.up.sql.sha256()),
+            literal(APPLIED_BY)
+        );
+        let update = format!(
+            "UPDATE {table} SET success = true, applied_at = pg_catalog.now(), \
+             duration = pg_catalog.now() - applied_at WHERE version = {version}"
+        );
+        let delete = format!("DELETE FROM {table} WHERE version = {version} AND NOT success");
+        Ok(Some(NativeMarks {
+            start: self.table.one(&insert),
+            finish: self.table.one(&update),
+            withdraw: self.table.one(&delete),
+            fail: None,
         }))
     }
 

@@ -5,7 +5,10 @@ use sha2::Sha256;
 use crate::database::Rows;
 use crate::migrate::formats::checksum::{matches_with_any_line_ends, uuid};
 use crate::migrate::formats::table::{HistoryTableName, Table};
-use crate::migrate::history::{History, HistoryTable, Malformed, Marks, Recorded, how_to_resolve};
+use crate::migrate::history::{
+    History, HistoryTable, Malformed, NativeMarks, Recorded, Stopped, how_to_resolve,
+};
+use crate::migrate::marks::{Direction, MarksTable};
 use crate::migrate::migration::Migration;
 use crate::migrate::sql::Text;
 use crate::migrate::sql::quoting::literal;
@@ -36,11 +39,11 @@ fn recorded(table: &Table, row: &[Option<String>]) -> Result<Recorded, Malformed
     };
     let failure = finished_at.is_none().then(|| {
         let reason = logs.as_deref().and_then(|logs| logs.lines().find(|line| !line.is_empty()));
-        format!(
-            "it began on {started_at} and never finished ({}); {}",
+        Stopped::up(format!(
+            "it was started on {started_at} ({}); {}",
             reason.unwrap_or("no reason is recorded"),
             how_to_resolve(name)
-        )
+        ))
     });
     Ok(Recorded {
         version: Version::Name(LocaleName(name.clone())),
@@ -55,6 +58,10 @@ fn recorded(table: &Table, row: &[Option<String>]) -> Result<Recorded, Malformed
 impl HistoryTable for PrismaMigrations {
     fn name(&self) -> &str {
         &self.table.shown
+    }
+
+    fn marks_table(&self) -> MarksTable {
+        self.table.marks_table()
     }
 
     fn read(&self) -> String {
@@ -82,62 +89,71 @@ impl HistoryTable for PrismaMigrations {
 
     /// As `prisma migrate resolve --applied`: no steps, and empty logs.
     fn baseline(&self, migration: &Migration) -> Result<String, Malformed> {
-        Ok(format!(
+        Ok(self.table.one(&format!(
             "INSERT INTO {} (id, checksum, started_at, migration_name, finished_at, logs, applied_steps_count) \
              VALUES ({}, {}, pg_catalog.now(), {}, pg_catalog.now(), '', 0)",
             self.table.qualified,
             literal(&self.id()?),
             literal(&migration.up.sql.sha256()),
             literal(&migration.name)
-        ))
+        )))
     }
 
     /// Prisma inserts a row, runs the script and updates the row. In one transaction a single INSERT has the same
     /// effect.
     fn record(&self, migration: &Migration) -> Result<String, Malformed> {
-        Ok(format!(
+        Ok(self.table.one(&format!(
             "INSERT INTO {} (id, checksum, started_at, migration_name, finished_at, applied_steps_count) \
              VALUES ({}, {}, pg_catalog.now(), {}, pg_catalog.clock_timestamp(), 1)",
             self.table.qualified,
             literal(&self.id()?),
             literal(&migration.up.sql.sha256()),
             literal(&migration.name)
-        ))
+        )))
     }
 
     /// As `prisma migrate resolve --rolled-back`, which keeps the row. Prisma itself does that only for failed migrations, and
     /// has no down migrations; teams that write them use an UPDATE like this one.
     fn unrecord(&self, migration: &Migration) -> Result<String, Malformed> {
-        Ok(format!(
+        Ok(self.table.some(&format!(
             "UPDATE {} SET rolled_back_at = pg_catalog.now() WHERE migration_name = {} AND rolled_back_at IS NULL",
             self.table.qualified,
             literal(&migration.name)
-        ))
+        )))
     }
 
     /// Prisma's own steps. The row of a running migration is the only one of its name that is neither finished nor
     /// rolled back: another one would have stopped the start.
-    fn marks(&self, migration: &Migration) -> Result<Option<Marks>, Malformed> {
+    fn native_marks(
+        &self,
+        migration: &Migration,
+        direction: Direction,
+    ) -> Result<Option<NativeMarks>, Malformed> {
+        if direction == Direction::Down {
+            return Ok(None);
+        }
         let table = &self.table.qualified;
         let row = format!(
             "WHERE migration_name = {} AND finished_at IS NULL AND rolled_back_at IS NULL",
             literal(&migration.name)
         );
-        Ok(Some(Marks {
-            start: format!(
-                "INSERT INTO {table} (id, checksum, started_at, migration_name) \
-                 VALUES ({}, {}, pg_catalog.now(), {})",
-                literal(&self.id()?),
-                literal(&migration.up.sql.sha256()),
-                literal(&migration.name)
-            ),
-            finish: format!(
-                "UPDATE {table} SET finished_at = pg_catalog.now(), applied_steps_count = 1 {row}"
-            ),
-            withdraw: format!("DELETE FROM {table} {row}"),
-            fail: format!(
+        let insert = format!(
+            "INSERT INTO {table} (id, checksum, started_at, migration_name) \
+             VALUES ({}, {}, pg_catalog.now(), {})",
+            literal(&self.id()?),
+            literal(&migration.up.sql.sha256()),
+            literal(&migration.name)
+        );
+        let update = format!(
+            "UPDATE {table} SET finished_at = pg_catalog.now(), applied_steps_count = 1 {row}"
+        );
+        Ok(Some(NativeMarks {
+            start: self.table.one(&insert),
+            finish: self.table.one(&update),
+            withdraw: self.table.one(&format!("DELETE FROM {table} {row}")),
+            fail: Some(format!(
                 "UPDATE {table} SET logs = pg_catalog.current_setting('premain.failure') {row}"
-            ),
+            )),
         }))
     }
 

@@ -10,6 +10,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::database::Rows;
 use crate::migrate::formats::table::{HistoryTableName, Table};
 use crate::migrate::history::{History, HistoryTable, Malformed, Recorded};
+use crate::migrate::marks::MarksTable;
 use crate::migrate::migration::Migration;
 use crate::migrate::sql::quoting::literal;
 use crate::migrate::version::Version;
@@ -65,6 +66,10 @@ impl HistoryTable for RefinerySchemaHistory {
         &self.table.shown
     }
 
+    fn marks_table(&self) -> MarksTable {
+        self.table.marks_table()
+    }
+
     fn read(&self) -> String {
         let kind = ", (SELECT atttypid::pg_catalog.regtype::text FROM pg_catalog.pg_attribute \
                     WHERE attrelid = c.oid AND attname = 'version')";
@@ -102,17 +107,19 @@ impl HistoryTable for RefinerySchemaHistory {
         let now = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
         let checksum = checksum(migration, version, self.width)
             .map_err(|error| self.table.malformed(format!("{file}: {error}")))?;
-        Ok(format!(
+        Ok(self.table.one(&format!(
             "INSERT INTO {} (version, name, applied_on, checksum) VALUES ({version}, {}, {}, '{checksum}')",
             self.table.qualified,
             literal(&migration.name),
             literal(&now),
-        ))
+        )))
     }
 
     /// refinery has no down migrations; a migration without a row is pending.
     fn unrecord(&self, migration: &Migration) -> Result<String, Malformed> {
-        Ok(format!("DELETE FROM {} WHERE version = {}", self.table.qualified, migration.version))
+        let table = &self.table.qualified;
+        let delete = format!("DELETE FROM {table} WHERE version = {}", migration.version);
+        Ok(self.table.some(&delete))
     }
 
     fn is_unchanged(&self, migration: &Migration, recorded: &Recorded) -> bool {

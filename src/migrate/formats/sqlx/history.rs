@@ -6,7 +6,10 @@ use crate::database::Rows;
 use crate::migrate::formats::checksum::matches_with_any_line_ends;
 use crate::migrate::formats::lock_keys;
 use crate::migrate::formats::table::{HistoryTableName, Table};
-use crate::migrate::history::{History, HistoryTable, Malformed, Marks, Recorded, how_to_resolve};
+use crate::migrate::history::{
+    History, HistoryTable, Malformed, NativeMarks, Recorded, Stopped, how_to_resolve,
+};
+use crate::migrate::marks::{Direction, MarksTable};
 use crate::migrate::migration::Migration;
 use crate::migrate::sql::Text;
 use crate::migrate::sql::quoting::literal;
@@ -26,14 +29,14 @@ impl SqlxMigrations {
     }
 
     fn insert(&self, migration: &Migration, success: bool, execution_time: &str) -> String {
-        format!(
+        self.table.one(&format!(
             "INSERT INTO {} (version, description, success, checksum, execution_time) \
              VALUES ({}, {}, {success}, pg_catalog.decode('{}', 'hex'), {execution_time})",
             self.table.qualified,
             migration.version,
             literal(&migration.name),
             sha384(&migration.up.sql)
-        )
+        ))
     }
 }
 
@@ -42,7 +45,7 @@ fn recorded(table: &Table, row: &[Option<String>]) -> Result<Recorded, Malformed
         return Err(table.unexpected());
     };
     let failure = (success != "t").then(|| {
-        format!("it began on {installed_on} and never finished; {}", how_to_resolve(version))
+        Stopped::up(format!("it was started on {installed_on}; {}", how_to_resolve(version)))
     });
     Ok(Recorded {
         version: Version::Number(version.parse().map_err(|_| {
@@ -59,6 +62,10 @@ fn recorded(table: &Table, row: &[Option<String>]) -> Result<Recorded, Malformed
 impl HistoryTable for SqlxMigrations {
     fn name(&self) -> &str {
         &self.table.shown
+    }
+
+    fn marks_table(&self) -> MarksTable {
+        self.table.marks_table()
     }
 
     fn read(&self) -> String {
@@ -92,23 +99,32 @@ impl HistoryTable for SqlxMigrations {
     }
 
     fn unrecord(&self, migration: &Migration) -> Result<String, Malformed> {
-        Ok(format!("DELETE FROM {} WHERE version = {}", self.table.qualified, migration.version))
+        let table = &self.table.qualified;
+        let delete = format!("DELETE FROM {table} WHERE version = {}", migration.version);
+        Ok(self.table.some(&delete))
     }
 
     /// sqlx stops at a row whose success is false, although it does not write one itself.
-    fn marks(&self, migration: &Migration) -> Result<Option<Marks>, Malformed> {
+    fn native_marks(
+        &self,
+        migration: &Migration,
+        direction: Direction,
+    ) -> Result<Option<NativeMarks>, Malformed> {
+        if direction == Direction::Down {
+            return Ok(None);
+        }
         let (table, version) = (&self.table.qualified, &migration.version);
         let elapsed = "(extract(epoch FROM pg_catalog.now() - installed_on) * 1000000000)::bigint";
-        Ok(Some(Marks {
+        let update = format!(
+            "UPDATE {table} SET success = true, installed_on = pg_catalog.now(), \
+             execution_time = {elapsed} WHERE version = {version}"
+        );
+        let delete = format!("DELETE FROM {table} WHERE version = {version} AND NOT success");
+        Ok(Some(NativeMarks {
             start: self.insert(migration, false, "-1"),
-            finish: format!(
-                "UPDATE {table} SET success = true, installed_on = pg_catalog.now(), \
-                 execution_time = {elapsed} WHERE version = {version}"
-            ),
-            withdraw: format!("DELETE FROM {table} WHERE version = {version} AND NOT success"),
-            fail: format!(
-                "UPDATE {table} SET execution_time = {elapsed} WHERE version = {version} AND NOT success"
-            ),
+            finish: self.table.one(&update),
+            withdraw: self.table.one(&delete),
+            fail: None,
         }))
     }
 

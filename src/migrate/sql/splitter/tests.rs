@@ -9,7 +9,7 @@ fn texts(sql: &str) -> Vec<&str> {
 }
 
 fn end_their_transaction(sql: &str) -> bool {
-    statements(sql).any(|statement| statement.kind == Kind::End)
+    statements(sql).any(|statement| matches!(statement.kind, Kind::End(_)))
 }
 
 fn unrunnable(sql: &str) -> Option<(usize, String)> {
