@@ -246,9 +246,9 @@ impl Marks {
         self.note(kept) + &native.unwrap_or_default()
     }
 
-    /// Drops premain's own table unless it has other marks.
-    pub(crate) fn clean_up(&self) -> String {
-        self.table.drop_if_empty()
+    /// Premain's own table.
+    pub(crate) fn table(&self) -> &MarksTable {
+        &self.table
     }
 }
 

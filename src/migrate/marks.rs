@@ -6,6 +6,7 @@ use std::fmt;
 
 use super::sql::checked::{writes_one, writes_some};
 use super::sql::quoting::literal;
+use crate::database::Session;
 
 /// Its name, in the schema of the history table.
 pub(super) const NAME: &str = "premain_unfinished";
@@ -114,7 +115,21 @@ impl MarksTable {
         writes_some(&self.qualified, &delete)
     }
 
-    /// The statement that drops the table unless it has a row: a dump is then the one of the native tool.
+    /// Drops the table unless it has a row: a dump is then the one of the native tool. If that fails, because a dump is reading
+    /// it, an empty table remains.
+    pub(super) async fn clean_up(&self, session: &Session) {
+        let table = &self.qualified;
+        // Not in a DO block: that would load PL/pgSQL into the session, with its settings.
+        let results = session.query(&format!("SELECT FROM {table} LIMIT 1")).await;
+        if matches!(results.as_deref(), Ok([rows]) if rows.is_empty()) {
+            let drop = format!("BEGIN; SET LOCAL lock_timeout = '1s'; DROP TABLE {table}; COMMIT");
+            if session.execute(&drop).await.is_err() {
+                let _ = session.execute("ROLLBACK").await;
+            }
+        }
+    }
+
+    /// The statement that does the same in a plan.
     pub(super) fn drop_if_empty(&self) -> String {
         let table = &self.qualified;
         format!(

@@ -5,7 +5,7 @@ use nix::sys::signal::Signal;
 
 use crate::support::layout::{self, FORMATS, WITH_DOWN, history_table, migrations, title};
 use crate::support::postgres::{Database, Server};
-use crate::support::premain::{Ended, Premain, migrate, premain};
+use crate::support::premain::{Ended, Premain, Running, migrate, premain};
 use crate::support::{directory, gate, wait_for};
 
 /// What ends the script behind its first statement, which is kept.
@@ -63,9 +63,9 @@ impl Case<'_> {
     /// Runs until the script stops halfway.
     fn stops_halfway(&self, words: &[&str]) -> Ended {
         let gate = gate::close(&self.database);
-        let running = self.premain(words).start();
+        let mut running = self.premain(words).start();
         if matches!(self.end, End::Kill | End::Lost) {
-            self.waits_at_the_gate();
+            self.waits_at_the_gate(&mut running);
         }
         if self.end == End::Kill {
             running.signal(Signal::SIGKILL);
@@ -73,7 +73,7 @@ impl Case<'_> {
         if matches!(self.end, End::Kill | End::Lost) {
             self.database.psql(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-                 WHERE datname = current_database() AND query LIKE '%4711) LOOP%' AND pid <> pg_backend_pid()",
+                 WHERE datname = current_database() AND application_name = 'premain' AND wait_event = 'PgSleep'",
             );
         }
         let ended = running.end();
@@ -85,10 +85,14 @@ impl Case<'_> {
         ended
     }
 
-    fn waits_at_the_gate(&self) {
+    fn waits_at_the_gate(&self, running: &mut Running) {
         let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-                     AND query LIKE '%4711) LOOP%' AND wait_event = 'PgSleep'";
-        wait_for("it waits at the gate", || (self.database.psql(waits) == "1").then_some(()));
+                     AND application_name = 'premain' AND wait_event = 'PgSleep'";
+        wait_for("it waits at the gate", || {
+            let ended = running.has_ended();
+            assert!(!ended, "{} {:?}: {}", self.format, self.end, running.log());
+            (self.database.psql(waits) == "1").then_some(())
+        });
     }
 
     fn rows(&self) -> String {
@@ -155,7 +159,7 @@ fn an_up_migration_that_stopped_halfway_stops_every_start_until_it_is_resolved()
         case.is_stopped("failed halfway: it was started on", "2");
         let title = title(format, 2);
         // Each kind is resolved in both ways.
-        if (end as usize + kind) % 2 == 0 {
+        if (end as usize + kind).is_multiple_of(2) {
             case.run(&["resolve", "--applied", &title]).code(0).says("recorded as applied");
         } else {
             case.database.psql("DELETE FROM a");
@@ -187,7 +191,7 @@ fn a_down_migration_that_stopped_halfway_stops_every_start_until_it_is_resolved(
         assert_eq!(ended.code, expected, "{format} {end:?} {}", ended.log);
         case.is_stopped("is rolled back only halfway: it was started on", "-2 2");
         let title = title(format, 2);
-        if (end as usize + kind) % 2 == 0 {
+        if (end as usize + kind).is_multiple_of(2) {
             case.run(&["resolve", "--applied", &title]).code(0);
             case.run(&["migrate"]).code(0).says("none pending");
             case.is_as_the_tool_has_it("-2 2", "1 2");

@@ -87,7 +87,7 @@ fn in_transaction(tasks: &[Task<'_>], lock_timeout: Duration) -> io::Result<Stri
         text += &message.text;
     }
     let marks = tasks.iter().find_map(|task| task.marks.as_ref());
-    let clean_up = marks.map(|marks| format!("{};\n", marks.clean_up()));
+    let clean_up = marks.map(|marks| format!("{};\n", marks.table().drop_if_empty()));
     Ok(text + ";\n" + &clean_up.unwrap_or_default())
 }
 
@@ -101,6 +101,6 @@ fn without_transaction(task: &Task<'_>, lock_timeout: Duration) -> io::Result<St
     }
     text += &line(&restore(lock_timeout));
     text += &line(&task.finish());
-    let clean_up = marks.map(|marks| line(&marks.clean_up())).unwrap_or_default();
+    let clean_up = marks.map(|marks| line(&marks.table().drop_if_empty())).unwrap_or_default();
     Ok(text + &line("COMMIT") + &line(DISCARD) + &clean_up)
 }

@@ -82,8 +82,7 @@ impl Migrator<'_> {
         statements.extend(marked.map(|row| marks.remove(&row.version.to_string())));
         self.write_history(history.is_some(), statements).await?;
         if marked.is_some() {
-            // What remains is an empty table.
-            let _ = self.session.execute(&marks.drop_if_empty()).await;
+            marks.clean_up(self.session).await;
         }
         Ok(resolved)
     }

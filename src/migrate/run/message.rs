@@ -160,8 +160,9 @@ impl<'a> Transaction<'a> {
     pub(crate) fn messages(&self) -> Messages<'a> {
         let mut message = Message::default();
         let starts = self.tasks.iter().filter_map(|task| task.marks.as_ref());
-        let starts: String = starts.map(|marks| format!("{};\n", marks.start())).collect();
-        let ready = (!starts.is_empty()).then(|| Message { text: starts, ..Message::default() });
+        let starts: Vec<_> = starts.map(|marks| marks.start().to_owned() + ";\n").collect();
+        let ready =
+            (!starts.is_empty()).then(|| Message { text: starts.concat(), ..Message::default() });
         let mark = &self.mark;
         message.push(&format!("BEGIN; SET premain.migration = {mark};\n"));
         Messages {

@@ -202,13 +202,10 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// Drops the table of the marks, unless it has other ones. If that fails (a dump reads it), it remains, and is empty.
+    /// Drops the table of the marks, unless it has other ones.
     pub(super) async fn clean_up(&self, tasks: &[Task<'_>]) {
         if let Some(marks) = tasks.iter().find_map(|task| task.marks.as_ref()) {
-            let sql = format!("SET LOCAL lock_timeout = '1s'; {}", marks.clean_up());
-            if self.session.execute(&sql).await.is_err() {
-                let _ = self.session.execute("ROLLBACK").await;
-            }
+            marks.table().clean_up(self.session).await;
         }
     }
 

@@ -346,6 +346,7 @@ impl Survey {
 
 /// What the statements of a script need.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent facts")]
 pub(crate) struct Survey {
     /// How many statements there are.
     pub(crate) statements: usize,
