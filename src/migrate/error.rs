@@ -170,6 +170,32 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Writes why a statement of premain's own failed, and what to do.
+    fn explain_statement(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        what: &str,
+        error: &QueryError,
+    ) -> fmt::Result {
+        if let Some(why) = not_written(&error.to_string()) {
+            return write!(f, "migrations: cannot {what}: {why}; nothing was changed");
+        }
+        let remedy = match (self.exit(), error.code()) {
+            // feature_not_supported: no other statement of premain's needs a feature that depends on the table.
+            (_, Some("0A000")) => ", because of a trigger or rule on it; nothing was changed",
+            // The server's function that checks row-level security: the code is that of a missing privilege.
+            (Exit::Refused, _) if is_from(error, "check_enable_rls") => {
+                "; rows that this role cannot see would be applied again: give it BYPASSRLS, or disable row-level \
+                 security on this table"
+            }
+            (Exit::Refused, _) => "; grant this role what it lacks",
+            _ => "",
+        };
+        write!(f, "migrations: cannot {what}: {error}{remedy}")
+    }
+}
+
 impl std::error::Error for Error {}
 
 impl fmt::Display for Error {
@@ -245,26 +271,7 @@ impl fmt::Display for Error {
                 f,
                 "migrations: cannot {what}: the connection was lost ({reason}); run again, which is safe"
             ),
-            Error::Statement { what, error } => {
-                let remedy = match self.exit() {
-                    // The server's function that checks row-level security: the code is that of a missing privilege.
-                    Exit::Refused if is_from(error, "check_enable_rls") => {
-                        "; rows that this role cannot see would be applied again: give it BYPASSRLS, or disable row-level \
-                         security on this table"
-                    }
-                    Exit::Refused => "; grant this role what it lacks",
-                    _ => "",
-                };
-                match not_written(&error.to_string()) {
-                    Some(why) => write!(f, "migrations: cannot {what}: {why}; nothing was changed"),
-                    // feature_not_supported: premain's other statements need no feature that depends on the table.
-                    None if error.code() == Some("0A000") => write!(
-                        f,
-                        "migrations: cannot {what}: {error}, because of a trigger or rule on it; nothing was changed"
-                    ),
-                    None => write!(f, "migrations: cannot {what}: {error}{remedy}"),
-                }
-            }
+            Error::Statement { what, error } => self.explain_statement(f, what, error),
             Error::Failed { migration, failure, before, total } => {
                 failure.explain_up(f, migration)?;
                 let applied = match before.len() {
