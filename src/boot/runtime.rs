@@ -10,8 +10,7 @@ use crate::error::Error;
 use crate::shutdown::Shutdown;
 use crate::sys::Inherited;
 
-/// Does `work` on a runtime of this one thread. A name that is still being resolved on another
-/// thread is not waited for.
+/// Does `work` on a runtime of this one thread.
 ///
 /// # Errors
 /// The work's own, or [`Error::System`].
@@ -36,7 +35,6 @@ fn start() -> Result<Runtime, Error> {
     Builder::new_current_thread()
         .enable_io()
         .enable_time()
-        .max_blocking_threads(4)
         .build()
         .map_err(|source| Error::System { what: "start the runtime", source })
 }

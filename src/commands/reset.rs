@@ -141,7 +141,10 @@ fn sign_in_database(database: &Database) -> Option<String> {
     if let Some(far) = database.hosts.iter().find_map(far_host) {
         return Some(format!("the host {far} is neither local nor private"));
     }
-    let hosts = database.hosts.iter().map(|host| ("host", host.to_string()));
+    let hosts = database.hosts.iter().map(|host| match host {
+        Host::Tcp { host, .. } => ("host", host.clone()),
+        Host::Unix { .. } => ("host", host.to_string()),
+    });
     let names = [("database", database.name.clone()), ("user", database.user.clone())];
     let (kind, name) = hosts.chain(names).find(|(_, name)| looks_like_production(name))?;
     Some(format!("the {kind} {name} looks like production"))
@@ -158,7 +161,8 @@ fn names_the_environment(name: &str) -> bool {
 /// without a domain is a service of the same compose project.
 fn far_host(host: &Host) -> Option<String> {
     const NEAR: [&str; 3] = [".localhost", ".local", ".test"];
-    let Host::Tcp { host: name, .. } = host else { return None };
+    let Host::Tcp { host: name, address: given, .. } = host else { return None };
+    let name = &given.map_or_else(|| name.clone(), |address| address.to_string());
     let plain = name.trim_end_matches('.').to_lowercase();
     let is_near = match address(&plain) {
         Some(IpAddr::V4(ip)) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),

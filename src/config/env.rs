@@ -44,8 +44,21 @@ pub(super) const DATABASE: &[&str] = &[
     "PGAPPNAME",
     "PGCONNECT_TIMEOUT",
     "PGTARGETSESSIONATTRS",
+    "PGREQUIRESSL",
+    "PGSSLCRL",
+    "PGSSLCRLDIR",
+    "PGSSLCERTMODE",
+    "PGSSLMINPROTOCOLVERSION",
+    "PGSSLMAXPROTOCOLVERSION",
+    "PGGSSENCMODE",
+    "PGREQUIREAUTH",
+    "PGREQUIREPEER",
+    "PGMINPROTOCOLVERSION",
     "PGSERVICE",
     "PGPASSFILE",
+    "PGTZ",
+    "PGDATESTYLE",
+    "PGGEQO",
 ];
 
 /// For premain alone: the application never gets it.
@@ -133,6 +146,14 @@ impl Environment {
     /// The value of a variable that premain reads; `None` if it is unset or empty.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.known.get(name).map(|value| value.text.as_str())
+    }
+
+    /// Every variable that is not empty, in text, except for those that premain reads.
+    pub(super) fn others(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
+        let texts = self.variables.iter().filter_map(|(name, value)| {
+            Some((name.to_str()?, value.to_str().filter(|value| !value.is_empty())?))
+        });
+        texts.filter(|(name, _)| !is_known(name))
     }
 
     /// The options as premain's own variables set them. Adds a warning for each unknown variable.

@@ -1,5 +1,6 @@
 //! Which variables name the database: a connection string, or the first family of variables.
 
+use super::candidates;
 use super::env::Environment;
 use crate::database::connection_string::settings::Settings;
 use crate::database::connection_string::url;
@@ -40,12 +41,28 @@ const FALLBACKS: &Table = &[
     ("sslrootcert", "PGSSLROOTCERT"),
     ("sslcert", "PGSSLCERT"),
     ("sslkey", "PGSSLKEY"),
+    ("sslcertmode", "PGSSLCERTMODE"),
+    ("sslcrl", "PGSSLCRL"),
+    ("sslcrldir", "PGSSLCRLDIR"),
+    ("ssl_min_protocol_version", "PGSSLMINPROTOCOLVERSION"),
+    ("ssl_max_protocol_version", "PGSSLMAXPROTOCOLVERSION"),
     ("sslnegotiation", "PGSSLNEGOTIATION"),
     ("channel_binding", "PGCHANNELBINDING"),
+    ("gssencmode", "PGGSSENCMODE"),
+    ("require_auth", "PGREQUIREAUTH"),
+    ("requirepeer", "PGREQUIREPEER"),
+    ("min_protocol_version", "PGMINPROTOCOLVERSION"),
     ("options", "PGOPTIONS"),
     ("application_name", "PGAPPNAME"),
     ("connect_timeout", "PGCONNECT_TIMEOUT"),
     ("target_session_attrs", "PGTARGETSESSIONATTRS"),
+];
+
+/// libpq's variables that premain does not read, and why that may matter.
+const UNREAD: [(&str, &str); 3] = [
+    ("PGTZ", "options=-c timezone=… does the same"),
+    ("PGDATESTYLE", "options=-c datestyle=… does the same"),
+    ("PGGEQO", "options=-c geqo=… does the same"),
 ];
 
 /// What the environment says about servers.
@@ -55,6 +72,10 @@ pub struct Found {
     pub database: Option<Database>,
     /// One more server to wait for: `DB_HOST` beside a URL, or alone.
     pub server: Option<Target>,
+    /// Whether a URL of another kind of database is configured.
+    pub is_foreign: bool,
+    /// Where no database is configured: the variables that look as if they named one.
+    pub candidates: Vec<String>,
 }
 
 /// What the environment names.
@@ -63,6 +84,8 @@ enum Named {
     Database(Settings),
     /// A connection string that cannot be parsed.
     Unreadable,
+    /// Databases of other kinds only.
+    Foreign,
     /// No database.
     Nothing,
 }
@@ -77,26 +100,35 @@ pub fn find(
     environment.take_problems(problems);
     let search = Search { environment };
     let named = match search.url(problems, warnings) {
-        Named::Nothing => search.family(warnings),
-        named => named,
+        named @ (Named::Database(_) | Named::Unreadable) => named,
+        none => match search.family(problems) {
+            Named::Nothing => none,
+            named => named,
+        },
     };
     let (database, is_db_host) = match &named {
         Named::Database(settings) => {
             (settings.database(problems, warnings), settings.origin() == "DB_HOST")
         }
-        Named::Unreadable | Named::Nothing => (None, false),
+        Named::Unreadable | Named::Foreign | Named::Nothing => (None, false),
     };
+    search.service(&named, problems, warnings);
     let server = (!is_db_host).then(|| search.server(problems)).flatten();
-    search.warn_of_files(database.as_ref(), warnings);
+    search.warn_of_unread(database.as_ref(), warnings);
+    let is_foreign = matches!(named, Named::Foreign);
+    let candidates = match named {
+        Named::Nothing => search.candidates(),
+        Named::Database(_) | Named::Unreadable | Named::Foreign => Vec::new(),
+    };
     let known = database.iter().flat_map(|database: &Database| &database.hosts);
     let server = server.filter(|server| !known.clone().any(|known| search.means(server, known)));
-    Found { server: server.map(answering), database }
+    Found { server: server.map(answering), database, is_foreign, candidates }
 }
 
 /// `DB_HOST` names a server, which is waited for without a login.
 fn answering(host: Host) -> Target {
     match host {
-        Host::Tcp { host, port } => Target::PostgresServer { host, port },
+        Host::Tcp { host, port, .. } => Target::PostgresServer { host, port },
         socket @ Host::Unix { .. } => Target::Unix(socket.to_string().into()),
     }
 }
@@ -113,6 +145,7 @@ impl Search<'_> {
 
     /// The first connection string that is PostgreSQL's.
     fn url(&self, problems: &mut Vec<Problem>, warnings: &mut Vec<String>) -> Named {
+        let mut named = Named::Nothing;
         for name in URLS {
             let Some(text) = self.variable(name) else { continue };
             let origin = self.environment.called(name);
@@ -120,6 +153,7 @@ impl Search<'_> {
                 warnings.push(format!(
                     "{origin} is ignored: it is a {scheme} URL, not one of PostgreSQL"
                 ));
+                named = Named::Foreign;
                 continue;
             }
             return match url::parse(text) {
@@ -128,17 +162,21 @@ impl Search<'_> {
                     Named::Database(self.completed(Settings::of_url(&origin, parts)))
                 }
                 Err(fault) => {
-                    let what = format!("{fault} ({})", url::redact(text));
+                    let what = match text.contains("://") {
+                        true => format!("{fault} ({})", url::redact(text)),
+                        // Nobody knows which part of it is the password.
+                        false => fault,
+                    };
                     problems.push(Problem { name: origin, what });
                     Named::Unreadable
                 }
             };
         }
-        Named::Nothing
+        named
     }
 
     /// The first family of which the host is set.
-    fn family(&self, warnings: &mut Vec<String>) -> Named {
+    fn family(&self, problems: &mut Vec<Problem>) -> Named {
         let has = |name: &&str| self.variable(name).is_some();
         if has(&"POSTGRES_HOST") {
             let mut settings = self.filled(Settings::new("POSTGRES_HOST"), POSTGRES);
@@ -146,26 +184,82 @@ impl Search<'_> {
                 // The default of the official image.
                 settings.fill("user", "postgres", "POSTGRES_USER");
             }
-            return Named::Database(self.completed(settings));
+            return Named::Database(self.checked("POSTGRES_", POSTGRES, settings, problems));
         }
         if has(&"DB_HOST") && (has(&"DB_USER") || has(&"DB_NAME")) {
             let settings = self.filled(Settings::new("DB_HOST"), DB);
-            return Named::Database(self.completed(settings));
+            return Named::Database(self.checked("DB_", DB, settings, problems));
         }
         if let Some(name) = ["PGHOST", "PGHOSTADDR", "PGDATABASE"].into_iter().find(has) {
-            return Named::Database(self.completed(Settings::new(name)));
-        }
-        if !has(&"DB_HOST") {
-            // Half a family: probably the variables of the server itself, in a shared env file.
-            let orphans = [(POSTGRES, "POSTGRES_HOST"), (DB, "DB_HOST")].into_iter();
-            let orphan = orphans.flat_map(|(table, host)| {
-                table.iter().map(move |(_, name)| (*name, host)).filter(|(name, _)| has(name))
-            });
-            warnings.extend(orphan.take(1).map(|(name, host)| {
-                format!("{name} is set, but neither {host} nor DATABASE_URL is: no database is configured")
-            }));
+            return Named::Database(self.checked("PG", FALLBACKS, Settings::new(name), problems));
         }
         Named::Nothing
+    }
+
+    /// Adds what is missing. If that is something which a variable with almost the right name gives
+    /// differently, the database is probably another one than the user means.
+    fn checked(
+        &self,
+        prefix: &str,
+        table: &Table,
+        settings: Settings,
+        problems: &mut Vec<Problem>,
+    ) -> Settings {
+        let settings = self.completed(settings);
+        let mut found = Vec::new();
+        for (key, name) in table {
+            if self.variable(name).is_none() {
+                let near = candidates::near_misses(self.environment.others(), prefix, key);
+                let near = near.iter().filter(|(_, value)| settings.text(key) != Some(*value));
+                found.extend(near.map(|(near, _)| (*near, *name)));
+            }
+        }
+        if !found.is_empty() {
+            let list: Vec<_> =
+                found.iter().map(|(near, name)| format!("{near} (for {name})")).collect();
+            let what = format!(
+                "names the database, and these variables, which premain does not read, seem to \
+                 belong to it: {}; rename or remove them, or set MIGRATION_DATABASE_URL",
+                list.join(", ")
+            );
+            problems.push(Problem { name: settings.origin().to_owned(), what });
+        }
+        settings
+    }
+
+    /// The variables that look as if they named a database.
+    fn candidates(&self) -> Vec<String> {
+        // `DB_HOST` alone is waited for.
+        let tables = POSTGRES.iter().chain(DB).chain(FALLBACKS).filter(|(key, _)| *key != "host");
+        let own =
+            tables.filter(|(_, name)| self.variable(name).is_some() && candidates::is_login(name));
+        let others = candidates::of_databases(self.environment.others());
+        let mut names: Vec<_> = own
+            .map(|(_, name)| (*name).to_owned())
+            .chain(others.into_iter().map(str::to_owned))
+            .collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// A service has what a database is named by, in a file that is not read.
+    fn service(&self, named: &Named, problems: &mut Vec<Problem>, warnings: &mut Vec<String>) {
+        if self.variable("PGSERVICE").is_none() {
+            return;
+        }
+        let what = "premain reads no service file; write what it holds into MIGRATION_DATABASE_URL";
+        let is_complete = match named {
+            Named::Database(settings) => settings.origin().starts_with("MIGRATION_DATABASE_URL"),
+            Named::Foreign => true,
+            Named::Unreadable | Named::Nothing => false,
+        };
+        match is_complete {
+            true => warnings.push("PGSERVICE is ignored: premain reads no service file".to_owned()),
+            false => {
+                let what = format!("names a service, but {what}");
+                problems.push(Problem { name: "PGSERVICE".to_owned(), what });
+            }
+        }
     }
 
     /// Adds what is missing: from libpq's variables, and the user from the operating system.
@@ -176,6 +270,9 @@ impl Search<'_> {
         // `ssl` is another name of `sslmode`.
         if !settings.has("ssl") {
             settings = self.filled(settings, &[("sslmode", "PGSSLMODE")]);
+            if self.variable("PGREQUIRESSL").is_some_and(|value| value.starts_with('1')) {
+                settings.fill("sslmode", "require", "PGREQUIRESSL");
+            }
         }
         settings = self.filled(settings, FALLBACKS);
         if !settings.has("user") {
@@ -194,10 +291,11 @@ impl Search<'_> {
         settings
     }
 
-    /// Warns of variables that name files of libpq, which are not read.
-    fn warn_of_files(&self, database: Option<&Database>, warnings: &mut Vec<String>) {
-        if self.variable("PGSERVICE").is_some() {
-            warnings.push("PGSERVICE is ignored: premain reads no service file".to_owned());
+    /// Warns of variables of libpq that are not read.
+    fn warn_of_unread(&self, database: Option<&Database>, warnings: &mut Vec<String>) {
+        if database.is_some() {
+            let unread = UNREAD.iter().filter(|(name, _)| self.variable(name).is_some());
+            warnings.extend(unread.map(|(name, remedy)| format!("{name} is ignored: {remedy}")));
         }
         let needed = database.is_some_and(|database| database.password.is_none());
         if needed && self.variable("PGPASSFILE").is_some() {

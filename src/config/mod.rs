@@ -4,6 +4,7 @@
 //! migrations. The only files it reads are those that `…_FILE` variables and TLS parameters name,
 //! `/etc/passwd` and `/etc/group` for users, and the directory of hooks.
 
+mod candidates;
 pub(crate) mod cli;
 pub mod command;
 mod env;

@@ -17,7 +17,7 @@ pub(super) fn nearest<'a>(
 }
 
 /// How many letters to add, drop or change from one spelling to the other.
-fn mistakes(given: &str, meant: &str) -> usize {
+pub(super) fn mistakes(given: &str, meant: &str) -> usize {
     let mut row: Vec<usize> = (0..=meant.chars().count()).collect();
     for (done, a) in given.chars().enumerate() {
         let mut diagonal = std::mem::replace(&mut row[0], done + 1);

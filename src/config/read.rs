@@ -12,7 +12,7 @@ use super::value::{
     Count, Flag, HookCommand, HookDirectory, HttpTarget, Limit, LogFormat, Output, Pause,
     ServerLimit, TcpTarget, Timeout, VariableName,
 };
-use super::{Command, Config, Environment, Health, Problems, Status, family};
+use super::{Command, Config, Environment, Found, Health, Problems, Status, family};
 use crate::hooks::{self, Hook, entrypoint};
 use crate::init::rules::{Remap, Rewrite, Rules, SignalTarget};
 use crate::launch;
@@ -45,6 +45,7 @@ impl Config {
         };
         options.take_problems(&mut problems, &mut warnings);
         let found = family::find(&mut environment, &mut problems, &mut warnings);
+        check_candidates(&options, &line.command, &found, &mut problems, &mut warnings);
         if !problems.is_empty() {
             return Err(Problems::Values(problems, options.log()));
         }
@@ -68,9 +69,68 @@ impl Config {
     }
 }
 
+/// Where no database is configured: names the variables that look as if they named one, and stops a
+/// start with an option that needs one.
+fn check_candidates(
+    options: &Options,
+    command: &Command,
+    found: &Found,
+    problems: &mut Vec<Problem>,
+    warnings: &mut Vec<String>,
+) {
+    /// More than a container has for one database.
+    const MOST: usize = 8;
+    let asks = match command {
+        Command::Health
+        | Command::Validate
+        | Command::New(_)
+        | Command::Completions(_)
+        | Command::Help
+        | Command::Version => return,
+        command => matches!(command, Command::Run(_)),
+    };
+    if found.database.is_some() || found.is_foreign || !problems.is_empty() {
+        return;
+    }
+    let names = &found.candidates[..found.candidates.len().min(MOST)];
+    let remedy = "set DATABASE_URL, or POSTGRES_HOST, POSTGRES_USER, POSTGRES_PASSWORD and \
+                  POSTGRES_DB";
+    let list = match names {
+        [] => String::new(),
+        names => format!(", but these variables look as if they did: {}", names.join(", ")),
+    };
+    let optional = options.db_optional.get().is_some_and(|Flag(optional)| *optional);
+    match options.needs_database().filter(|_| asks && !(optional && names.is_empty())) {
+        Some(option) => problems.push(Problem {
+            name: "the environment".to_owned(),
+            what: format!("does not name the database that {option} needs{list}; {remedy}"),
+        }),
+        None if names.is_empty() => {}
+        None => warnings.push(format!(
+            "the environment does not name a database in the way that premain reads it{list}; {remedy}"
+        )),
+    }
+}
+
 const GRACE: Limit = Limit(Some(Duration::from_secs(8)));
 
 impl Options {
+    /// The first option given that makes no sense without a database.
+    fn needs_database(&self) -> Option<&str> {
+        let source = self.migrations.get().filter(|source| **source != SourceChoice::None);
+        [
+            source.map(|_| self.migrations.name()),
+            self.format.get().map(|_| self.format.name()),
+            self.history_table.get().map(|_| self.history_table.name()),
+            self.generate.get().map(|_| self.generate.name()),
+            self.before_migrate.get().map(|_| self.before_migrate.name()),
+            self.after_migrate.get().map(|_| self.after_migrate.name()),
+        ]
+        .into_iter()
+        .flatten()
+        .next()
+    }
+
     fn log(&self) -> log::Settings {
         log::Settings {
             level: self.log.get().copied().unwrap_or(log::Settings::default().level),
@@ -397,8 +457,8 @@ mod tests {
         let script = "echo one\necho two";
         let command = format!("sh -c '{script}'");
         for (words, variables) in [
-            (&["--generate", &command, "true"][..], &[][..]),
-            (&["true"], &[("PREMAIN_GENERATE", &*command)]),
+            (&["--db-optional", "--generate", &command, "true"][..], &[][..]),
+            (&["--db-optional", "true"], &[("PREMAIN_GENERATE", &*command)]),
         ] {
             let hook = read_words(words, variables).unwrap().hooks.generate.unwrap();
             assert_eq!(hook.words, ["sh", "-c", script]);
@@ -420,6 +480,40 @@ mod tests {
             let said = read(&format!("{line} true"), &[]).unwrap_err();
             assert!(said.starts_with("64: --") && said.contains(expected), "{line}: {said}");
         }
+    }
+
+    #[test]
+    fn without_a_database_variables_that_look_like_one_are_named() {
+        let half = [("DB_USERNAME", "clerk"), ("DATABASE_HOST", "h"), ("MYSQL_HOST", "m")];
+        let named = "look as if they did: DATABASE_HOST, DB_USERNAME; set DATABASE_URL";
+        let warnings = read("true", &half).unwrap().warnings;
+        assert!(warnings.len() == 1 && warnings[0].contains(named), "{warnings:?}");
+        assert!(!warnings[0].contains("clerk"), "{warnings:?}");
+        for line in [
+            "--migrations db",
+            "--format prisma",
+            "--history-table t",
+            "--generate g",
+            "--before-migrate b",
+            "--after-migrate a",
+        ] {
+            let option = line.split(' ').next().unwrap();
+            let needed =
+                format!("78: the environment does not name the database that {option} needs");
+            let said = read(&format!("{line} true"), &half).unwrap_err();
+            assert!(said.starts_with(&needed) && said.contains(named), "{said}");
+            // An optional database may also be none at all.
+            assert!(read(&format!("{line} true"), &[]).unwrap_err().starts_with(&needed));
+            assert!(read(&format!("--db-optional {line} true"), &half).is_err());
+            let optional = read(&format!("--db-optional {line} true"), &[]).unwrap();
+            assert_eq!(optional.warnings, [""; 0]);
+            // It is of another kind, and the application's.
+            assert!(read(&format!("{line} true"), &[("DATABASE_URL", "mysql://h/d")]).is_ok());
+        }
+        assert!(read("--migrations none true", &[]).is_ok());
+        assert_eq!(read("validate --migrations db", &half).unwrap().warnings, [""; 0]);
+        let variable = [("PREMAIN_FORMAT", "prisma")];
+        assert!(read("true", &variable).unwrap_err().contains("that PREMAIN_FORMAT needs"));
     }
 
     #[test]

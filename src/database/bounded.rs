@@ -10,6 +10,9 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 
+use super::authentication::Guard;
+use super::settings::RequireAuth;
+
 /// The most bytes of one message. An error that quotes the longest statement is shorter.
 const MESSAGE: usize = 8 << 20;
 
@@ -70,6 +73,9 @@ struct Framing {
     body: usize,
     /// Whether this message is not passed on.
     skips: bool,
+    /// Whether a whole header has arrived.
+    begun: bool,
+    guard: Guard,
 }
 
 impl Framing {
@@ -84,6 +90,7 @@ impl Framing {
         if self.body > 0 {
             let room = if self.skips { usize::MAX } else { buffer.remaining() };
             let count = self.body.min(bytes.len()).min(room);
+            self.guard.follow(&bytes[..count])?;
             if !self.skips {
                 buffer.put_slice(&bytes[..count]);
             }
@@ -96,6 +103,12 @@ impl Framing {
         self.known = (self.known + count) % self.header.len();
         if self.known == 0 {
             let [kind, length @ ..] = self.header;
+            let is_text = length.iter().all(|byte| (b' '..=b'~').contains(byte));
+            if kind == b'E' && is_text && !self.begun {
+                return Err(early_error(&length, &bytes[count..]));
+            }
+            self.begun = true;
+            self.guard.begin(kind);
             // The length includes its own four bytes.
             self.body = usize::try_from(i32::from_be_bytes(length))
                 .ok()
@@ -123,6 +136,17 @@ impl Framing {
     }
 }
 
+/// The error of a server that cannot start a process for the connection: it is plain text, as in
+/// version 2 of the protocol.
+fn early_error(first: &[u8], rest: &[u8]) -> io::Error {
+    /// In bytes; servers send less.
+    const LONGEST: usize = 300;
+    let text: Vec<u8> = first.iter().chain(rest).copied().take(LONGEST).collect();
+    let text = String::from_utf8_lossy(&text);
+    let line = text.split(['\0', '\n']).next().unwrap_or_default();
+    io::Error::other(format!("the server says: {line}"))
+}
+
 /// A stream whose reads fail once the server has sent more than its [`Allowance`]. A row or notice that is larger than a
 /// message may be is left out while answers are dropped anyway: an error would come again with every attempt.
 pub(super) struct Bounded<S> {
@@ -132,8 +156,14 @@ pub(super) struct Bounded<S> {
 }
 
 impl<S: AsyncRead> Bounded<S> {
-    pub(super) fn new(stream: S, allowance: Allowance) -> Bounded<S> {
-        Bounded { stream: BufReader::new(stream), framing: Framing::default(), allowance }
+    /// `required` is how the server may ask us to authenticate, if that is limited.
+    pub(super) fn new(
+        stream: S,
+        allowance: Allowance,
+        required: Option<RequireAuth>,
+    ) -> Bounded<S> {
+        let framing = Framing { guard: Guard::new(required), ..Framing::default() };
+        Bounded { stream: BufReader::new(stream), framing, allowance }
     }
 }
 
@@ -193,6 +223,7 @@ impl<S: TlsStream + Unpin> TlsStream for Bounded<S> {
 pub(super) struct BoundedTls<C> {
     pub(super) connect: C,
     pub(super) allowance: Allowance,
+    pub(super) required: Option<RequireAuth>,
 }
 
 impl<S, C> TlsConnect<S> for BoundedTls<C>
@@ -205,7 +236,7 @@ where
 
     fn connect(self, stream: S) -> Self::Future {
         let handshake = self.connect.connect(stream);
-        Box::pin(async { Ok(Bounded::new(handshake.await?, self.allowance)) })
+        Box::pin(async { Ok(Bounded::new(handshake.await?, self.allowance, self.required)) })
     }
 }
 
@@ -237,6 +268,15 @@ mod tests {
                 count => all.extend_from_slice(&part[..count]),
             }
         }
+    }
+
+    #[test]
+    fn plain_text_before_the_protocol_begins_is_the_servers_error() {
+        let error = passed_on(b"Ecould not fork: no memory\n\0", 99, 99).unwrap_err();
+        assert_eq!(error.to_string(), "the server says: could not fork: no memory");
+        assert_eq!(error.kind(), io::ErrorKind::Other);
+        let error = passed_on(b"N\0\0\0\x05xEcould", 99, 99).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData, "only the first message");
     }
 
     #[test]

@@ -4,11 +4,12 @@ use std::cell::Cell;
 use std::io;
 use std::time::Duration;
 
-use tokio::net::lookup_host;
 use tokio_postgres::config::{self as pg, SslNegotiation};
 use tokio_postgres::tls::NoTls;
 
+use super::authentication::NOT_ALLOWED;
 use super::bounded::{Allowance, Bounded, BoundedTls};
+use super::dial::{ADDRESS_HEAD_START, first, resolve};
 use super::error::ConnectError;
 use super::session::Session;
 use super::settings::{ChannelBinding, Database, Host, SessionTarget, SslMode};
@@ -17,6 +18,10 @@ use super::tls::{Connector, TlsError};
 
 /// How long one attempt may take where the URL has no `connect_timeout`.
 const ATTEMPT: Duration = Duration::from_secs(5);
+
+/// How long a host is tried alone before the next one is tried as well. Hosts are in an order of
+/// preference, so this is longer than for addresses.
+const HOST_HEAD_START: Duration = Duration::from_secs(1);
 
 /// The first stage of an attempt, for the message if the attempt times out in it.
 const NOT_TAKEN: &str = "the connection was not taken";
@@ -45,17 +50,20 @@ pub(super) async fn connect(
     };
     let mut errors = Vec::new();
     for wanted in rounds {
-        for host in &database.hosts {
-            match connect_host(database, host, limit).await {
-                Ok(session) => match unsuitable(&session, wanted, demand).await {
-                    None => return Ok(session),
-                    Some(what) => {
-                        errors.push(ConnectError::Unsuitable { at: host.to_string(), what });
-                        session.close().await;
-                    }
-                },
-                Err(more) => errors.extend(more),
+        let hosts = database.hosts.iter();
+        let attempts = hosts.map(async |host| {
+            let session = connect_host(database, host, limit).await?;
+            match unsuitable(&session, wanted, demand).await {
+                None => Ok(session),
+                Some(what) => {
+                    session.close().await;
+                    Err(vec![ConnectError::Unsuitable { at: host.to_string(), what }])
+                }
             }
+        });
+        match first(attempts, HOST_HEAD_START).await {
+            Ok(session) => return Ok(session),
+            Err(more) => errors.extend(more.into_iter().flatten()),
         }
     }
     Err(errors)
@@ -102,31 +110,29 @@ async fn connect_host(
     limit: Duration,
 ) -> Result<Session, Vec<ConnectError>> {
     let late = |what| ConnectError::TimedOut { at: host.to_string(), what, limit };
-    let addresses = match tokio::time::timeout(limit, resolve(host)).await {
+    let addresses = match tokio::time::timeout(limit, addresses(host)).await {
         Ok(Ok(addresses)) => addresses,
         Ok(Err(error)) => return Err(vec![error]),
         Err(_) => return Err(vec![late("the name was not resolved")]),
     };
-    let mut errors = Vec::new();
-    for address in addresses {
+    let attempts = addresses.into_iter().map(async |address| {
         let stage = Cell::new(NOT_TAKEN);
         let attempt = connect_address(database, host, &address, &stage);
-        match tokio::time::timeout(limit, attempt).await {
-            Ok(Ok(session)) => return Ok(session),
-            Ok(Err(error)) => errors.push(error),
-            Err(_) => errors.push(late(stage.get())),
-        }
-    }
-    Err(errors)
+        let outcome = tokio::time::timeout(limit, attempt).await;
+        outcome.unwrap_or_else(|_| Err(late(stage.get())))
+    });
+    first(attempts, ADDRESS_HEAD_START).await
 }
 
-async fn resolve(host: &Host) -> Result<Vec<Address>, ConnectError> {
+async fn addresses(host: &Host) -> Result<Vec<Address>, ConnectError> {
     match host {
         Host::Unix { .. } => Ok(vec![Address::Unix(host.to_string().into())]),
-        Host::Tcp { host: name, port } => lookup_host((name.as_str(), *port))
-            .await
-            .map(|found| found.map(Address::Tcp).collect())
-            .map_err(|source| ConnectError::Resolve { host: name.clone(), source }),
+        Host::Tcp { address: Some(address), port, .. } => {
+            Ok(vec![Address::Tcp((*address, *port).into())])
+        }
+        Host::Tcp { host: name, port, .. } => {
+            Ok(resolve(name, *port).await?.into_iter().map(Address::Tcp).collect())
+        }
     }
 }
 
@@ -142,7 +148,8 @@ async fn connect_address(
         Address::Tcp(_) => Connector::new(&database.tls)
             .map_err(|source| ConnectError::Tls { at: at.clone(), source })?,
     };
-    let origin = Origin { address: address.clone(), host: host.clone(), connector };
+    let peer = database.require_peer.clone();
+    let origin = Origin { address: address.clone(), host: host.clone(), connector, peer };
     match log_in(database, &origin, stage).await {
         // As libpq does for `sslmode=prefer`: if it fails encrypted, try once more without.
         Err(encrypted)
@@ -201,7 +208,8 @@ async fn log_in(
             // the crate calls direct negotiation.
             config.ssl_mode(pg::SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
             let connect = connector.for_host(&origin.host);
-            let tls = BoundedTls { connect, allowance: allowance.clone() };
+            let required = database.require_auth.clone();
+            let tls = BoundedTls { connect, allowance: allowance.clone(), required };
             let connected = config.connect_raw(stream, tls).await;
             connected.map(|(client, connection)| {
                 Session::start(client, connection, origin, database, allowance)
@@ -209,7 +217,8 @@ async fn log_in(
         }
         (Wire::Encrypted(stream) | Wire::Clear(stream), _) => {
             config.ssl_mode(pg::SslMode::Disable);
-            let stream = Bounded::new(stream, allowance.clone());
+            let required = database.require_auth.clone();
+            let stream = Bounded::new(stream, allowance.clone(), required);
             let connected = config.connect_raw(stream, NoTls).await;
             connected.map(|(client, connection)| {
                 Session::start(client, connection, origin, database, allowance)
@@ -239,6 +248,7 @@ fn login_error(at: String, error: tokio_postgres::Error, unasked: bool) -> Conne
     match source.downcast::<io::Error>() {
         Ok(source) => match (TlsError::from_io(&source), source.kind()) {
             (Some(tls), _) => ConnectError::Tls { at, source: tls },
+            (None, NOT_ALLOWED) => ConnectError::Impossible { at, what: source.to_string() },
             // A message that is too long for us, or that the crate does not understand.
             (None, io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => {
                 ConnectError::Impossible { at, what: format!("{NOT_POSTGRES} ({source})") }

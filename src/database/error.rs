@@ -13,6 +13,9 @@ pub(crate) enum ConnectError {
     /// The host's name has no address, or not yet.
     #[error("the name '{host}' does not resolve")]
     Resolve { host: String, source: io::Error },
+    /// There is no thread or no memory to look a name up.
+    #[error("cannot look up the name '{host}': {}", reason(.source))]
+    Lookup { host: String, source: io::Error },
     /// The host did not take the connection.
     #[error("{at}: {}", reason(.source))]
     Dial { at: String, source: io::Error },

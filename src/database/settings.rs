@@ -1,6 +1,7 @@
 //! The settings of one PostgreSQL database: where it is, how to log in, and how to encrypt.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,6 +23,10 @@ pub struct Database {
     pub name: String,
     /// How connections are encrypted.
     pub tls: Tls,
+    /// `require_auth`: how the server may ask us to authenticate; `None` for any way.
+    pub require_auth: Option<RequireAuth>,
+    /// `requirepeer`: the user that the server behind a unix socket runs as.
+    pub require_peer: Option<Peer>,
     /// Server settings for the session, `-c name=value …`, as libpq's `options`.
     pub options: Option<String>,
     /// The name that `pg_stat_activity` shows.
@@ -45,6 +50,8 @@ impl Database {
             password: None,
             name: "postgres".to_owned(),
             tls: Tls { mode: SslMode::Disable, ..Tls::default() },
+            require_auth: None,
+            require_peer: None,
             options: None,
             application_name: None,
             session: SessionTarget::Any,
@@ -92,8 +99,10 @@ impl fmt::Display for Database {
 pub enum Host {
     /// A name or address, and a port.
     Tcp {
-        /// Name or address, without the brackets of IPv6.
+        /// Name or address, without the brackets of IPv6; what the server's certificate is for.
         host: String,
+        /// `hostaddr`: the address to connect to, in place of those that `host` has.
+        address: Option<IpAddr>,
         /// The port.
         port: u16,
     },
@@ -112,17 +121,21 @@ impl Host {
         if host.starts_with('/') {
             Host::Unix { directory: host.into(), port }
         } else {
-            Host::Tcp { host: host.to_owned(), port }
+            Host::Tcp { host: host.to_owned(), address: None, port }
         }
     }
 }
 
 impl fmt::Display for Host {
-    /// `db:5432`, `[::1]:5432`, `/run/postgresql/.s.PGSQL.5432`.
+    /// What is connected to: `db:5432`, `[::1]:5432`, `/run/postgresql/.s.PGSQL.5432`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Host::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Host::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Host::Tcp { address: Some(IpAddr::V6(address)), port, .. } => {
+                write!(f, "[{address}]:{port}")
+            }
+            Host::Tcp { address: Some(address), port, .. } => write!(f, "{address}:{port}"),
+            Host::Tcp { host, port, .. } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Host::Tcp { host, port, .. } => write!(f, "{host}:{port}"),
             Host::Unix { directory, port } => {
                 write!(f, "{}", directory.join(format!(".s.PGSQL.{port}")).display())
             }
@@ -143,6 +156,45 @@ pub struct Tls {
     pub channel_binding: ChannelBinding,
     /// `sslnegotiation=direct`: the handshake comes first, without a request (PostgreSQL 17).
     pub direct: bool,
+    /// `sslcrl`: a PEM file of certificates that were revoked.
+    pub revoked: Option<PathBuf>,
+    /// `sslcrldir`: a directory of such files.
+    pub revoked_directory: Option<PathBuf>,
+    /// The only version that `ssl_min_protocol_version` and `ssl_max_protocol_version` leave.
+    pub version: Option<TlsVersion>,
+}
+
+/// The versions of TLS that premain knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// TLS 1.2
+    V12,
+    /// TLS 1.3
+    V13,
+}
+
+/// `require_auth`: the ways to authenticate that are acceptable.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RequireAuth {
+    /// As it was given, for messages and for hooks.
+    pub text: String,
+    /// Without being asked to: `trust`, `peer` or `cert` on the server's side.
+    pub none: bool,
+    /// The password in clear text.
+    pub password: bool,
+    /// MD5 of the password.
+    pub md5: bool,
+    /// SCRAM-SHA-256, with channel binding or without.
+    pub scram: bool,
+}
+
+/// A user of the operating system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// The name, for messages and for hooks.
+    pub name: String,
+    /// The number.
+    pub uid: u32,
 }
 
 /// `sslmode`, in libpq's meaning, and node-postgres's `no-verify`.
@@ -226,6 +278,8 @@ mod tests {
             password: Some(Secret::new("hunter2")),
             name: "devxplatform".to_owned(),
             tls: Tls::default(),
+            require_auth: None,
+            require_peer: None,
             options: None,
             application_name: None,
             session: SessionTarget::default(),

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::error::ConnectError;
-use super::settings::Host;
+use super::settings::{Host, Peer};
 use super::tls::{Connector, TlsError};
 
 /// A lost peer is noticed after about half a minute. Keepalive alone would not do: it never fires
@@ -34,6 +34,8 @@ pub(super) struct Origin {
     pub(super) address: Address,
     pub(super) host: Host,
     pub(super) connector: Option<Connector>,
+    /// The user that the server behind a unix socket must run as.
+    pub(super) peer: Option<Peer>,
 }
 
 /// An open connection, before the login.
@@ -53,7 +55,19 @@ impl Origin {
     pub(super) async fn open(&self) -> Result<Stream, ConnectError> {
         let dial = |source| ConnectError::Dial { at: self.host.to_string(), source };
         Ok(match &self.address {
-            Address::Unix(path) => Box::new(UnixStream::connect(path).await.map_err(dial)?),
+            Address::Unix(path) => {
+                let stream = UnixStream::connect(path).await.map_err(dial)?;
+                if let Some(Peer { name, uid }) = &self.peer {
+                    let found = stream.peer_cred().map_err(dial)?.uid();
+                    if found != *uid {
+                        let what = format!(
+                            "the server runs as user {found}, not as requirepeer={name} ({uid})"
+                        );
+                        return Err(ConnectError::Impossible { at: self.host.to_string(), what });
+                    }
+                }
+                Box::new(stream)
+            }
             Address::Tcp(address) => {
                 let stream = TcpStream::connect(address).await.map_err(dial)?;
                 tune(&stream).map_err(dial)?;

@@ -8,7 +8,7 @@ use tokio::net::{TcpStream, UnixStream};
 use super::pace::Pace;
 use super::settings::{HttpUrl, Target};
 use super::verdict::{Failure, Verdict, of_attempt};
-use crate::database::{ConnectError, Database, Host, probe, tls};
+use crate::database::{ConnectError, Database, Host, dial, probe, reason, tls};
 use crate::exit::Exit;
 
 /// The timeout of one attempt.
@@ -18,14 +18,14 @@ const ATTEMPT: Duration = Duration::from_secs(5);
 pub(crate) fn name(target: &Target) -> String {
     match target {
         Target::Tcp { host, port } => {
-            format!("tcp://{}", Host::Tcp { host: host.clone(), port: *port })
+            format!("tcp://{}", Host::new(host, *port))
         }
         Target::Http(url) => url.to_string(),
         Target::Unix(path) => format!("unix://{}", path.display()),
         Target::File(path) => format!("file://{}", path.display()),
         Target::Postgres(database) => format!("PostgreSQL ({})", database.origin),
         Target::PostgresServer { host, port } => {
-            format!("PostgreSQL at {}", Host::Tcp { host: host.clone(), port: *port })
+            format!("PostgreSQL at {}", Host::new(host, *port))
         }
     }
 }
@@ -55,17 +55,29 @@ pub(crate) async fn check_once(target: &Target) -> Result<(), Failure> {
     outcome.unwrap_or_else(|_| Err(Failure::no_answer("no answer")))
 }
 
+const NOT_RUNNING: &str = "is it running, and is its address right?";
+
 fn not_ready(error: &std::io::Error) -> Failure {
-    Failure::retry(crate::database::reason(error), "is it running, and is its address right?")
+    Failure::retry(reason(error), NOT_RUNNING)
 }
 
 async fn tcp(host: &str, port: u16) -> Result<TcpStream, Failure> {
-    TcpStream::connect((host, port)).await.map_err(|error| not_ready(&error))
+    dial(host, port).await.map_err(|errors| {
+        let mut reasons: Vec<_> = errors
+            .iter()
+            .map(|error| match error {
+                ConnectError::Dial { source, .. } => reason(source),
+                error => error.to_string(),
+            })
+            .collect();
+        reasons.dedup();
+        Failure::retry(reasons.join(", "), NOT_RUNNING)
+    })
 }
 
 /// Like `pg_isready`: every answer except "starting up" means ready, even a rejected login.
 async fn server(host: &str, port: u16) -> Result<(), Failure> {
-    let database = Database::for_probe(Host::Tcp { host: host.to_owned(), port });
+    let database = Database::for_probe(Host::new(host, port));
     let Err(errors) = probe(&database).await else { return Ok(()) };
     let failure = of_attempt(&errors);
     let answered = errors.iter().any(|error| match error {

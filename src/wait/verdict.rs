@@ -24,8 +24,8 @@ pub(crate) struct Failure {
 pub(crate) enum Verdict {
     /// It can, at this pace.
     Retry(Pace),
-    /// It can for a few seconds, while a new server may still be creating roles and databases; then
-    /// it is final.
+    /// It can for a few seconds, while a new server may still be creating roles and databases, and a
+    /// proxy may still have no server; then it is final.
     Grace(Exit),
     /// It cannot.
     Final(Exit),
@@ -71,6 +71,9 @@ fn of_connect(error: &ConnectError) -> Failure {
         ConnectError::Resolve { .. } => {
             (Retry(Brisk), "is the name spelled right, and is this container on the same network?")
         }
+        ConnectError::Lookup { .. } => {
+            (Retry(Gentle), "raise the limits of processes and memory (pids_limit, mem_limit)")
+        }
         ConnectError::Dial { source, .. } => of_dial(source),
         ConnectError::TimedOut { .. } => {
             (Retry(Brisk), "is the host right, and does a firewall drop the packets?")
@@ -82,6 +85,9 @@ fn of_connect(error: &ConnectError) -> Failure {
         ),
         ConnectError::Broken { .. } => {
             (Retry(Gentle), "the server's log says why it closes connections")
+        }
+        ConnectError::Tls { source, .. } if source.is_alert() => {
+            (Verdict::Grace(Exit::Config), "the server's log, or a proxy's before it, says why")
         }
         ConnectError::Tls { .. } => (Final(Exit::Config), ""),
         ConnectError::Server { error, .. } => of_server(error),
@@ -124,7 +130,7 @@ fn of_server(error: &DbError) -> (Verdict, &'static str) {
         ),
         "3D000" => (Grace(Exit::Refused), "create the database, or correct its name"),
         "42501" => {
-            (Final(Exit::Refused), "grant the role the missing privilege (CONNECT on the database)")
+            (Grace(Exit::Refused), "grant the role the missing privilege (CONNECT on the database)")
         }
         // PgBouncer, in every version
         "08P01" if error.message().contains("unsupported startup parameter") => (
@@ -139,6 +145,10 @@ fn of_server(error: &DbError) -> (Verdict, &'static str) {
         code if code.starts_with("53") => {
             (Retry(Pace::Gentle), "the server lacks memory, disk space or another resource")
         }
-        _ => (Final(Exit::Config), "the server does not accept this login as it is configured"),
+        // A setting that the URL's options have: unknown, invalid, or not for a session to set.
+        "42704" | "22023" | "42601" | "55P02" | "0A000" => {
+            (Final(Exit::Config), "the server does not accept this login as it is configured")
+        }
+        _ => (Grace(Exit::Config), "the server's log says why it does not accept this login"),
     }
 }

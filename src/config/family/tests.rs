@@ -187,26 +187,157 @@ fn kubernetes_service_links_are_ports() {
 }
 
 #[test]
-fn half_a_family_is_a_warning_unless_another_is_whole() {
-    let half = [("POSTGRES_DB", "d"), ("POSTGRES_USER", "u")];
-    let (found, problems, warnings) = judged(&half);
-    assert!(found.database.is_none() && problems.is_empty());
-    assert_eq!(
-        warnings,
-        [
-            "POSTGRES_USER is set, but neither POSTGRES_HOST nor DATABASE_URL is: no database is configured"
-        ]
+fn variables_that_look_like_a_database_are_found_where_none_is_configured() {
+    let half = [("POSTGRES_DB", "d"), ("POSTGRES_USER", "u"), ("PATH", "/bin")];
+    assert_eq!(found(&half).candidates, ["POSTGRES_DB", "POSTGRES_USER"]);
+    assert_eq!(found(&[half[0], half[1], URL]).candidates, [""; 0]);
+    let laravel = [DB_HOST, ("DB_USERNAME", "u"), ("DB_DATABASE", "d"), ("DB_PASSWORD", "p")];
+    assert_eq!(found(&laravel).candidates, ["DB_DATABASE", "DB_PASSWORD", "DB_USERNAME"]);
+    assert_eq!(found(&[DB_HOST, ("DB_PORT", "1")]).candidates, [""; 0]);
+    let (found, ..) = judged(&[("DATABASE_URL", "mysql://h/d"), ("DB_USERNAME", "u")]);
+    assert!(found.is_foreign && found.candidates.is_empty());
+}
+
+#[test]
+fn an_incomplete_family_beside_names_that_are_almost_right_is_a_problem() {
+    let names = [("POSTGRES_USERNAME", "clerk"), ("POSTGRES_DATABASE", "shop")];
+    let said = problems(&[POSTGRES_HOST, ("POSTGRES_PASSWORD", "p"), names[0], names[1]]);
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(
+        said[0].starts_with("POSTGRES_HOST names the database, and these variables"),
+        "{said:?}"
     );
-    assert_eq!(database(&[half[0], half[1], URL]).user, "url");
+    let list = "POSTGRES_USERNAME (for POSTGRES_USER), POSTGRES_DATABASE (for POSTGRES_DB)";
+    assert!(said[0].contains(list), "{said:?}");
+    assert!(!said[0].contains("clerk") && !said[0].contains("shop"), "{said:?}");
+    for (family, name) in [
+        (&[DB_HOST, DB_USER][..], "DB_DATABASE"),
+        (&[DB_HOST, DB_NAME], "DB_USERNAME"),
+        (&[DB_HOST, DB_NAME, DB_USER], "DB_PASS"),
+        (&[PGHOST], "PGUSERNAME"),
+        (&[POSTGRES_HOST], "POSTGRES_PASSWROD"),
+    ] {
+        let said = problems(&[family, &[(name, "x")]].concat());
+        assert!(said.len() == 1 && said[0].contains(name), "{name}: {said:?}");
+    }
+    // Complete, or the same value: nothing is ignored that was meant.
+    let whole = [POSTGRES_HOST, ("POSTGRES_USER", "u"), ("POSTGRES_DB", "d"), names[0], names[1]];
+    assert_eq!(database(&whole).to_string(), "u@postgres:5432/d");
+    database(&[POSTGRES_HOST, ("POSTGRES_USERNAME", "postgres")]);
+    database(&[
+        POSTGRES_HOST,
+        ("POSTGRES_INITDB_ARGS", "-k"),
+        ("POSTGRES_HOST_AUTH_METHOD", "md5"),
+    ]);
+    database(&[URL, names[0], names[1]]);
 }
 
 #[test]
 fn libpqs_files_are_not_read_and_whoever_needs_one_is_told() {
     let warnings = |variables: &[(&str, &str)]| judged(variables).2;
-    let files = [("PGSERVICE", "prod"), ("PGPASSFILE", "/x"), URL];
-    assert!(warnings(&files)[0].starts_with("PGSERVICE is ignored"));
-    assert!(warnings(&files)[1].starts_with("PGPASSFILE is ignored"));
-    assert_eq!(warnings(&[files[1], URL, ("PGPASSWORD", "p")]), [""; 0]);
+    let service = ("PGSERVICE", "prod");
+    for variables in [&[service][..], &[service, URL], &[service, PGHOST]] {
+        let said = problems(variables);
+        assert!(said[0].starts_with("PGSERVICE names a service"), "{said:?}");
+    }
+    assert!(warnings(&[service, MIGRATION])[0].starts_with("PGSERVICE is ignored"));
+    let file = ("PGPASSFILE", "/x");
+    assert!(warnings(&[file, URL])[0].starts_with("PGPASSFILE is ignored"));
+    assert_eq!(warnings(&[file, URL, ("PGPASSWORD", "p")]), [""; 0]);
+}
+
+/// What becomes of a parameter, in a URL and as a variable.
+#[derive(Debug, PartialEq, Eq)]
+enum Effect {
+    /// The database is another one, or is reached otherwise.
+    Changes,
+    /// None, and nothing is said: premain's sessions do not depend on it.
+    None,
+    Warns,
+    Stops,
+}
+
+/// Every parameter of libpq of PostgreSQL 18, its variable, and a value.
+const LIBPQ: [(&str, &str, &str, [Effect; 2]); 56] = {
+    use Effect::{Changes, None, Stops, Warns};
+    [
+        ("service", "PGSERVICE", "prod", [Stops, Stops]),
+        ("servicefile", "PGSERVICEFILE", "/x", [Warns, None]),
+        ("host", "PGHOST", "other", [Changes, None]),
+        ("hostaddr", "PGHOSTADDR", "10.0.0.7", [Changes, None]),
+        ("port", "PGPORT", "1", [Changes, Changes]),
+        ("user", "PGUSER", "other", [Changes, Changes]),
+        ("password", "PGPASSWORD", "other", [Changes, Changes]),
+        ("passfile", "PGPASSFILE", "/x", [Warns, Warns]),
+        ("dbname", "PGDATABASE", "other", [Changes, Changes]),
+        ("options", "PGOPTIONS", "-c x=y", [Changes, Changes]),
+        ("application_name", "PGAPPNAME", "other", [Changes, Changes]),
+        ("fallback_application_name", "", "other", [Changes, None]),
+        ("connect_timeout", "PGCONNECT_TIMEOUT", "7", [Changes, Changes]),
+        ("target_session_attrs", "PGTARGETSESSIONATTRS", "standby", [Changes, Changes]),
+        ("load_balance_hosts", "PGLOADBALANCEHOSTS", "random", [None, None]),
+        ("client_encoding", "PGCLIENTENCODING", "latin1", [None, None]),
+        ("replication", "", "database", [Warns, None]),
+        ("keepalives", "", "0", [None, None]),
+        ("keepalives_idle", "", "1", [None, None]),
+        ("keepalives_interval", "", "1", [None, None]),
+        ("keepalives_count", "", "1", [None, None]),
+        ("tcp_user_timeout", "", "1", [None, None]),
+        ("sslmode", "PGSSLMODE", "disable", [Changes, Changes]),
+        ("requiressl", "PGREQUIRESSL", "1", [Warns, Changes]),
+        ("sslnegotiation", "PGSSLNEGOTIATION", "direct", [Stops, Stops]),
+        ("sslcompression", "PGSSLCOMPRESSION", "1", [None, None]),
+        ("sslsni", "PGSSLSNI", "0", [None, None]),
+        ("sslrootcert", "PGSSLROOTCERT", "system", [Changes, Changes]),
+        ("sslcert", "PGSSLCERT", "/none", [Stops, Stops]),
+        ("sslkey", "PGSSLKEY", "/none", [Stops, Stops]),
+        ("sslpassword", "", "other", [None, None]),
+        ("sslcertmode", "PGSSLCERTMODE", "require", [Stops, Stops]),
+        ("sslcrl", "PGSSLCRL", "/none", [Stops, Stops]),
+        ("sslcrldir", "PGSSLCRLDIR", "/none", [Stops, Stops]),
+        ("sslkeylogfile", "", "/x", [None, None]),
+        ("ssl_min_protocol_version", "PGSSLMINPROTOCOLVERSION", "TLSv1.3", [Changes, Changes]),
+        ("ssl_max_protocol_version", "PGSSLMAXPROTOCOLVERSION", "TLSv1.2", [Changes, Changes]),
+        ("min_protocol_version", "PGMINPROTOCOLVERSION", "3.2", [Stops, Stops]),
+        ("max_protocol_version", "PGMAXPROTOCOLVERSION", "3.2", [None, None]),
+        ("channel_binding", "PGCHANNELBINDING", "require", [Changes, Changes]),
+        ("require_auth", "PGREQUIREAUTH", "scram-sha-256", [Changes, Changes]),
+        ("requirepeer", "PGREQUIREPEER", "root", [None, None]),
+        ("gssencmode", "PGGSSENCMODE", "require", [Stops, Stops]),
+        ("gssdelegation", "PGGSSDELEGATION", "1", [None, None]),
+        ("gsslib", "PGGSSLIB", "gssapi", [None, None]),
+        ("krbsrvname", "PGKRBSRVNAME", "x", [None, None]),
+        ("scram_client_key", "", "x", [Warns, None]),
+        ("scram_server_key", "", "x", [Warns, None]),
+        ("oauth_issuer", "", "x", [Warns, None]),
+        ("oauth_client_id", "", "x", [Warns, None]),
+        ("oauth_client_secret", "", "x", [Warns, None]),
+        ("oauth_scope", "", "x", [Warns, None]),
+        ("timezone", "PGTZ", "UTC", [None, Warns]),
+        ("datestyle", "PGDATESTYLE", "German", [Warns, Warns]),
+        ("geqo", "PGGEQO", "off", [Warns, Warns]),
+        ("no_such_parameter", "PGNOSUCHVARIABLE", "x", [Warns, None]),
+    ]
+};
+
+#[test]
+fn every_parameter_of_libpq_has_an_effect_or_is_told_of() {
+    let effect = |variables: &[(&str, &str)], base: &[(&str, &str)]| {
+        let (found, problems, warnings) = judged(variables);
+        match found.database {
+            _ if !problems.is_empty() => Effect::Stops,
+            _ if !warnings.is_empty() => Effect::Warns,
+            found if found != judged(base).0.database => Effect::Changes,
+            _ => Effect::None,
+        }
+    };
+    for (parameter, variable, value, [by_url, by_variable]) in &LIBPQ {
+        let url = format!("postgres://u@h/d?{parameter}={value}");
+        let base = [("DATABASE_URL", "postgres://u@h/d")];
+        assert_eq!(effect(&[("DATABASE_URL", &url)], &base), *by_url, "{parameter}");
+        let base = [("DATABASE_URL", "postgres://h")];
+        assert_eq!(effect(&[base[0], (variable, value)], &base), *by_variable, "{variable}");
+    }
 }
 
 #[test]
@@ -214,6 +345,8 @@ fn another_databases_url_is_a_warning() {
     let (found, problems, warnings) = judged(&[("DATABASE_URL", "mysql://u:hunter2@h/d")]);
     assert!(found.database.is_none() && problems.is_empty());
     assert_eq!(warnings, ["DATABASE_URL is ignored: it is a mysql URL, not one of PostgreSQL"]);
+    let (_, problems, warnings) = judged(&[("DATABASE_URL", "jdbc:mysql://h/d")]);
+    assert!(problems.is_empty() && warnings[0].contains("a mysql URL"), "{warnings:?}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! From a connection string, or single parameters, to a [`Database`](super::Database).
 
+mod authentication;
 mod parameters;
 pub(crate) mod settings;
 mod tls;

@@ -17,12 +17,13 @@ const UNDERSTOOD: &str = "
     host hostaddr port user password dbname sslmode ssl sslaccept sslrootcert sslcert sslkey
     sslidentity sslpassword sslnegotiation channel_binding options application_name
     fallback_application_name target_session_attrs connect_timeout schema currentSchema search_path
-    gssencmode service
+    gssencmode service require_auth requirepeer sslcrl sslcrldir sslcertmode
+    ssl_max_protocol_version ssl_min_protocol_version min_protocol_version
 ";
 
 const UNSUPPORTED: &str = "
-    passfile servicefile replication require_auth requirepeer scram_client_key scram_server_key
-    sslcrl sslcrldir
+    passfile servicefile replication scram_client_key scram_server_key
+    oauth_issuer oauth_client_id oauth_client_secret oauth_scope
 ";
 
 const HARMLESS: [(&str, &str); 8] = [
@@ -30,9 +31,8 @@ const HARMLESS: [(&str, &str); 8] = [
         "libpq",
         "
         client_encoding gssdelegation gsslib keepalives keepalives_count keepalives_idle
-        keepalives_interval krbsrvname load_balance_hosts max_protocol_version min_protocol_version
-        ssl_max_protocol_version ssl_min_protocol_version sslcertmode sslcompression sslkeylogfile
-        sslsni tcp_user_timeout
+        keepalives_interval krbsrvname load_balance_hosts max_protocol_version sslcompression
+        sslkeylogfile sslsni tcp_user_timeout
     ",
     ),
     (
@@ -129,6 +129,6 @@ mod tests {
         assert_eq!(meaning("SSLMODE"), Meaning::Unknown);
         assert_eq!(meaning("idleTimeoutMillis"), Meaning::Harmless);
         assert_eq!(meaning("x-migrations-table"), Meaning::Harmless);
-        assert_eq!(meaning("sslcrl"), Meaning::Unsupported);
+        assert_eq!(meaning("passfile"), Meaning::Unsupported);
     }
 }

@@ -20,6 +20,13 @@ const SESSION_TARGETS: [(&str, SessionTarget); 6] = [
     ("prefer-standby", SessionTarget::PreferStandby),
 ];
 
+/// Values that promise something premain does not do, and why it does not.
+const IMPOSSIBLE: [(&str, &[&str], &str); 3] = [
+    ("gssencmode", &["require"], "but premain encrypts with TLS only"),
+    ("sslcertmode", &["require"], "but premain cannot tell whether the server asks for one"),
+    ("min_protocol_version", &["3.2", "latest"], "but premain speaks version 3.0 of the protocol"),
+];
+
 /// All parameters of one database, not checked yet.
 #[derive(Debug)]
 pub(crate) struct Settings {
@@ -68,6 +75,11 @@ impl Settings {
         self.entries.contains_key(key)
     }
 
+    /// The value of the parameter, if it is set.
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
+        self.entries.get(key).map(|setting| setting.value.as_str())
+    }
+
     /// Sets the parameter, which is from `variable`, unless it is set already.
     pub(crate) fn fill(&mut self, key: &str, value: &str, variable: &str) {
         if !value.is_empty() && !self.has(key) {
@@ -96,6 +108,8 @@ impl Settings {
         let user = checker.user();
         let database = Database {
             tls: checker.tls(mode, &hosts),
+            require_auth: checker.require_auth(),
+            require_peer: checker.require_peer(&hosts),
             hosts,
             password: checker.text("password").map(Secret::new),
             name: checker.text("dbname").unwrap_or(user).to_owned(),
@@ -123,7 +137,7 @@ pub(crate) struct Checker<'a> {
 
 impl<'a> Checker<'a> {
     pub(super) fn text(&self, key: &str) -> Option<&'a str> {
-        self.settings.entries.get(key).map(|setting| setting.value.as_str())
+        self.settings.text(key)
     }
 
     /// Adds the problem that the value of `key` is not what is allowed.
@@ -189,8 +203,10 @@ impl<'a> Checker<'a> {
                 "names a service, but premain reads no service file; write host, user etc. instead",
             );
         }
-        if self.text("gssencmode") == Some("require") {
-            self.add_problem("says gssencmode=require, but premain encrypts with TLS only");
+        for (key, promised, why) in IMPOSSIBLE {
+            if let Some(value) = self.text(key).filter(|value| promised.contains(value)) {
+                self.reject(key, value, why);
+            }
         }
     }
 
@@ -210,7 +226,11 @@ impl<'a> Checker<'a> {
         }
         let first = ports.first().copied().unwrap_or(DEFAULT_PORT);
         let port = |index: usize| ports.get(index).copied().unwrap_or(first);
-        names.iter().enumerate().map(|(index, name)| Host::new(name, port(index))).collect()
+        let host = |(index, (name, address)): (usize, (&'a str, Option<IpAddr>))| match address {
+            None => Host::new(name, port(index)),
+            address => Host::Tcp { host: name.to_owned(), address, port: port(index) },
+        };
+        names.into_iter().enumerate().map(host).collect()
     }
 
     fn ports(&mut self) -> Vec<u16> {
@@ -236,7 +256,8 @@ impl<'a> Checker<'a> {
         Vec::new()
     }
 
-    fn names(&mut self, mode: SslMode) -> Vec<&'a str> {
+    /// The name of each server, and the address to connect to if it is given.
+    fn names(&mut self, mode: SslMode) -> Vec<(&'a str, Option<IpAddr>)> {
         let list = |key| -> Vec<&'a str> {
             self.text(key).map(|list| list.split(',').collect()).unwrap_or_default()
         };
@@ -259,17 +280,15 @@ impl<'a> Checker<'a> {
                 "says sslmode=verify-full, but has only a hostaddr and no host to verify",
             );
         }
-        // An address makes a look-up unnecessary, unless the name is needed to verify the server.
         let count = names.len().max(addresses.len()).max(1);
         let at = |list: &[&'a str], index: usize| {
             list.get(index).map(|text| text.trim()).filter(|text| !text.is_empty())
         };
         (0..count)
             .map(|index| match (at(&names, index), at(&addresses, index)) {
-                (Some(name), _) if mode == SslMode::VerifyFull => name,
-                (_, Some(address)) => address,
-                (Some(name), None) => name,
-                (None, None) => "localhost",
+                (Some(name), Some(address)) => (name, address.parse().ok()),
+                (Some(name), None) => (name, None),
+                (None, address) => (address.unwrap_or("localhost"), None),
             })
             .collect()
     }
@@ -286,7 +305,7 @@ impl<'a> Checker<'a> {
     }
 
     fn connect_timeout(&mut self) -> Option<Duration> {
-        let Ok(seconds) = self.text("connect_timeout")?.trim().parse::<i64>() else {
+        let Ok(seconds) = self.text("connect_timeout")?.trim().parse::<i32>() else {
             self.complain("connect_timeout", "a whole number of seconds");
             return None;
         };

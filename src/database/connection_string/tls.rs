@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::settings::Checker;
-use crate::database::settings::{ChannelBinding, Host, RootCertificates, SslMode, Tls};
+use crate::database::settings::{ChannelBinding, Host, RootCertificates, SslMode, Tls, TlsVersion};
 use crate::value::{choice, read_file};
 
 /// `sslmode` in the words of libpq and node-postgres.
@@ -21,6 +21,14 @@ const CHANNEL_BINDINGS: [(&str, ChannelBinding); 3] = [
     ("disable", ChannelBinding::Disable),
     ("prefer", ChannelBinding::Prefer),
     ("require", ChannelBinding::Require),
+];
+
+/// `None` for those that premain does not know.
+const TLS_VERSIONS: [(&str, Option<TlsVersion>); 4] = [
+    ("TLSv1", None),
+    ("TLSv1.1", None),
+    ("TLSv1.2", Some(TlsVersion::V12)),
+    ("TLSv1.3", Some(TlsVersion::V13)),
 ];
 
 impl Checker<'_> {
@@ -95,7 +103,47 @@ impl Checker<'_> {
             );
         }
         let (root, client) = self.certificates();
-        Tls { mode, root, client, channel_binding, direct }
+        let client = client.filter(|_| self.text("sslcertmode") != Some("disable"));
+        let verified = match mode {
+            SslMode::VerifyCa | SslMode::VerifyFull => true,
+            SslMode::Require => root.is_some(),
+            SslMode::Disable | SslMode::Prefer | SslMode::NoVerify => false,
+        };
+        let revoked = self.revoked("sslcrl", verified);
+        let revoked_directory = self.revoked("sslcrldir", verified);
+        let version = self.version();
+        Tls { mode, root, client, channel_binding, direct, revoked, revoked_directory, version }
+    }
+
+    /// `sslcrl` or `sslcrldir`, which are about certificates that are `verified`.
+    fn revoked(&mut self, key: &str, verified: bool) -> Option<PathBuf> {
+        let path = self.text(key)?;
+        if !verified {
+            let what = "but nothing is verified without an sslrootcert, verify-ca or verify-full";
+            self.reject(key, path, what);
+        } else if key == "sslcrl" {
+            self.check_pem(key, Path::new(path), "X509 CRL-----");
+        } else if let Err(error) = std::fs::read_dir(path) {
+            self.reject(key, path, &format!("which cannot be read: {error}"));
+        }
+        Some(path.into())
+    }
+
+    /// The only version of TLS that the parameters leave, if they leave only one.
+    fn version(&mut self) -> Option<TlsVersion> {
+        let minimum = self.choice("ssl_min_protocol_version", &TLS_VERSIONS).flatten();
+        let maximum = self.choice("ssl_max_protocol_version", &TLS_VERSIONS);
+        match (minimum, maximum) {
+            (_, Some(None)) | (Some(TlsVersion::V13), Some(Some(TlsVersion::V12))) => {
+                let found = self.text("ssl_max_protocol_version").unwrap_or_default();
+                let what = "but premain knows TLSv1.2 and TLSv1.3, and not below the minimum";
+                self.reject("ssl_max_protocol_version", found, what);
+                None
+            }
+            (Some(TlsVersion::V13), _) => minimum,
+            (_, Some(Some(TlsVersion::V12))) => Some(TlsVersion::V12),
+            _ => None,
+        }
     }
 
     fn certificates(&mut self) -> (Option<RootCertificates>, Option<(PathBuf, PathBuf)>) {

@@ -39,7 +39,8 @@ const FOREIGN: [&str; 14] = [
 
 /// The scheme of another database's URL, if `text` is one.
 pub(crate) fn foreign(text: &str) -> Option<&'static str> {
-    let (scheme, _) = text.trim().split_once(':')?;
+    let text = text.trim();
+    let (scheme, _) = text.strip_prefix("jdbc:").unwrap_or(text).split_once(':')?;
     // SQLAlchemy has dialect+driver.
     let dialect = scheme.split_once('+').map_or(scheme, |(dialect, _)| dialect);
     FOREIGN.into_iter().find(|known| dialect.eq_ignore_ascii_case(known))
@@ -79,6 +80,11 @@ pub(crate) fn parse(text: &str) -> Result<Parts, String> {
             );
         }
         _ if keyword_values(text) => parse_keyword_values(text)?,
+        _ if text.starts_with("jdbc:") && !text.contains("://") => {
+            return Err("is a URL of JDBC without a host; write \
+                        postgres://USER:PASSWORD@HOST:PORT/DATABASE"
+                .into());
+        }
         Some((scheme, _)) if is_scheme(scheme) => {
             return Err(format!("begins with {scheme}://, not postgres:// or postgresql://"));
         }
@@ -142,6 +148,7 @@ fn parse_url(rest: &str) -> Result<Parts, String> {
     if let Some(name) = path.strip_prefix('/').filter(|name| !name.is_empty()) {
         reader.take("dbname", name)?;
     }
+    let of_query = reader.parts.parameters.len();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         let key = decode("a parameter's name", key)?;
@@ -160,7 +167,18 @@ fn parse_url(rest: &str) -> Result<Parts, String> {
         }
         reader.take(&key, &value)?;
     }
+    one_value_each(&reader.parts.parameters[of_query..])?;
     Ok(reader.parts)
+}
+
+/// Programs differ in which of two values of one parameter they take.
+fn one_value_each(parameters: &[(String, String)]) -> Result<(), String> {
+    for (index, (key, value)) in parameters.iter().enumerate() {
+        if parameters[..index].iter().any(|(before, other)| before == key && other != value) {
+            return Err(format!("has two values for {key}; keep one"));
+        }
+    }
+    Ok(())
 }
 
 /// Whether a query is the rest of a password with a host: `ss@host/db` of `u:pa?ss@host/db`. An '@'
@@ -259,9 +277,15 @@ fn broken_percent(text: &str) -> bool {
     })
 }
 
+/// Keywords of .NET, ODBC and others, which are none of libpq's.
+const FOREIGN_KEYWORDS: [&str; 8] =
+    ["Server", "Data Source", "Database", "Username", "User Id", "Uid", "Pwd", "Initial Catalog"];
+
 /// Whether `text` begins as libpq's other form does: `keyword = value`.
 fn keyword_values(text: &str) -> bool {
-    text.split_once('=').is_some_and(|(keyword, _)| is_keyword(keyword.trim_end()))
+    // `Data Source=…` is recognized, too, to be rejected.
+    text.split_once('=')
+        .is_some_and(|(keyword, _)| is_keyword(&keyword.trim_end().replace(' ', "_")))
 }
 
 fn is_keyword(text: &str) -> bool {
@@ -272,6 +296,19 @@ fn is_keyword(text: &str) -> bool {
 /// Parses libpq's `keyword = value` pairs. Values with blanks are in single quotes; a character
 /// after a backslash is literal.
 fn parse_keyword_values(text: &str) -> Result<Parts, String> {
+    let keywords: Vec<&str> = text
+        .split(';')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(name, _)| name.trim())
+        .collect();
+    let is_foreign =
+        |keyword: &&str| FOREIGN_KEYWORDS.iter().any(|k| k.eq_ignore_ascii_case(keyword));
+    if let Some(keyword) = keywords.iter().find(|keyword| is_foreign(keyword)) {
+        return Err(format!(
+            "has '{keyword}=', as .NET and ODBC write it; write \
+             postgres://USER:PASSWORD@HOST:PORT/DATABASE, or host=… user=… password=… dbname=…"
+        ));
+    }
     let mut parts = Parts::default();
     let mut rest = text;
     while !rest.is_empty() {
@@ -291,6 +328,13 @@ fn parse_keyword_values(text: &str) -> Result<Parts, String> {
             .ok_or_else(|| format!("has a {keyword} whose quote is not closed"))?;
         parts.parameters.push((keyword.to_owned(), value));
         rest = after.trim_start();
+    }
+    one_value_each(&parts.parameters)?;
+    const NAMING: [&str; 5] = ["host", "hostaddr", "user", "dbname", "service"];
+    if !parts.parameters.iter().any(|(key, _)| NAMING.contains(&key.as_str())) {
+        return Err("has none of host=, user= and dbname=; write \
+                    postgres://USER:PASSWORD@HOST:PORT/DATABASE"
+            .into());
     }
     Ok(parts)
 }

@@ -8,7 +8,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::{AlertDescription, CertificateError, OtherError};
 use x509_cert::der::Decode;
 
-/// Why a connection cannot be encrypted as demanded. None of these goes away by waiting.
+/// Why a connection cannot be encrypted as demanded. Only an alert of the server's may go away by
+/// waiting.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TlsError {
     /// `sslmode` demands TLS and the server has none.
@@ -31,6 +32,11 @@ pub(crate) enum TlsError {
 }
 
 impl TlsError {
+    /// Whether the server ended the handshake: a proxy does while the server behind it is not there.
+    pub(crate) fn is_alert(&self) -> bool {
+        matches!(self, TlsError::Handshake(rustls::Error::AlertReceived(_)))
+    }
+
     /// The TLS error inside an I/O error, if that is what it is.
     pub(crate) fn from_io(error: &io::Error) -> Option<TlsError> {
         error.get_ref()?.downcast_ref::<rustls::Error>().cloned().map(TlsError::Handshake)
@@ -81,6 +87,14 @@ fn explain(error: &rustls::Error) -> String {
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             format!("has expired ({why}); renew it")
+        }
+        CertificateError::Revoked => "was revoked, says sslcrl".to_owned(),
+        CertificateError::UnknownRevocationStatus => {
+            "has an issuer of whom sslcrl has no list; add it there".to_owned()
+        }
+        CertificateError::ExpiredRevocationList
+        | CertificateError::ExpiredRevocationListContext { .. } => {
+            format!("has an issuer whose list in sslcrl is too old ({why}); renew that list")
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             format!("is not valid yet ({why}); is this clock right?")

@@ -9,14 +9,15 @@ use std::sync::Arc;
 use rustls::client::WantsClientCert;
 use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ConfigBuilder};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, ConfigBuilder, DEFAULT_VERSIONS};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_rustls::{Connect, TlsConnector};
 
-use super::settings::{Host, RootCertificates, SslMode, Tls};
+use super::settings::{Host, SslMode, Tls, TlsVersion};
 pub(crate) use error::TlsError;
 use pem::{certificates, private_key};
 use verify::{Proof, Verifier};
@@ -42,7 +43,7 @@ impl Connector {
             (SslMode::VerifyFull, _) => Some(Proof::AuthorityAndName),
             (SslMode::Prefer | SslMode::Require | SslMode::NoVerify, _) => None,
         };
-        let config = demanding(proof, tls.root.as_ref())?;
+        let config = demanding(proof, tls)?;
         let mut config = match &tls.client {
             None => config.with_no_client_auth(),
             Some((certificate, key)) => config
@@ -80,15 +81,20 @@ impl Connector {
     }
 }
 
-/// A configuration that demands `proof` of the server, by these authorities or the system's.
+/// A configuration that demands `proof` of the server, by the authorities of `tls` or the system's.
 fn demanding(
     proof: Option<Proof>,
-    roots: Option<&RootCertificates>,
+    tls: &Tls,
 ) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, TlsError> {
     let provider = Arc::new(ring::default_provider());
-    let verifier = Verifier::new(proof, roots, provider.clone())?;
+    let verifier = Verifier::new(proof, tls, provider.clone())?;
+    let versions = match tls.version {
+        None => DEFAULT_VERSIONS,
+        Some(TlsVersion::V12) => &[&TLS12],
+        Some(TlsVersion::V13) => &[&TLS13],
+    };
     Ok(ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .map_err(TlsError::Handshake)?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier)))
@@ -96,7 +102,7 @@ fn demanding(
 
 /// The handshake for an `https://` target: always verified, with the system's authorities.
 pub(crate) fn https(stream: TcpStream, host: &str) -> Result<Connect<TcpStream>, TlsError> {
-    let config = demanding(Some(Proof::AuthorityAndName), None)?.with_no_client_auth();
+    let config = demanding(Some(Proof::AuthorityAndName), &Tls::default())?.with_no_client_auth();
     let name = ServerName::try_from(host.to_owned())
         .map_err(|error| TlsError::Handshake(rustls::Error::General(error.to_string())))?;
     Ok(TlsConnector::from(Arc::new(config)).connect(name, stream))

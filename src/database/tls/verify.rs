@@ -11,8 +11,8 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, Sign
 use x509_cert::der::{Decode, Encode};
 
 use super::error::{Rejected, TlsError, webpki_error};
-use super::pem::certificates;
-use crate::database::settings::RootCertificates;
+use super::pem::{certificates, revocations};
+use crate::database::settings::{RootCertificates, Tls};
 
 /// What a certificate has to prove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub(super) struct Verifier {
 struct Trust {
     proof: Proof,
     roots: Vec<CertificateDer<'static>>,
+    /// Whether revoked certificates are looked up.
+    revocable: bool,
     webpki: Arc<WebPkiServerVerifier>,
 }
 
@@ -43,22 +45,18 @@ impl Verifier {
     /// Demands `proof` by the certificates of a file, or the operating system's.
     pub(super) fn new(
         proof: Option<Proof>,
-        roots: Option<&RootCertificates>,
+        tls: &Tls,
         provider: Arc<CryptoProvider>,
     ) -> Result<Verifier, TlsError> {
-        let trust = proof.map(|proof| Trust::new(proof, roots, &provider)).transpose()?;
+        let trust = proof.map(|proof| Trust::new(proof, tls, &provider)).transpose()?;
         Ok(Verifier { provider, trust })
     }
 }
 
 impl Trust {
-    fn new(
-        proof: Proof,
-        named: Option<&RootCertificates>,
-        provider: &Arc<CryptoProvider>,
-    ) -> Result<Trust, TlsError> {
+    fn new(proof: Proof, tls: &Tls, provider: &Arc<CryptoProvider>) -> Result<Trust, TlsError> {
         let mut store = RootCertStore::empty();
-        let roots = match named {
+        let roots = match &tls.root {
             Some(RootCertificates::File(path)) => {
                 let roots = certificates(path)?;
                 for (index, root) in roots.iter().enumerate() {
@@ -79,10 +77,15 @@ impl Trust {
         if store.is_empty() {
             return Err(TlsError::NoAuthorities);
         }
+        let revoked = revocations(tls.revoked.as_deref(), tls.revoked_directory.as_deref())?;
+        let revocable = tls.revoked.is_some() || tls.revoked_directory.is_some();
+        // As in libpq, every certificate but the root needs a list of its issuer that is up to date.
         let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider.clone())
+            .with_crls(revoked)
+            .enforce_revocation_expiration()
             .build()
             .map_err(|error| TlsError::Handshake(Error::General(error.to_string())))?;
-        Ok(Trust { proof, roots, webpki })
+        Ok(Trust { proof, roots, revocable, webpki })
     }
 }
 
@@ -95,7 +98,7 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let Some(Trust { proof, roots, webpki }) = &self.trust else {
+        let Some(Trust { proof, roots, revocable, webpki }) = &self.trust else {
             return Ok(ServerCertVerified::assertion());
         };
         let any_name = *proof == Proof::Authority;
@@ -107,7 +110,8 @@ impl ServerCertVerifier for Verifier {
             // As libpq has it, a certificate that vouches for itself is trusted where it is named.
             Err(Error::InvalidCertificate(ref why))
                 if matches!(webpki_error(why), Some(webpki::Error::CaUsedAsEndEntity))
-                    && roots.contains(end_entity) =>
+                    && roots.contains(end_entity)
+                    && !revocable =>
             {
                 if any_name {
                     return Ok(ServerCertVerified::assertion());

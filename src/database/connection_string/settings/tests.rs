@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::super::url;
 use super::*;
-use crate::database::settings::{ChannelBinding, RootCertificates, Tls};
+use crate::database::settings::{ChannelBinding, RequireAuth, RootCertificates, Tls};
 
 /// What a connection string in `DATABASE_URL` means, with the warnings; else everything that is
 /// wrong with it.
@@ -40,11 +40,13 @@ fn tls_problem(query: &str) -> String {
 #[test]
 fn a_plain_url_means_what_it_says() {
     let expected = Database {
-        hosts: vec![Host::Tcp { host: "db".to_owned(), port: 5433 }],
+        hosts: vec![Host::new("db", 5433)],
         user: "u".to_owned(),
         password: Some(Secret::new("p")),
         name: "d".to_owned(),
         tls: Tls::default(),
+        require_auth: None,
+        require_peer: None,
         options: None,
         application_name: None,
         session: SessionTarget::Any,
@@ -87,7 +89,8 @@ fn hosts_and_ports_pair_as_in_libpq() {
         ("postgres://u@/d?hostaddr=10.0.0.7", "10.0.0.7:5432"),
         ("postgres://u@h/d?hostaddr=10.0.0.7", "10.0.0.7:5432"),
         ("postgres://u@a,b/d?hostaddr=,10.0.0.7", "a:5432,10.0.0.7:5432"),
-        ("postgres://u@h/d?hostaddr=10.0.0.7&sslmode=verify-full", "h:5432"),
+        ("postgres://u@h/d?hostaddr=10.0.0.7&sslmode=verify-full", "10.0.0.7:5432"),
+        ("postgres://u@h/d?hostaddr=::1", "[::1]:5432"),
     ] {
         assert_eq!(database(text).to_string(), format!("u@{hosts}/d"), "{text}");
     }
@@ -313,11 +316,11 @@ fn the_parameters_of_pools_are_passed_over_in_silence() {
 
 #[test]
 fn an_unknown_parameter_is_a_warning_that_names_it() {
-    let (_, warnings) = judged("postgres://u@h/d?sslmod=require&sslcrl=/x").unwrap();
+    let (_, warnings) = judged("postgres://u@h/d?sslmod=require&passfile=/x").unwrap();
     assert_eq!(
         warnings,
         [
-            "DATABASE_URL asks for sslcrl, which premain does not support",
+            "DATABASE_URL asks for passfile, which premain does not support",
             "DATABASE_URL has a parameter 'sslmod', which premain does not know",
         ]
     );
@@ -327,6 +330,100 @@ fn an_unknown_parameter_is_a_warning_that_names_it() {
 fn what_premain_cannot_do_is_a_problem() {
     assert!(problem("service=prod user=u").contains("service file"));
     assert!(tls_problem("gssencmode=require").contains("TLS only"));
+}
+
+#[test]
+fn an_address_is_connected_to_and_its_name_is_verified() {
+    let hosts = database("postgres://u@db.example/d?hostaddr=10.0.0.7&sslmode=verify-full").hosts;
+    let address = Some("10.0.0.7".parse().unwrap());
+    assert_eq!(hosts, [Host::Tcp { host: "db.example".to_owned(), address, port: 5432 }]);
+}
+
+#[test]
+fn methods_to_authenticate_are_a_list_of_which_all_or_none_are_negated() {
+    for (text, [none, password, md5, scram]) in [
+        ("scram-sha-256", [false, false, false, true]),
+        ("none", [true, false, false, false]),
+        ("password, md5", [false, true, true, false]),
+        ("!password", [true, false, true, true]),
+        ("!password,!md5,!none", [false, false, false, true]),
+        ("scram-sha-256,gss", [false, false, false, true]),
+    ] {
+        let found = database(&format!("postgres://u@h/d?require_auth={text}")).require_auth;
+        let expected = RequireAuth { text: text.to_owned(), none, password, md5, scram };
+        assert_eq!(found, Some(expected), "{text}");
+    }
+    for (text, said) in [
+        ("md5,!password", "or of all with a '!'"),
+        ("scram", "not a list of none, password"),
+        ("password,", "not a list of none"),
+        ("gss", "authenticates with password, md5 and scram-sha-256 only"),
+        ("!none,!password,!md5,!scram-sha-256", "only"),
+    ] {
+        let problem = tls_problem(&format!("require_auth={text}"));
+        assert!(problem.contains(said), "{text}: {problem}");
+    }
+}
+
+#[test]
+fn versions_of_tls_are_limited_to_those_that_premain_knows() {
+    use crate::database::settings::TlsVersion::{V12, V13};
+    for (query, version) in [
+        ("ssl_min_protocol_version=TLSv1", None),
+        ("ssl_min_protocol_version=TLSv1.2", None),
+        ("ssl_min_protocol_version=TLSv1.3", Some(V13)),
+        ("ssl_max_protocol_version=TLSv1.2", Some(V12)),
+        ("ssl_max_protocol_version=TLSv1.3", None),
+    ] {
+        assert_eq!(tls(query).version, version, "{query}");
+    }
+    for query in [
+        "ssl_max_protocol_version=TLSv1.1",
+        "ssl_min_protocol_version=TLSv1.3&ssl_max_protocol_version=TLSv1.2",
+    ] {
+        assert!(tls_problem(query).contains("premain knows TLSv1.2 and TLSv1.3"), "{query}");
+    }
+    assert!(tls_problem("ssl_min_protocol_version=1.2").contains("not one of TLSv1,"));
+}
+
+#[test]
+fn revoked_certificates_are_for_what_is_verified() {
+    let directory = files();
+    let path = directory.path().display();
+    std::fs::write(directory.path().join("crl.pem"), "-----BEGIN X509 CRL-----\n").unwrap();
+    let verified = format!("sslmode=verify-ca&sslrootcert={path}/cert.pem");
+    let tls = tls(&format!("{verified}&sslcrl={path}/crl.pem&sslcrldir={path}"));
+    assert_eq!(tls.revoked, Some(directory.path().join("crl.pem")));
+    assert_eq!(tls.revoked_directory.as_deref(), Some(directory.path()));
+    for (query, said) in [
+        (format!("{verified}&sslcrl={path}/note.txt"), "PEM block of a X509 CRL"),
+        (format!("{verified}&sslcrldir={path}/none"), "which cannot be read"),
+        (format!("sslmode=require&sslcrl={path}/crl.pem"), "nothing is verified"),
+        (format!("sslcrldir={path}"), "nothing is verified"),
+    ] {
+        assert!(tls_problem(&query).contains(said), "{query}: {}", tls_problem(&query));
+    }
+}
+
+#[test]
+fn a_string_that_is_no_connection_string_is_called_what_it_looks_like() {
+    for (text, said) in [
+        ("Host=db;Username=u;Password=hunter2;Database=d", "as .NET and ODBC write it"),
+        ("Server=db;Port=5432;User Id=u;Password=hunter2", "as .NET and ODBC write it"),
+        ("Data Source=db;Initial Catalog=d", "as .NET and ODBC write it"),
+        ("Host=db", "has none of host=, user= and dbname="),
+        ("password=hunter2", "has none of host=, user= and dbname="),
+        ("jdbc:postgresql:shop?user=u&password=hunter2", "is a URL of JDBC without a host"),
+        ("db:5432/shop", "is not postgres://"),
+        ("postgres://u@h/d?sslmode=require&sslmode=disable", "two values for sslmode"),
+        ("host=a host=b user=u", "two values for host"),
+    ] {
+        assert!(problem(text).contains(said), "{text}: {}", problem(text));
+        assert!(!problem(text).contains("hunter2"), "{}", problem(text));
+    }
+    // Go's drivers pass what they do not know to the server.
+    assert_eq!(judged("host=h user=u dbname=d TimeZone=UTC").unwrap().0.name, "d");
+    assert_eq!(database("postgres://u@h/d?host=/run&sslmode=disable&sslmode=disable").name, "d");
 }
 
 #[test]
@@ -374,7 +471,7 @@ proptest! {
         prop_assert_eq!(database.password, Some(Secret::new(password)));
         prop_assert_eq!(database.name, name);
         prop_assert_eq!(database.hosts, [
-            Host::Tcp { host: "db".to_owned(), port },
+            Host::new("db", port),
             Host::Unix { directory: PathBuf::from(directory), port: 5432 },
         ]);
     }
