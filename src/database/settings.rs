@@ -178,14 +178,21 @@ pub enum TlsVersion {
 pub struct RequireAuth {
     /// As it was given, for messages and for hooks.
     pub text: String,
-    /// Without being asked to: `trust`, `peer` or `cert` on the server's side.
-    pub none: bool,
-    /// The password in clear text.
-    pub password: bool,
-    /// MD5 of the password.
-    pub md5: bool,
-    /// SCRAM-SHA-256, with channel binding or without.
-    pub scram: bool,
+    /// Those that premain knows.
+    pub methods: Vec<AuthMethod>,
+}
+
+/// A way in which a server lets a user in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthMethod {
+    /// Without asking for anything: `trust`, `peer` or `cert` on the server's side.
+    None,
+    /// By the password in clear text.
+    Password,
+    /// By the MD5 of the password.
+    Md5,
+    /// By SCRAM-SHA-256, with channel binding or without.
+    ScramSha256,
 }
 
 /// A user of the operating system.

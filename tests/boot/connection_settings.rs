@@ -124,6 +124,132 @@ fn passwords_with_special_characters_work_with_every_authentication_method() {
         .says("the server asks for a password, and none is configured");
 }
 
+/// How premain ends that waits for this URL, with this variable.
+fn wait(url: String, (name, value): (&str, &str)) -> Ended {
+    premain(["wait", "--log", "trace"]).database(url).env(name, value).run()
+}
+
+#[test]
+fn the_server_authenticates_as_require_auth_allows_or_not_at_all() {
+    let server = Server::start(&[]);
+    for (role, encryption) in [("scram", "scram-sha-256"), ("md5", "md5")] {
+        let set = format!("SET password_encryption = '{encryption}'");
+        server.psql("postgres", &format!("{set}; CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'"));
+    }
+    for (method, role, cases) in [
+        ("trust", "scram", [("none", 0), ("!md5", 0), ("!none", 78), ("scram-sha-256", 78)]),
+        ("password", "scram", [("password", 0), ("!none", 0), ("!password", 78), ("md5", 78)]),
+        ("md5", "md5", [("md5", 0), ("md5,password", 0), ("!md5", 78), ("scram-sha-256", 78)]),
+        (
+            "scram-sha-256",
+            "scram",
+            [("scram-sha-256", 0), ("!password,!md5", 0), ("!scram-sha-256", 78), ("none", 78)],
+        ),
+    ] {
+        server.hba(&format!("local all all trust\nhost all all all {method}\n"));
+        server.reload();
+        let url = format!("postgres://{role}:{PASSWORD}@127.0.0.1:{}/postgres", server.port());
+        for (allowed, code) in cases {
+            let by_url = wait(format!("{url}?require_auth={allowed}"), ("A", "b"));
+            let by_variable = wait(url.clone(), ("PGREQUIREAUTH", allowed));
+            for ended in [by_url, by_variable] {
+                assert_eq!(ended.code, code, "{method}, {allowed}: {}", ended.log);
+                assert!(code == 0 || ended.log.contains("does not allow"), "{}", ended.log);
+                assert_eq!(ended.lines_with("waiting for"), 0, "{}", ended.log);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_server_behind_a_socket_runs_as_requirepeer_says_or_gets_no_login() {
+    let server = strict();
+    let user = if nix::unistd::geteuid().is_root() { "postgres" } else { "root" };
+    let socket = server.database().socket_url();
+    let joined = if socket.contains('?') { '&' } else { '?' };
+    for (peer, code, said) in [
+        (user, 0, ""),
+        ("daemon", 78, "the server runs as user"),
+        ("nosuch", 78, "no such user in /etc/passwd"),
+    ] {
+        wait(format!("{socket}{joined}requirepeer={peer}"), ("A", "b")).code(code).says(said);
+        wait(socket.clone(), ("PGREQUIREPEER", peer)).code(code).says(said);
+    }
+    // As in libpq, it is about sockets only.
+    wait(url(&server.database()), ("PGREQUIREPEER", "daemon")).code(0);
+}
+
+#[test]
+fn a_string_that_is_no_connection_string_stops_the_start_at_once() {
+    for (text, said) in [
+        ("Host=db;Username=u;Password=canary-hunter2", "as .NET and ODBC write it"),
+        ("jdbc:postgresql:shop?user=u&password=canary-hunter2", "is a URL of JDBC"),
+        ("u:canary-hunter2/shop", "is not postgres://USER:PASSWORD@HOST:PORT/DATABASE"),
+        ("postgres://u@h/d?gssencmode=require", "encrypts with TLS only"),
+        ("postgres://u@h/d?sslmode=require&sslmode=disable", "two values for sslmode"),
+    ] {
+        let ended = premain(["true"]).env("DATABASE_URL", text).run().code(78).says(said);
+        assert_eq!(ended.lines_with("waiting for"), 0, "{}", ended.log);
+    }
+    premain(["true"]).env("PGSERVICE", "prod").run().code(78).says("PGSERVICE names a service");
+}
+
+#[test]
+fn a_database_that_is_probably_another_than_is_meant_is_not_migrated() {
+    let server = strict();
+    let database = server.database();
+    let port = server.port().to_string();
+    let common = [
+        ("POSTGRES_HOST", "127.0.0.1"),
+        ("POSTGRES_PORT", &*port),
+        ("POSTGRES_PASSWORD", PASSWORD),
+    ];
+    let meant = [("POSTGRES_USERNAME", "clerk"), ("POSTGRES_DATABASE", &*database.name)];
+    boot(&[&common[..], &meant].concat())
+        .code(78)
+        .says("POSTGRES_USERNAME (for POSTGRES_USER), POSTGRES_DATABASE (for POSTGRES_DB)")
+        .says_nothing_of("clerk");
+    assert_eq!(server.psql("postgres", "SELECT to_regclass('here') IS NULL"), "t");
+    // Of the whole family nothing is missing.
+    let whole = [("POSTGRES_USER", "postgres"), ("POSTGRES_DB", &*database.name)];
+    boot(&[&common[..], &meant, &whole].concat()).code(0);
+    assert!(database.has_table("here"));
+}
+
+#[test]
+fn variables_that_are_not_read_are_named_where_no_database_is_configured() {
+    for variables in [
+        &[("DB_USERNAME", "clerk"), ("DB_DATABASE", "shop"), ("DB_HOST", "127.0.0.1")][..],
+        &[("DATABASE_HOST", "h"), ("DATABASE_USER", "clerk")],
+        &[("PG_DATABASE_URL", "postgres://clerk@h/d")],
+        &[("POSTGRES_USER", "clerk")],
+    ] {
+        let (name, _) = variables[0];
+        boot(variables)
+            .code(78)
+            .says("the environment does not name the database that --migrations needs")
+            .says(name)
+            .says_nothing_of("clerk");
+    }
+    let plain = |name: &str, value: &str| premain(["true"]).env(name, value).run().code(0);
+    plain("DB_USERNAME", "u")
+        .says("warning: the environment does not name a database")
+        .says("DB_USERNAME");
+    for (name, value) in [("MYSQL_HOST", "h"), ("REDIS_URL", "redis://h"), ("PGDATA", "/data")] {
+        plain(name, value).says_nothing_of("warning");
+    }
+}
+
+#[test]
+fn a_root_with_nothing_but_premain_is_enough_to_log_in() {
+    let root = directory(&[]);
+    std::fs::copy(env!("CARGO_BIN_EXE_premain"), root.path().join("premain")).unwrap();
+    let mut command = std::process::Command::new(crate::support::program("chroot", "coreutils"));
+    command.arg(root.path()).arg("/premain");
+    // SCRAM needs random numbers, and there is no /dev/urandom.
+    Premain::of(command).words(["wait"]).database(url(&strict().database())).run().code(0);
+}
+
 #[test]
 fn file_variables_are_read_and_the_application_gets_their_values() {
     let server = strict();

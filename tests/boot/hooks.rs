@@ -233,9 +233,10 @@ fn hooks_run_without_a_shell() {
 }
 
 #[test]
-fn migration_hooks_are_skipped_with_a_message_without_a_database() {
+fn migration_hooks_are_skipped_with_a_message_without_an_optional_database() {
     let options = ["--generate", "false", "--before-migrate", "false", "--after-migrate", "false"];
-    let ended = premain(options).words(["echo", "started"]).run().code(0);
+    premain(options).words(["echo", "started"]).run().code(78).says("--generate needs");
+    let ended = premain(["--db-optional"]).words(options).words(["echo", "started"]).run().code(0);
     assert_eq!(ended.output, "started\n");
     for hook in ["--generate", "--before-migrate", "--after-migrate"] {
         assert_eq!(

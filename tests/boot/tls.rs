@@ -438,3 +438,62 @@ fn a_foreign_protocol_is_told_apart_from_a_server_without_resources() {
     answer(b"HTTP/1.1 400 Bad Request\r\n\r\n").code(78).says("does not speak PostgreSQL's");
     answer(b"Ecould not fork new process for connection\n\0").code(69).says("process");
 }
+
+#[test]
+fn a_revoked_certificate_is_rejected_where_a_list_is_named() {
+    let authority = Authority::new();
+    authority.issue("server", "a server", LOCAL, NOW);
+    let server = encrypted(&authority, "server");
+    let lists = directory(&[]);
+    let verified = format!("sslmode=verify-full&sslrootcert={}", authority.root().display());
+    let file = format!("{verified}&sslcrl={}", authority.revoked("before.crl").display());
+    wait(&server, "localhost", &file).run().code(0);
+    authority.revoke("server");
+    let list = authority.revoked("after.crl");
+    std::fs::copy(&list, lists.path().join("a-list")).unwrap();
+    let by_url = [
+        format!("{verified}&sslcrl={}", list.display()),
+        format!("{verified}&sslcrldir={}", lists.path().display()),
+    ];
+    for parameters in &by_url {
+        wait(&server, "localhost", parameters).run().code(78).says("was revoked, says sslcrl");
+    }
+    wait(&server, "localhost", &verified).env("PGSSLCRL", &list).run().code(78).says("was revoked");
+    let lists = lists.path();
+    wait(&server, "localhost", &verified).env("PGSSLCRLDIR", lists).run().code(78).says("revoked");
+    wait(&server, "localhost", &verified).run().code(0);
+    // A list of another authority says nothing of this certificate.
+    let other = Authority::new();
+    let other = format!("{verified}&sslcrl={}", other.revoked("other.crl").display());
+    wait(&server, "localhost", &other).run().code(78);
+}
+
+#[test]
+fn a_hostaddr_is_connected_to_and_the_host_is_verified() {
+    let authority = Authority::new();
+    authority.issue("server", "a server", "subjectAltName=DNS:db.example", NOW);
+    let server = encrypted(&authority, "server");
+    let root = authority.root().display().to_string();
+    let parameters = format!("sslmode=verify-full&sslrootcert={root}&hostaddr=127.0.0.1");
+    wait(&server, "db.example", &parameters).run().code(0);
+    wait(&server, "other.example", &parameters).run().code(78).says("for another host");
+    let by_variable = wait(&server, "", "sslmode=verify-full").env("PGSSLROOTCERT", &root);
+    by_variable.env("PGHOST", "db.example").env("PGHOSTADDR", "127.0.0.1").run().code(0);
+}
+
+#[test]
+fn versions_of_tls_outside_the_limits_are_not_spoken() {
+    let authority = Authority::new();
+    authority.issue("server", "a server", LOCAL, NOW);
+    let mut server = Server::create(&["ssl=on", "ssl_max_protocol_version='TLSv1.2'"]);
+    server.certificate(&authority, "server");
+    server.run();
+    wait(&server, "localhost", "sslmode=require&ssl_max_protocol_version=TLSv1.2").run().code(0);
+    let newer = wait(&server, "localhost", "sslmode=require&ssl_min_protocol_version=TLSv1.3");
+    newer.env("PREMAIN_WAIT_TIMEOUT", "1s").run().code(78).says("the TLS handshake failed");
+    wait(&server, "localhost", "sslmode=require")
+        .env("PGSSLMINPROTOCOLVERSION", "TLSv1.3")
+        .env("PREMAIN_WAIT_TIMEOUT", "1s")
+        .run()
+        .code(78);
+}

@@ -1,14 +1,19 @@
 //! Waiting for a database: what is retried, what is final, what is logged meanwhile.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use socket2::{Domain, Socket, Type};
 
+use crate::support::certificates::{Authority, LOCAL, NOW};
 use crate::support::postgres::{PASSWORD, Server};
 use crate::support::premain::{Premain, Running, premain};
-use crate::support::{directory, wait_for};
+use crate::support::{directory, output, program, wait_for};
 
 /// Waits for `url`; the application then prints `started`.
 fn boot(url: &str) -> Premain {
@@ -236,6 +241,170 @@ fn a_rejected_login_is_77_even_if_the_timeout_is_shorter_than_the_grace_period()
         .run()
         .code(77)
         .says("(3D000)");
+}
+
+/// Stands before a server: until it lets clients through, each gets what `refuse` sends.
+struct Gate {
+    port: u16,
+    open: Arc<AtomicBool>,
+}
+
+impl Gate {
+    fn before(server: &Server, refuse: fn(&mut TcpStream)) -> Gate {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let open = Arc::new(AtomicBool::new(false));
+        let (is_open, upstream) = (Arc::clone(&open), server.port());
+        std::thread::spawn(move || {
+            for mut client in listener.incoming().flatten() {
+                if !is_open.load(Ordering::SeqCst) {
+                    refuse(&mut client);
+                    continue;
+                }
+                let server = TcpStream::connect(("127.0.0.1", upstream)).unwrap();
+                for (mut from, mut to) in
+                    [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)]
+                {
+                    std::thread::spawn(move || {
+                        let _ = std::io::copy(&mut from, &mut to);
+                        let _ = to.shutdown(Shutdown::Write);
+                    });
+                }
+            }
+        });
+        Gate { port, open }
+    }
+}
+
+/// Reads one message, and answers it.
+fn answer(client: &mut TcpStream, bytes: &[u8]) {
+    let _ = client.read(&mut [0; 1000]);
+    let _ = client.write_all(bytes);
+}
+
+/// The error of a server or proxy with this SQLSTATE.
+fn error<const CODE: u32>(client: &mut TcpStream) {
+    let fields = format!("SFATAL\0C{CODE:05}\0Mnot now\0\0").replace("C00000", "CXX000");
+    let length = u32::try_from(fields.len() + 4).unwrap().to_be_bytes();
+    answer(client, &[b"E", &length[..], fields.as_bytes()].concat());
+}
+
+#[test]
+fn what_a_server_or_proxy_that_is_not_there_yet_answers_is_retried() {
+    fn alert(client: &mut TcpStream) {
+        answer(client, b"S");
+        answer(client, b"\x15\x03\x03\0\x02\x02\x50");
+    }
+    fn text(client: &mut TcpStream) {
+        answer(client, b"Ecould not fork new process for connection: no memory\n\0");
+    }
+    let authority = Authority::new();
+    authority.issue("server", "a server", LOCAL, NOW);
+    let mut server = Server::create(&["ssl=on"]);
+    server.certificate(&authority, "server");
+    server.run();
+    let cases: [(fn(&mut TcpStream), _, _, _); 9] = [
+        (error::<58000>, "disable", "not now (58000)", 78),
+        (error::<0>, "disable", "not now (XX000)", 78),
+        (error::<55000>, "disable", "not now (55000)", 78),
+        (error::<57014>, "disable", "not now (57014)", 78),
+        (error::<42501>, "disable", "not now (42501)", 77),
+        (error::<53300>, "disable", "not now (53300)", 69),
+        (alert, "require", "alert: InternalError", 78),
+        (text, "disable", "the server says: could not fork new process", 69),
+        (text, "require", "the server could not start a process", 69),
+    ];
+    let gates = cases.map(|(refuse, ..)| Gate::before(&server, refuse));
+    let start = |index: usize, timeout| {
+        let (Gate { port, .. }, (_, mode, ..)) = (&gates[index], cases[index]);
+        boot(&format!("postgres://postgres@127.0.0.1:{port}/postgres?sslmode={mode}"))
+            .env("PREMAIN_WAIT_TIMEOUT", timeout)
+            .start()
+    };
+    let refused: Vec<_> = (0..cases.len()).map(|index| start(index, "2s")).collect();
+    for (running, (_, _, said, code)) in refused.into_iter().zip(cases) {
+        running.end().code(code).says(said);
+    }
+    for (index, (_, _, said, _)) in cases.iter().enumerate() {
+        let mut running = start(index, "60s");
+        running.wait_for(said);
+        gates[index].open.store(true, Ordering::SeqCst);
+        running.end().code(0);
+    }
+}
+
+/// Swallows every packet for this port, as a firewall does: nobody takes the connections that fill
+/// its queue.
+fn black_hole(address: &str, port: u16) -> impl Drop {
+    let address: SocketAddr = format!("{address}:{port}").parse().unwrap();
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener.bind(&address.into()).unwrap();
+    listener.listen(0).unwrap();
+    let mut queue = Vec::new();
+    while let Ok(client) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
+        queue.push(client);
+    }
+    struct Open(Socket, Vec<TcpStream>);
+    impl Drop for Open {
+        fn drop(&mut self) {
+            self.1.clear();
+            let _ = self.0.shutdown(Shutdown::Both);
+        }
+    }
+    Open(listener, queue)
+}
+
+#[test]
+fn an_address_that_swallows_packets_leaves_time_for_the_next() {
+    let server = Server::start(&["listen_addresses='127.0.0.2'"]);
+    server.hba("local all all trust\nhost all all all trust\n");
+    server.reload();
+    let port = server.port();
+    let _hole = black_hole("127.0.0.1", port);
+    let files = directory(&[("hosts", "127.0.0.1 two.addresses\n127.0.0.2 two.addresses\n")]);
+    let start = |words: &[&str]| {
+        let mut command = Command::new(program("unshare", "util-linux"));
+        let script = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
+        command.args(["--mount", "sh", "-c", script]).arg(files.path().join("hosts"));
+        command.arg(env!("CARGO_BIN_EXE_premain"));
+        Premain::of(command).words(["wait", "--wait-timeout", "3s"]).words(words)
+    };
+    let database = |host: &str| start(&[]).database(format!("postgres://postgres@{host}/postgres"));
+    for premain in [
+        database(&format!("two.addresses:{port}")),
+        database(&format!("127.0.0.1:{port},127.0.0.2:{port}")),
+        start(&["--wait-for", &format!("tcp://two.addresses:{port}")]),
+    ] {
+        premain.run().code(0).says("(1 attempt)");
+    }
+    // A page: what answers does not speak HTTP, but it answers.
+    start(&["--wait-for", &format!("http://two.addresses:{port}/")])
+        .run()
+        .code(69)
+        .says("does not speak HTTP");
+}
+
+#[test]
+fn a_lookup_without_a_thread_is_retried() {
+    const NOBODY: u32 = 54_321;
+    let server = Server::start(&[]);
+    server.hba("local all all trust\nhost all all all trust\n");
+    server.reload();
+    let url = format!("postgres://postgres@localhost:{}/postgres", server.port());
+    let start = |timeout| {
+        let mut command = Command::new(program("prlimit", "util-linux"));
+        command.args(["--nproc=1:1000", env!("CARGO_BIN_EXE_premain")]);
+        let premain =
+            Premain::of(command).run_by(NOBODY).words(["wait", "--wait-timeout", timeout]);
+        premain.database(&url).start()
+    };
+    start("500ms").end().code(69).says("cannot look up the name 'localhost'");
+    let mut running = start("60s");
+    running.wait_for("cannot look up the name 'localhost'");
+    let mut raise = Command::new(program("prlimit", "util-linux"));
+    let raised = output(raise.args(["--nproc=1000", "--pid", &running.pid().to_string()]));
+    assert!(raised.status.success(), "{raised:?}");
+    running.end().code(0);
 }
 
 #[test]

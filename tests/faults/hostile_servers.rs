@@ -2,13 +2,15 @@
 //!
 //! No real server does any of this, so the proxy answers in its place.
 
-use std::io::{Result, Write};
+use std::io::{Read as _, Result, Write};
+use std::net::TcpListener;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use crate::support::postgres::Server;
-use crate::support::premain::{Ended, Premain, Running, migrate};
+use crate::support::premain::{Ended, Premain, Running, migrate, premain};
 use crate::support::proxy::Proxy;
 use crate::support::{directory, wait_for};
 
@@ -185,5 +187,44 @@ fn a_signal_ends_an_endless_answer_to_a_migration() {
             running.signal(Signal::SIGTERM);
         };
         turned(MIGRATION, answer, as_it_is, stop).code(143);
+    }
+}
+
+/// Answers the login of each client with this, and sends on what the client then says.
+fn asks(answer: &'static [u8]) -> (u16, mpsc::Receiver<Vec<u8>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let _ = client.read(&mut [0; 1000]);
+            let _ = client.write_all(answer);
+            let mut said = Vec::new();
+            let _ = client.read_to_end(&mut said);
+            let _ = sender.send(said);
+        }
+    });
+    (port, receiver)
+}
+
+#[test]
+fn a_server_that_asks_for_the_password_in_another_way_does_not_get_it() {
+    for (asked, allowed) in [
+        (&b"R\0\0\0\x08\0\0\0\x03"[..], "scram-sha-256"),
+        (b"R\0\0\0\x08\0\0\0\x03", "!password"),
+        (b"R\0\0\0\x0c\0\0\0\x05salt", "scram-sha-256"),
+        (b"R\0\0\0\x08\0\0\0\0", "scram-sha-256,md5"),
+        (b"R\0\0\0\x17\0\0\0\nSCRAM-SHA-256\0\0", "md5"),
+    ] {
+        let (port, said) = asks(asked);
+        let url = format!("postgres://postgres@127.0.0.1:{port}/d?sslmode=disable");
+        for variable in [false, true] {
+            let premain = match variable {
+                true => premain(["wait"]).database(&url).env("PGREQUIREAUTH", allowed),
+                false => premain(["wait"]).database(format!("{url}&require_auth={allowed}")),
+            };
+            premain.run().code(78).says(&format!("require_auth={allowed} does not allow"));
+            assert_eq!(said.recv().unwrap(), b"");
+        }
     }
 }

@@ -19,6 +19,9 @@ pub const NOT_YET: [&str; 2] = ["20481231000000Z", "20491231235959Z"];
 /// What a server's certificate says about its names, if it is the right one.
 pub const LOCAL: &str = "subjectAltName=DNS:localhost,IP:127.0.0.1";
 
+const AS_AUTHORITY: [&str; 7] =
+    ["ca", "-config", "ca.conf", "-cert", "ca.crt", "-keyfile", "ca.key"];
+
 impl Authority {
     pub fn new() -> Authority {
         let authority = Authority(tempfile::tempdir().unwrap());
@@ -26,7 +29,8 @@ impl Authority {
         fs::write(
             directory.join("ca.conf"),
             "[ca]\ndefault_ca=this\n[this]\ndatabase=index\nrand_serial=yes\nnew_certs_dir=.\n\
-             default_md=sha256\npolicy=any\nunique_subject=no\n[any]\ncommonName=supplied\n",
+             default_md=sha256\npolicy=any\nunique_subject=no\ncrl_extensions=crl\n\
+             [any]\ncommonName=supplied\n[crl]\nauthorityKeyIdentifier=keyid\n",
         )
         .unwrap();
         fs::write(directory.join("index"), "").unwrap();
@@ -70,6 +74,17 @@ impl Authority {
             "-out",
             &certificate,
         ]);
+    }
+
+    pub fn revoke(&self, name: &str) {
+        self.openssl(&[&AS_AUTHORITY[..], &["-revoke", &format!("{name}.crt")]].concat());
+    }
+
+    /// The list of what it revoked so far, in this file.
+    pub fn revoked(&self, file: &str) -> PathBuf {
+        let list = ["-gencrl", "-crldays", "2", "-out", file];
+        self.openssl(&[&AS_AUTHORITY[..], &list].concat());
+        self.path(file)
     }
 
     /// Makes `NAME.crt` and `NAME.key` that vouch for themselves.

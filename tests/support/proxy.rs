@@ -148,8 +148,9 @@ impl Proxy {
         }
     }
 
-    /// No more faults.
+    /// No more faults, and no more answers but the server's.
     pub fn heal(&self) {
+        *self.state.hostility.lock().unwrap() = None;
         *self.state.fault.lock().unwrap() = None;
         self.state.away.store(false, Ordering::SeqCst);
     }

@@ -1,11 +1,19 @@
 //! The parameters about who the server is and how it may authenticate us.
 
 use super::settings::Checker;
-use crate::database::settings::{Host, Peer, RequireAuth};
+use crate::database::settings::{AuthMethod, Host, Peer, RequireAuth};
 use crate::launch::user::User;
 
-/// The methods of libpq's `require_auth`.
-const METHODS: [&str; 7] = ["none", "password", "md5", "scram-sha-256", "gss", "sspi", "oauth"];
+/// The methods of libpq's `require_auth`; `None` for those that premain does not know.
+const METHODS: [(&str, Option<AuthMethod>); 7] = [
+    ("none", Some(AuthMethod::None)),
+    ("password", Some(AuthMethod::Password)),
+    ("md5", Some(AuthMethod::Md5)),
+    ("scram-sha-256", Some(AuthMethod::ScramSha256)),
+    ("gss", None),
+    ("sspi", None),
+    ("oauth", None),
+];
 
 impl Checker<'_> {
     /// `require_auth`: a list of methods that are acceptable or, each with a '!', of those that are not.
@@ -14,28 +22,22 @@ impl Checker<'_> {
         let words: Vec<&str> = text.split(',').map(str::trim).collect();
         let names: Vec<&str> = words.iter().map(|word| word.trim_start_matches('!')).collect();
         let negated = words.iter().filter(|word| word.starts_with('!')).count();
-        let known = names.iter().all(|name| METHODS.contains(name));
+        let known = names.iter().all(|name| METHODS.iter().any(|(known, _)| known == name));
         if !known || !(negated == 0 || negated == words.len()) {
-            let methods = METHODS.join(", ");
+            let methods = METHODS.map(|(name, _)| name).join(", ");
             self.complain("require_auth", &format!("a list of {methods}, or of all with a '!'"));
             return None;
         }
-        let allows = |name| names.contains(&name) != (negated > 0);
-        let allowed = RequireAuth {
-            text: text.to_owned(),
-            none: allows("none"),
-            password: allows("password"),
-            md5: allows("md5"),
-            scram: allows("scram-sha-256"),
-        };
-        if !(allowed.none || allowed.password || allowed.md5 || allowed.scram) {
+        let allowed = METHODS.iter().filter(|(name, _)| names.contains(name) != (negated > 0));
+        let methods: Vec<_> = allowed.filter_map(|(_, method)| *method).collect();
+        if methods.is_empty() {
             self.reject(
                 "require_auth",
                 text,
                 "but premain authenticates with password, md5 and scram-sha-256 only",
             );
         }
-        Some(allowed)
+        Some(RequireAuth { text: text.to_owned(), methods })
     }
 
     /// `requirepeer`, which is for unix sockets only, as in libpq.
