@@ -4,7 +4,7 @@ use std::io;
 
 use crate::exit::Exit;
 use crate::shutdown::Stopped;
-use crate::{hooks, migrate, wait};
+use crate::{hooks, launch, migrate, wait};
 
 /// Why premain stopped before the application ran.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +24,9 @@ pub(crate) enum Error {
     /// A hook stopped the start.
     #[error(transparent)]
     Hook(#[from] hooks::Error),
+    /// The application cannot be executed.
+    #[error(transparent)]
+    Launch(#[from] launch::Error),
     /// A signal came first.
     #[error(transparent)]
     Stopped(#[from] Stopped),
@@ -40,6 +43,7 @@ impl Error {
             Error::Usage(_) => Exit::Usage,
             Error::Wait(error) => error.exit(),
             Error::Migrate(error) => error.exit(),
+            Error::Launch(error) => error.exit(),
             Error::Hook(hooks::Error::Failed { .. }) => Exit::Hook,
             Error::Hook(hooks::Error::System(_)) | Error::System { .. } => Exit::System,
             Error::Stopped(Stopped { signal, .. }) => Exit::Stopped(signal.number()),

@@ -19,8 +19,14 @@ impl Signal {
     pub const CONT: Signal = Signal(libc::SIGCONT);
     /// SIGPIPE
     pub const PIPE: Signal = Signal(libc::SIGPIPE);
+    /// SIGSTOP
+    pub const STOP: Signal = Signal(libc::SIGSTOP);
     /// SIGTSTP
     pub const TSTP: Signal = Signal(libc::SIGTSTP);
+    /// SIGTTIN
+    pub const TTIN: Signal = Signal(libc::SIGTTIN);
+    /// SIGTTOU
+    pub const TTOU: Signal = Signal(libc::SIGTTOU);
     /// The number of the last real-time signal; the C library keeps 32 and 33 for itself.
     const MAX: i32 = 64;
 

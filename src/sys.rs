@@ -195,16 +195,31 @@ pub(crate) fn send(signal: Signal, to: Recipient) -> nix::Result<()> {
     Errno::result(unsafe { libc::kill(to, signal.number()) }).map(drop)
 }
 
-/// Raises `signal` with its default action. If that stops this process, the call returns when the
-/// process is continued, or at once where the kernel does not stop it.
-pub(crate) fn raise_unblocked(signal: Signal) {
+/// Stops this process by sending `signal` to `to`, of which it is a part. Returns `true` once it was
+/// continued, with that CONT still pending; `false` at once where the kernel does not stop it,
+/// because its process group is orphaned: no shell could continue it.
+pub(crate) fn stop_by(signal: Signal, to: Recipient) -> bool {
+    // It has been continued already; a stop would discard that CONT.
+    if is_pending(Signal::CONT) {
+        return true;
+    }
+    let _ = send(signal, to);
     let set = set_of(signal);
-    // SAFETY: the set is initialised. `raise` is for this thread, which is the only one, and the
-    // signal is delivered before the call that unblocks it returns.
+    // SAFETY: the set is initialised. The signal, which was blocked until now, is delivered before
+    // the call that unblocks it returns. It is one that has no handler.
     unsafe {
-        libc::raise(signal.number());
         libc::sigprocmask(libc::SIG_UNBLOCK, &set, ptr::null_mut());
         libc::sigprocmask(libc::SIG_BLOCK, &set, ptr::null_mut());
+    }
+    is_pending(Signal::CONT)
+}
+
+fn is_pending(signal: Signal) -> bool {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: `sigpending` initialises the set.
+    unsafe {
+        libc::sigpending(set.as_mut_ptr());
+        libc::sigismember(set.as_ptr(), signal.number()) == 1
     }
 }
 
@@ -328,8 +343,8 @@ pub enum End {
 pub(crate) enum Reaped {
     /// This child has ended.
     Ended(Pid, End),
-    /// A signal has stopped this child.
-    Stopped(Pid),
+    /// This signal has stopped this child.
+    Stopped(Pid, Signal),
     /// No child has changed.
     Nothing,
     /// There are no children.
@@ -347,10 +362,21 @@ pub(crate) fn reap(child: Option<Pid>) -> Reaped {
             0 => return Reaped::Nothing,
             -1 if Errno::last() == Errno::EINTR => {}
             -1 => return Reaped::NoChildren,
-            pid if libc::WIFSTOPPED(status) => return Reaped::Stopped(Pid::from_raw(pid)),
+            pid if libc::WIFSTOPPED(status) => {
+                let signal = Signal::from_number(libc::WSTOPSIG(status)).unwrap_or(Signal::STOP);
+                return Reaped::Stopped(Pid::from_raw(pid), signal);
+            }
             pid => return Reaped::Ended(Pid::from_raw(pid), end(status)),
         }
     }
+}
+
+/// Waits for the end of a child and reaps it. Only for one that has begun to exit.
+pub(crate) fn wait_for(child: Pid) {
+    // SAFETY: a null pointer stands for a status that is not asked for.
+    while unsafe { libc::waitpid(child.as_raw(), ptr::null_mut(), 0) } == -1
+        && Errno::last() == Errno::EINTR
+    {}
 }
 
 /// The child that [`reap`] would report next; it is not reaped.
@@ -385,6 +411,51 @@ pub(crate) const STANDARD_STREAMS: [BorrowedFd<'static>; 3] =
 pub(crate) fn set_parent_death_signal(signal: Signal) {
     // SAFETY: it takes a number, and every signal number is valid.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal.number()) };
+}
+
+/// Clears the capabilities that `execve` would preserve for a user that is not root: the inheritable
+/// and the ambient ones.
+///
+/// # Errors
+/// `EPERM` where a seccomp filter does not allow it.
+pub(crate) fn drop_inheritable_capabilities() -> nix::Result<()> {
+    const AMBIENT: c_int = libc::PR_CAP_AMBIENT;
+    // SAFETY: numbers; no memory is involved.
+    let cleared = unsafe { libc::prctl(AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) };
+    // The layout of capget(2): the version 3 and this process; effective, permitted, inheritable.
+    let header: [u32; 2] = [0x2008_0522, 0];
+    let mut sets = [[0_u32; 3]; 2];
+    // SAFETY: both have the size that the kernel expects of version 3.
+    let known = unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), sets.as_mut_ptr()) } == 0;
+    if known && sets.iter().any(|set| set[2] != 0) {
+        for set in &mut sets {
+            set[2] = 0;
+        }
+        // SAFETY: as above. Where it is forbidden, inheritable capabilities are still worth nothing
+        // without a file that grants them.
+        unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) };
+    }
+    match Errno::result(cleared) {
+        // EINVAL: Linux before 4.3 knows no ambient capabilities.
+        Ok(_) | Err(Errno::EINVAL) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Sets the supplementary groups, the group and the user of this thread, which is all of the
+/// process once it calls `execve`. The C library's functions would change the other threads too,
+/// which in a child of [`fork_and_wait_for_exec`] are those of its parent.
+///
+/// # Errors
+/// `EPERM` without the capabilities SETGID and SETUID.
+pub(crate) fn set_user(uid: u32, gid: u32, groups: &[u32]) -> nix::Result<()> {
+    // The groups come first, because only root can change them.
+    // SAFETY: the groups are readable, and as many as it says.
+    Errno::result(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) })?;
+    // SAFETY: numbers.
+    Errno::result(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) })?;
+    // SAFETY: numbers.
+    Errno::result(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) }).map(drop)
 }
 
 /// Closes every descriptor from `first` on, also those that a value in this process still owns: the

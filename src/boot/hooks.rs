@@ -40,10 +40,11 @@ impl Context<'_> {
         !self.hooks(moment).is_empty()
     }
 
-    /// Runs the hooks of this moment, one after the other.
+    /// Runs the hooks of this moment, one after the other. They may have created the application.
     ///
     /// # Errors
-    /// That of the first one that fails, or the signal that stopped one.
+    /// That of the first one that fails, the signal that stopped one, or that there is still no
+    /// application.
     pub(super) async fn run_hooks(&self, moment: Moment) -> Result<(), Error> {
         for hook in self.hooks(moment) {
             let occasion = Occasion {
@@ -54,7 +55,7 @@ impl Context<'_> {
             };
             hooks::run::<Error>(hook, occasion, self.inherited, self.shutdown).await?;
         }
-        Ok(())
+        self.find_application_after(moment)
     }
 
     fn hooks(&self, moment: Moment) -> &[Hook] {

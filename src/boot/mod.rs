@@ -3,6 +3,7 @@
 //! It runs in the init's child, which then becomes the application, or in this process for `--exec`
 //! and for the commands that launch nothing.
 
+mod application;
 mod context;
 mod hooks;
 mod migrating;
@@ -10,9 +11,7 @@ mod runtime;
 mod summary;
 mod waiting;
 
-use std::ffi::OsString;
-
-use crate::config::Config;
+use crate::config::{Application, Config};
 use crate::database::{self, Demand, Session};
 use crate::error::Error;
 use crate::exit::Exit;
@@ -29,9 +28,11 @@ pub(crate) use summary::Summary;
 use waiting::Waiting;
 
 /// Boots and becomes the application; returns only if something prevents that.
-pub(crate) fn run(config: &Config, application: &[OsString], inherited: &Inherited) -> Exit {
+pub(crate) fn run(config: &Config, application: &Application, inherited: &Inherited) -> Exit {
     let prepared = if config.boots() {
-        in_runtime(config, inherited, prepare)
+        // A question or a mistake must not migrate anything.
+        application::find_first(config, application)
+            .and_then(|()| in_runtime(config, inherited, prepare))
     } else {
         // Starting a runtime would take a fifth of the time that such a start takes.
         Ok(Summary { waited: None, migrations: without_database(config) })
@@ -44,11 +45,10 @@ pub(crate) fn run(config: &Config, application: &[OsString], inherited: &Inherit
         }
         Err(error) => return error.report(),
     };
-    let program = application.first().map(|program| program.to_string_lossy()).unwrap_or_default();
+    let words = &application.words;
+    let program = words.first().map(|program| program.to_string_lossy()).unwrap_or_default();
     tracing::info!("{summary}, starting {program} (pid {})", std::process::id());
-    let error = launch::exec(&config.launch, application, inherited);
-    tracing::error!("{error}");
-    error.exit()
+    application::explain(application, launch::exec(&config.launch, words, inherited)).report()
 }
 
 /// What `run` does before the application: migrates, unless that is optional, and runs the

@@ -3,10 +3,11 @@
 
 use std::ffi::OsString;
 use std::fmt::{self, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 
 use lexopt::Arg;
 
-use super::command::{self, COMMANDS, Command, CommandInfo, Given};
+use super::command::{self, Application, COMMANDS, Command, CommandInfo, Given};
 use super::nearest::nearest;
 use super::option::{OPTIONS, OptionInfo, Section};
 use super::usage::UsageError;
@@ -49,7 +50,7 @@ impl CommandLine {
                     Some(info) if info.name != "run" => {
                         Err(UsageError::UnexpectedWord(info.name, "--".to_owned()))
                     }
-                    _ => run(application, options),
+                    _ => run(application, true, options),
                 };
             }
             match parser.next().map_err(|e| UsageError::Malformed(e.to_string()))? {
@@ -76,10 +77,10 @@ impl CommandLine {
                 Some(Arg::Value(word)) => match subcommand {
                     None => match word.to_str().and_then(CommandInfo::find) {
                         Some(command) => subcommand = Some(command),
-                        None => return run(with_rest(word, &mut parser), options),
+                        None => return run(with_rest(word, &mut parser), false, options),
                     },
                     Some(info) if info.name == "run" => {
-                        return run(with_rest(word, &mut parser), options);
+                        return run(with_rest(word, &mut parser), true, options);
                     }
                     Some(_) => given.words.push_back(word.to_string_lossy().into_owned()),
                 },
@@ -111,13 +112,20 @@ fn value(
 }
 
 fn run(
-    application: Vec<OsString>,
+    words: Vec<OsString>,
+    is_explicit: bool,
     options: Vec<(&'static OptionInfo, String)>,
 ) -> Result<CommandLine, UsageError> {
-    if application.is_empty() {
-        return Err(UsageError::NoCommand);
+    match words.first() {
+        None => Err(UsageError::NoCommand),
+        Some(program) if program.as_bytes().trim_ascii().is_empty() => {
+            Err(UsageError::EmptyCommand)
+        }
+        Some(_) => {
+            let command = Command::Run(Application { words, is_explicit });
+            Ok(CommandLine { command, options })
+        }
     }
-    Ok(CommandLine { command: Command::Run(application), options })
 }
 
 fn with_rest(first: OsString, parser: &mut lexopt::Parser) -> Vec<OsString> {
@@ -208,6 +216,7 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::command::Meant;
     use super::*;
     use crate::migrate::settings::Resolution;
 
@@ -219,28 +228,29 @@ mod tests {
         line.options.iter().map(|(option, value)| (option.field, value.as_str())).collect()
     }
 
-    fn words(line: &str) -> Command {
-        Command::Run(line.split_whitespace().map(OsString::from).collect())
+    fn words(line: &str, is_explicit: bool) -> Command {
+        let words = line.split_whitespace().map(OsString::from).collect();
+        Command::Run(Application { words, is_explicit })
     }
 
     #[test]
     fn the_first_word_that_is_neither_option_nor_subcommand_begins_the_application() {
-        for line in [
-            "--grace 3s node server.js --grace 4s",
-            "run --grace=3s node server.js --grace 4s",
-            "--grace=3s -- node server.js --grace 4s",
-            "run --grace 3s -- node server.js --grace 4s",
+        for (line, is_explicit) in [
+            ("--grace 3s node server.js --grace 4s", false),
+            ("run --grace=3s node server.js --grace 4s", true),
+            ("--grace=3s -- node server.js --grace 4s", true),
+            ("run --grace 3s -- node server.js --grace 4s", true),
         ] {
             let parsed = parse(line).unwrap();
-            assert_eq!(parsed.command, words("node server.js --grace 4s"), "{line}");
+            assert_eq!(parsed.command, words("node server.js --grace 4s", is_explicit), "{line}");
             assert_eq!(given(&parsed), [("grace", "3s")], "{line}");
         }
     }
 
     #[test]
     fn after_dashes_a_subcommand_is_an_application() {
-        assert_eq!(parse("-- migrate --help").unwrap().command, words("migrate --help"));
-        assert_eq!(parse("run wait").unwrap().command, words("wait"));
+        assert_eq!(parse("-- migrate --help").unwrap().command, words("migrate --help", true));
+        assert_eq!(parse("run wait").unwrap().command, words("wait", true));
     }
 
     #[test]
@@ -314,6 +324,44 @@ mod tests {
     fn nothing_to_run_is_usage() {
         for line in ["", "run", "--", "run --", "--exec"] {
             assert_eq!(parse(line).unwrap_err(), UsageError::NoCommand, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn an_empty_command_is_named_as_such() {
+        for words in [&["--", ""][..], &[""], &["run", " "], &["--", "", "x"]] {
+            let error = CommandLine::parse(words.iter().map(OsString::from)).unwrap_err();
+            assert_eq!(error, UsageError::EmptyCommand, "{words:?}");
+        }
+        assert!(UsageError::EmptyCommand.to_string().contains("'command: [\"${CMD}\"]'"));
+    }
+
+    #[test]
+    fn a_program_that_does_not_exist_may_be_a_subcommand() {
+        let meant = |line: &str| match parse(line).unwrap().command {
+            Command::Run(application) => application.meant(),
+            other => panic!("{other:?}"),
+        };
+        for (line, name) in [
+            ("statsu", "status"),
+            ("--log debug Status", "status"),
+            ("migration", "migrate"),
+            ("healthcheck", "health"),
+            ("comp", "completions"),
+            ("rollbak --to 3", "rollback"),
+        ] {
+            assert_eq!(meant(line), Some(Meant::Misspelled(name)), "{line}");
+        }
+        for line in ["status", "--help", "-V"] {
+            let subcommand = Some(Meant::Subcommand(line.to_owned()));
+            assert_eq!(meant(&format!("-- {line} --exit-code")), subcommand);
+        }
+        for line in ["node server.js", "waitress-serve", "newrelic-admin", "sh", "./statsu", "npm"]
+        {
+            assert_eq!(meant(line), None, "{line}");
+        }
+        for line in ["-- statsu", "run statsu", "-- /premain"] {
+            assert_eq!(meant(line), None, "{line}");
         }
     }
 

@@ -4,14 +4,15 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 
+use super::nearest::nearest_subcommand;
 use super::usage::UsageError;
 use crate::migrate::settings::Resolution;
 
 /// The subcommand and its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// Wait, migrate, launch and supervise this application: a program and its arguments.
-    Run(Vec<OsString>),
+    /// Wait, migrate, launch and supervise this application.
+    Run(Application),
     /// Wait for the database and every other target, then exit.
     Wait,
     /// Wait, apply what is pending, exit.
@@ -50,6 +51,38 @@ pub enum Command {
     Help,
     /// Print the version.
     Version,
+}
+
+/// The application's command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Application {
+    /// The program, which is not empty, and its arguments.
+    pub words: Vec<OsString>,
+    /// Whether `run` or `--` comes before it, so that it is not a misspelled subcommand.
+    pub is_explicit: bool,
+}
+
+/// What the name of a program that does not exist most likely means.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Meant {
+    /// This subcommand, which is spelled differently: `premain statsu`.
+    Misspelled(&'static str),
+    /// This subcommand or option, behind `--`: `premain -- status`.
+    Subcommand(String),
+}
+
+impl Application {
+    /// What was most likely meant, if there is no such program.
+    pub(crate) fn meant(&self) -> Option<Meant> {
+        let program = self.words.first()?.to_str()?;
+        if self.is_explicit {
+            let known = CommandInfo::find(program).is_some()
+                || ["--help", "-h", "--version", "-V"].contains(&program);
+            return known.then(|| Meant::Subcommand(program.to_owned()));
+        }
+        let names = COMMANDS.iter().map(|command| command.name);
+        nearest_subcommand(program, names).map(Meant::Misspelled)
+    }
 }
 
 /// A shell that completes command lines.

@@ -19,7 +19,7 @@ pub(crate) mod value;
 use std::fmt;
 use std::time::Duration;
 
-pub use command::{Command, Shell};
+pub use command::{Application, Command, Meant, Shell};
 pub use env::Environment;
 pub use family::Found;
 

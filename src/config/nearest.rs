@@ -6,14 +6,32 @@ pub(super) fn nearest<'a>(
     given: &str,
     names: impl Iterator<Item = &'a str> + Clone,
 ) -> Option<&'a str> {
-    let mistakes = |name: &&str| mistakes(given, name);
-    let almost = names.clone().min_by_key(mistakes);
-    let almost = almost.filter(|name| mistakes(name) <= given.chars().count() / 3);
+    let almost = almost(given, names.clone());
     let common = |name: &&str| {
         let pairs = given.chars().zip(name.chars());
         pairs.take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count()
     };
     almost.or_else(|| names.max_by_key(common).filter(|name| common(name) >= 4))
+}
+
+/// The name of a subcommand that `given` most likely means: it is spelled almost like it, or one of
+/// them begins with the other. Stricter than [`nearest`], because `given` may be a program's name.
+pub(super) fn nearest_subcommand<'a>(
+    given: &str,
+    mut names: impl Iterator<Item = &'a str> + Clone,
+) -> Option<&'a str> {
+    almost(given, names.clone()).or_else(|| {
+        names.find(|name| {
+            (name.len() > 4 && given.starts_with(name))
+                || (given.len() >= 4 && name.starts_with(given))
+        })
+    })
+}
+
+/// The name that `given` is most similar to, if at most every third letter is a mistake.
+fn almost<'a>(given: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let nearest = names.map(|name| (mistakes(given, name), name)).min()?;
+    (nearest.0 <= given.chars().count() / 3).then_some(nearest.1)
 }
 
 /// How many letters to add, drop or change from one spelling to the other.

@@ -6,6 +6,12 @@ pub enum UsageError {
     /// `premain` alone.
     #[error("no command to run: premain [OPTIONS] [--] COMMAND [ARG…], or 'premain --help'")]
     NoCommand,
+    /// The first word of the application's command line is empty.
+    #[error(
+        "the command to run is empty, as 'command: [\"${{CMD}}\"]' is if CMD is not set; set the \
+         variable, or write the command itself: premain [OPTIONS] [--] COMMAND [ARG…]"
+    )]
+    EmptyCommand,
     /// An option that does not exist, and a hint at one with a similar name.
     #[error("unknown option '{0}'{1}; 'premain --help' lists them all, and '--' ends them")]
     UnknownOption(String, String),

@@ -82,8 +82,7 @@ impl Process {
         });
         let pid = pid.map_err(|error| Error::System(error.into()))?;
         if let Some(failure) = failure {
-            // It has already exited.
-            sys::reap(Some(pid));
+            sys::wait_for(pid);
             return Err(failure);
         }
         let output = Some(Receiver::from_owned_fd(reader.into()).map_err(Error::System)?);

@@ -14,3 +14,11 @@ pub struct Settings {
     /// The executables of `/docker-entrypoint.d`, in the order of their names.
     pub entrypoint: Vec<Hook>,
 }
+
+impl Settings {
+    /// Whether there are any hooks.
+    pub(crate) fn are_any(&self) -> bool {
+        let options = [&self.generate, &self.before_migrate, &self.after_migrate];
+        options.into_iter().any(Option::is_some) || !self.entrypoint.is_empty()
+    }
+}

@@ -14,14 +14,14 @@ mod terminal;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::unistd::{Pid, setpgid};
+use nix::unistd::{Pid, getpgrp, setpgid};
 
 use crate::exit::Exit;
 use crate::signal::Signal;
 use crate::sys::{self, End, Forked, Reaped, Received, Recipient};
 use crate::{log, phase};
 pub use rules::{Rules, SignalTarget};
-use supervisor::{Action, Event, Supervisor};
+use supervisor::{Action, Event, Supervisor, Then};
 use terminal::Terminal;
 
 /// Forks once. The child runs `boot` and becomes the application; this process supervises it until
@@ -129,12 +129,14 @@ impl Init<'_> {
         let left = loop {
             match self.reap_next() {
                 Reaped::Ended(pid, end) if pid == self.child => self.application_ended(end),
-                Reaped::Stopped(pid) if pid == self.child => drop(self.handle(Event::Stopped)),
+                Reaped::Stopped(pid, signal) if pid == self.child => {
+                    self.handle(Event::Stopped(signal));
+                }
                 Reaped::Ended(pid, End::Killed(Signal::KILL)) if !self.sent_kill => {
                     killed += 1;
                     last = pid.as_raw();
                 }
-                Reaped::Ended(..) | Reaped::Stopped(_) => {}
+                Reaped::Ended(..) | Reaped::Stopped(..) => {}
                 Reaped::Nothing => break true,
                 Reaped::NoChildren => break false,
             }
@@ -192,10 +194,12 @@ impl Init<'_> {
     /// Lets the supervisor decide about `event`, and executes its decision.
     fn handle(&mut self, event: Event) -> Option<Exit> {
         match self.supervisor.on(event, Instant::now())? {
-            Action::Forward { signal, wake } => {
+            Action::Forward { signal, then } => {
                 self.send(signal);
-                if wake {
-                    self.send(Signal::CONT);
+                match then {
+                    Some(Then::Continue) => self.send(Signal::CONT),
+                    Some(Then::Suspend(signal)) => self.suspend(signal),
+                    None => {}
                 }
             }
             Action::Kill => {
@@ -203,7 +207,7 @@ impl Init<'_> {
                 self.sent_kill = true;
                 self.send(Signal::KILL);
             }
-            Action::Suspend => self.suspend(),
+            Action::Suspend(signal) => self.suspend(signal),
             Action::Continue => self.resume(),
             Action::SignalLeftovers(signal) => {
                 tracing::debug!("sending {signal} to what the application left behind");
@@ -219,7 +223,7 @@ impl Init<'_> {
                 leftovers::signal(Signal::KILL, self.child);
             }
             Action::Exit(status) => {
-                self.terminal.inspect(|terminal| terminal.take_back(self.child));
+                self.terminal.map(|terminal| terminal.take_back(self.child));
                 return Some(Exit::Application(status));
             }
         }
@@ -246,15 +250,22 @@ impl Init<'_> {
         }
     }
 
-    /// Stops together with the application, as sudo does, so that the shell sees its job stopped.
-    fn suspend(&mut self) {
-        if let Some(terminal) = self.terminal.filter(|_| Terminal::has_shell()) {
-            terminal.take_back(self.child);
-            sys::raise_unblocked(Signal::TSTP);
-            // Now `fg` or `bg` has continued this process, or the kernel did not stop it because no
-            // shell is left that could continue it. Either way this CONT, which merges with one
-            // that is already pending, makes the init continue the application.
-            let _ = sys::send(Signal::CONT, Recipient::Process(Pid::this()));
+    /// Stops as the application did, so that the shell sees its job stopped; not if no process could
+    /// be there that continues this one. Returns when it is continued.
+    fn suspend(&self, signal: Signal) {
+        if !terminal::may_have_shell() {
+            return;
+        }
+        let this = Recipient::Process(Pid::this());
+        if self.terminal.is_some_and(|terminal| terminal.take_back(self.child)) {
+            // A ^Z reached the application's group alone; it was meant for the whole job.
+            let job = if signal == Signal::TSTP { Recipient::Group(getpgrp()) } else { this };
+            if !sys::stop_by(signal, job) {
+                // Without premain the kernel would not have stopped the application either.
+                let _ = sys::send(Signal::CONT, this);
+            }
+        } else if !sys::stop_by(signal, this) && self.terminal.is_none() {
+            sys::stop_by(Signal::STOP, this);
         }
     }
 

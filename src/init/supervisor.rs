@@ -10,8 +10,8 @@ use crate::signal::Signal;
 pub(super) enum Event {
     /// A signal was sent to the init.
     Arrived(Signal),
-    /// The application was stopped, by ^Z for example.
-    Stopped,
+    /// This signal has stopped the application.
+    Stopped(Signal),
     /// The application ended with this status, 128 + n if signal n killed it.
     Ended(u8),
     /// Every child that had ended is reaped.
@@ -30,13 +30,13 @@ pub(super) enum Action {
     Forward {
         /// The signal, as rewritten.
         signal: Signal,
-        /// Whether to continue the application afterwards, because it is stopped.
-        wake: bool,
+        /// What to do afterwards.
+        then: Option<Then>,
     },
     /// Kill the application: its grace period is over.
     Kill,
-    /// Stop together with the application, which ^Z stopped.
-    Suspend,
+    /// Stop, as the application was stopped by this signal.
+    Suspend(Signal),
     /// Continue the application, and the processes that were stopped together with it.
     Continue,
     /// Send a signal to the processes that the application left behind.
@@ -46,6 +46,18 @@ pub(super) enum Action {
     /// Exit with this status.
     Exit(u8),
 }
+
+/// What follows a signal that is forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// Continue the application, because it is stopped and the signal is to end it.
+    Continue,
+    /// Stop: this signal of a shell's job control was rewritten, so that the application does not.
+    Suspend(Signal),
+}
+
+/// The signals by which a shell or a terminal stops a job.
+const JOB_CONTROL: [Signal; 3] = [Signal::TSTP, Signal::TTIN, Signal::TTOU];
 
 /// Processes that the application left behind get at least this time to end by themselves, even if
 /// the application used up the grace period.
@@ -118,7 +130,7 @@ impl<'a> Supervisor<'a> {
     pub(super) fn on(&mut self, event: Event, now: Instant) -> Option<Action> {
         match (&self.stage, event) {
             (Stage::Booting | Stage::Running, Event::Arrived(signal)) => self.arrived(signal, now),
-            (Stage::Booting | Stage::Running, Event::Stopped) => Some(self.stopped()),
+            (Stage::Booting | Stage::Running, Event::Stopped(signal)) => Some(self.stopped(signal)),
             (Stage::Booting | Stage::Running, Event::Elapsed) => self.elapsed(now),
             (Stage::Booting, Event::Ended(status)) => {
                 self.stage = Stage::Ended(status);
@@ -185,17 +197,23 @@ impl<'a> Supervisor<'a> {
             // A second TERM ends the delay.
             self.delayed = None;
         }
+        if JOB_CONTROL.contains(&arrived)
+            && !JOB_CONTROL.contains(&signal)
+            && signal != Signal::STOP
+        {
+            return Some(Action::Forward { signal, then: Some(Then::Suspend(arrived)) });
+        }
         Some(self.forward(signal, ends))
     }
 
-    fn stopped(&mut self) -> Action {
+    fn stopped(&mut self, signal: Signal) -> Action {
         // It stopped before the TERM arrived, but SIGCHLD came after it. Only once: a process that
         // reads from the terminal in the background would be stopped and continued for ever.
         if self.stopping && self.delayed.is_none() && !std::mem::replace(&mut self.woken, true) {
             return Action::Continue;
         }
         self.stopped = true;
-        Action::Suspend
+        Action::Suspend(signal)
     }
 
     fn elapsed(&mut self, now: Instant) -> Option<Action> {
@@ -213,8 +231,8 @@ impl<'a> Supervisor<'a> {
     }
 
     fn forward(&mut self, signal: Signal, ends: bool) -> Action {
-        let wake = ends && std::mem::take(&mut self.stopped);
-        Action::Forward { signal, wake }
+        let then = (ends && std::mem::take(&mut self.stopped)).then_some(Then::Continue);
+        Action::Forward { signal, then }
     }
 }
 

@@ -31,22 +31,24 @@ impl Terminal {
         self.change_foreground(self.group, group);
     }
 
-    /// Makes the init's group the foreground again, if `group` is.
-    pub(super) fn take_back(&self, group: Pid) {
-        self.change_foreground(group, self.group);
-    }
-
-    /// Whether premain was started by a shell with job control, which notices when premain stops.
-    /// The leader of a session and PID 1 have no such parent.
-    pub(super) fn has_shell() -> bool {
-        Pid::this() != Pid::from_raw(1) && getsid(None) != Ok(Pid::this())
+    /// Makes the init's group the foreground again, if `group` is; whether it was.
+    pub(super) fn take_back(&self, group: Pid) -> bool {
+        self.change_foreground(group, self.group)
     }
 
     /// From the background this would stop the caller with SIGTTOU, but that is blocked. A failure
     /// is ignored, because the application runs all the same.
-    fn change_foreground(&self, from: Pid, to: Pid) {
-        if tcgetpgrp(self.fd) == Ok(from) {
+    fn change_foreground(&self, from: Pid, to: Pid) -> bool {
+        let is_foreground = tcgetpgrp(self.fd) == Ok(from);
+        if is_foreground {
             let _ = tcsetpgrp(self.fd, to);
         }
+        is_foreground
     }
+}
+
+/// Whether premain may have been started by a shell with job control, which notices when premain
+/// stops, and continues it. PID 1 and the leader of a session have no such parent.
+pub(super) fn may_have_shell() -> bool {
+    Pid::this() != Pid::from_raw(1) && getsid(None) != Ok(Pid::this())
 }

@@ -318,8 +318,25 @@ fn a_failing_entrypoint_hook_stops_the_start_and_later_hooks() {
     ended
         .says("/1.sh failed: it exited with status 5; the application was not started")
         .says_nothing_of("never");
-    fs::write(container.path().join("1.sh"), "echo no first line").unwrap();
-    run().run().code(74).says("/1.sh did not start: cannot execute ").says("begins with #!");
+    fs::write(container.path().join("1.sh"), "#!/no/such\n").unwrap();
+    run().run().code(74).says("/1.sh did not start: cannot execute ").says("interpreter /no/such");
+}
+
+#[test]
+fn a_hook_without_an_interpreter_is_run_by_the_shell() {
+    let container = executables(&[("1.sh", "echo from $0 $A; exit 0")]);
+    let script = container.path().join("1.sh").display().to_string();
+    let ended = premain(["--entrypoint-d"])
+        .with(container.path())
+        .words(["echo", "started"])
+        .env("A", "b")
+        .run()
+        .code(0);
+    ended.says(&format!("1.sh: from {script} b\n"));
+    let database = Server::shared().database();
+    let place = directory(&FILES);
+    let ended = start(&place, &database, &["--after-migrate", &format!("{script} x")]);
+    ended.run().code(0).says(&format!("after-migrate: from {script}\n"));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The command line: the application's arguments are left alone, and errors are explained.
 
-use crate::harness::{Place, Setup, premain, probe};
+use crate::harness::{BOOTS, Place, Setup, executables, premain, probe};
 
 fn run(words: &[&str]) -> crate::harness::End {
     Setup::program(Place::Subreaper, premain(), words).end()
@@ -96,23 +96,89 @@ fn an_application_that_cannot_be_started_is_explained() {
     // An ELF header that is right but for the machine: the other of the two that matter.
     let mut foreign = std::fs::read(probe()).unwrap()[..64].to_vec();
     foreign[18] = if foreign[18] == 183 { 62 } else { 183 };
+    let plain = file("plain.sh", b"#!/bin/sh\n", 0o644);
+    let strange = file("strange.sh", b"#!/no/such/interpreter -x\n", 0o755);
     for (program, status, says) in [
         ("no-such-program".to_owned(), 127, "no directory of PATH"),
         ("/no/such/program".to_owned(), 127, "no such file"),
         ("./no-such-program".to_owned(), 127, "working directory"),
-        (file("plain.sh", b"#!/bin/sh\n", 0o644), 126, "chmod +x"),
+        (plain.clone(), 126, "chmod +x"),
         (directory.path().to_str().unwrap().to_owned(), 126, "directory"),
         (file("windows.sh", b"#!/bin/sh\r\necho\r\n", 0o755), 126, "CRLF"),
-        (file("strange.sh", b"#!/no/such/interpreter -x\n", 0o755), 126, "/no/such/interpreter"),
-        (file("bare.sh", b"echo hello\n", 0o755), 126, "#!/bin/sh"),
+        (strange.clone(), 126, "/no/such/interpreter"),
+        (file("nested.sh", format!("#!{strange}\n").as_bytes(), 0o755), 126, &strange),
+        (file("denied.sh", format!("#!{plain}\n").as_bytes(), 0o755), 126, &plain),
         (file("foreign", &foreign, 0o755), 126, "this machine is"),
-        (file("empty", b"", 0o755), 126, "neither a program nor a script"),
+        (file("data", b"PK\x03\x04\0\0\n", 0o755), 126, "neither a program nor a script"),
+        (file("empty", b"", 0o755), 126, "the file is empty"),
+        ("/bin/echo hello".to_owned(), 127, "words of their own"),
     ] {
-        for options in [&[][..], &["--exec"]] {
+        // Nothing listens there: with the last ones it ends before anything is waited for.
+        let wait = ["--wait-for", "tcp://127.0.0.1:1", "--wait-timeout", "1h"];
+        let waits = [&["--exec"], &wait[..]].concat();
+        let as_user = [&["--user", "4242"], &wait[..]].concat();
+        for options in [&[][..], &["--exec"], &wait, &waits, &as_user] {
             let end = Setup::new(Place::Subreaper, options, &[&program]).end();
-            assert_eq!(end.code, Some(status), "{program}: {end:?}");
-            assert!(end.stderr.contains(says), "{program}: {end:?}");
+            assert_eq!(end.code, Some(status), "{program} {options:?}: {end:?}");
+            assert!(end.stderr.contains(says), "{program} {options:?}: {end:?}");
+            assert!(!end.stderr.contains("waiting"), "{program} {options:?}: {end:?}");
         }
+    }
+}
+
+#[test]
+fn a_script_without_an_interpreter_is_run_by_the_shell() {
+    let directory = executables(&[("bare", "echo \"$0 $*\"; exit 3\n"), ("#", "# hello\n")]);
+    let bare = directory.path().join("bare").into_os_string().into_string().unwrap();
+    for boot in [BOOTS[0], BOOTS[1], &["--exec"]] {
+        for program in ["bare", &bare] {
+            let end = Setup::new(Place::Subreaper, boot, &[program, "two words", "-x"])
+                .env("PATH", directory.path())
+                .end();
+            let lines = vec![format!("{bare} two words -x")];
+            assert_eq!((end.code, end.lines), (Some(3), lines), "{boot:?} {program}");
+        }
+        let end = Setup::new(Place::Subreaper, boot, &["#"]).env("PATH", directory.path()).end();
+        assert_eq!(end.code, Some(0), "{end:?}");
+    }
+}
+
+#[test]
+fn a_misspelled_subcommand_is_wrong_usage_and_one_behind_dashes_is_explained() {
+    let wait = ["--wait-for", "tcp://127.0.0.1:1", "--wait-timeout", "1h"];
+    // Not even a hook could be meant to create it.
+    let hook = ["--entrypoint-d", "/usr/bin"];
+    for options in [&[][..], &wait, &["--exec"], &[&wait[..], &hook].concat()] {
+        let end = run(&[options, &["statsu", "--exit-code"]].concat());
+        assert_eq!(end.code, Some(64), "{options:?}: {end:?}");
+        assert!(end.stderr.contains("did you mean 'premain status'?"), "{end:?}");
+        for word in ["run", "--"] {
+            let end = run(&[options, &[word, "status"]].concat());
+            assert_eq!(end.code, Some(127), "{options:?}: {end:?}");
+            let said = [
+                format!("'{} status'", premain()),
+                format!("'docker compose run --entrypoint {} app status'", premain()),
+                format!("'docker compose exec app {} status'", premain()),
+            ];
+            assert!(said.iter().all(|said| end.stderr.contains(said)), "{end:?}");
+        }
+    }
+    // Behind dashes a program of that name is meant, and without them it is the subcommand.
+    let directory = executables(&[("status", "#!/bin/sh\necho mine"), ("statsu", "echo so")]);
+    let path = |words: &[&str]| {
+        Setup::program(Place::Subreaper, premain(), words).env("PATH", directory.path()).end()
+    };
+    assert_eq!(path(&["--", "status"]).lines, ["mine"]);
+    assert_eq!(path(&["statsu"]).lines, ["so"]);
+    assert_eq!(path(&["status"]).code, Some(78));
+}
+
+#[test]
+fn an_empty_command_is_named_as_such() {
+    for words in [&["--", ""][..], &["run", " "], &["", "x"]] {
+        let end = run(words);
+        assert_eq!(end.code, Some(64), "{words:?}: {end:?}");
+        assert!(end.stderr.contains("the command to run is empty"), "{end:?}");
     }
 }
 
@@ -128,12 +194,14 @@ fn a_dynamic_program_without_its_loader_is_explained() {
     let path = directory.path().join("program");
     std::fs::write(&path, program).unwrap();
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let end = Setup::new(Place::Subreaper, &[], &[path.to_str().unwrap()]).end();
-    assert_eq!(end.code, Some(126));
-    assert!(
-        end.stderr.contains("loader /lib64/ld-xxxxx") && end.stderr.contains("musl"),
-        "{end:?}"
-    );
+    for boot in [&[][..], &["--wait-for", "tcp://127.0.0.1:1", "--wait-timeout", "1h"]] {
+        let end = Setup::new(Place::Subreaper, boot, &[path.to_str().unwrap()]).end();
+        assert_eq!(end.code, Some(126));
+        assert!(
+            end.stderr.contains("loader /lib64/ld-xxxxx") && end.stderr.contains("musl"),
+            "{end:?}"
+        );
+    }
 }
 
 #[test]
@@ -147,8 +215,25 @@ fn programs_are_searched_in_the_applications_path() {
         std::fs::set_permissions(&tool, std::os::unix::fs::PermissionsExt::from_mode(mode))
             .unwrap();
     }
-    let path = format!("/nowhere:{0}/first:{0}/second", directory.path().display());
-    let end = Setup::new(Place::Subreaper, &[], &["tool"]).env("PATH", path).end();
+    // The first that can be executed: not one without permission, nor one without its interpreter.
+    std::fs::create_dir(directory.path().join("tool")).unwrap();
+    let broken = executables(&[("tool", "#!/no/such/interpreter\n")]);
+    let path = format!(
+        "/nowhere:{0}:{0}/first:{1}:{0}/second",
+        directory.path().display(),
+        broken.path().display()
+    );
+    for boot in BOOTS {
+        let end = Setup::new(Place::Subreaper, boot, &["tool"]).env("PATH", &path).end();
+        assert_eq!((end.code, end.lines), (Some(0), vec!["second".to_owned()]));
+    }
+    // An empty directory of PATH is the working directory.
+    let end = Setup::new(Place::Subreaper, BOOTS[1], &["tool"])
+        .env("PATH", "/nowhere:")
+        .with(|command| {
+            command.current_dir(directory.path().join("second"));
+        })
+        .end();
     assert_eq!((end.code, end.lines), (Some(0), vec!["second".to_owned()]));
     let end = Setup::new(Place::Subreaper, &[], &["tool"])
         .env("PATH", format!("{}/first", directory.path().display()))

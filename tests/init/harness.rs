@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -52,6 +53,17 @@ pub fn debian(program: &str, package: &str) -> String {
         .map(|directory| format!("{directory}/{program}"))
         .find(|p| fs::exists(p).unwrap());
     found.unwrap_or_else(|| panic!("{program} is missing: apt-get install -y {package}"))
+}
+
+/// A directory with these executables. Without a `#!` line a shell runs them.
+pub fn executables(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, content) in files {
+        let path = directory.path().join(name);
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    directory
 }
 
 /// An init that is about to be started.

@@ -2,24 +2,11 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use nix::mount::{MsFlags, mount};
 
-use crate::harness::{Place, Setup, children_of, probe, wait_for};
-
-/// A directory with one executable script.
-fn scripts(list: &[(&str, &str)]) -> tempfile::TempDir {
-    let directory = tempfile::tempdir().unwrap();
-    for (name, script) in list {
-        let path = directory.path().join(name);
-        let shell = if script.starts_with("#!") { "" } else { "#!/bin/sh\n" };
-        fs::write(&path, format!("{shell}{script}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    }
-    directory
-}
+use crate::harness::{Place, Setup, children_of, executables, probe, wait_for};
 
 fn with(directory: &Path, options: &[&str], place: Place, words: &[&str]) -> Setup {
     Setup::probe(place, options, words).env("PREMAIN_ENTRYPOINT_D", directory)
@@ -29,7 +16,7 @@ fn with(directory: &Path, options: &[&str], place: Place, words: &[&str]) -> Set
 fn a_hook_starts_in_the_same_state_as_the_application() {
     // Without a shell, which sets SIGCHLD as it likes.
     let report = format!("#!{} report", probe());
-    let directory = scripts(&[("1.sh", &report)]);
+    let directory = executables(&[("1.sh", &report)]);
     for place in Place::BOTH {
         for options in [&[][..], &["--exec"]] {
             let end = with(directory.path(), options, place, &["report"])
@@ -65,7 +52,7 @@ fn a_hook_starts_in_the_same_state_as_the_application() {
 
 #[test]
 fn a_hook_has_no_input_and_takes_none_from_the_application() {
-    let directory = scripts(&[("1.sh", "cat; echo done")]);
+    let directory = executables(&[("1.sh", "cat; echo done")]);
     for place in Place::BOTH {
         let mut run = Setup::new(place, &[], &["/bin/cat"])
             .env("PREMAIN_ENTRYPOINT_D", directory.path())
@@ -81,7 +68,7 @@ fn a_hook_has_no_input_and_takes_none_from_the_application() {
 #[test]
 fn processes_left_by_hooks_are_reaped() {
     let script = "for i in 1 2 3 4 5 6 7 8 9; do (sleep 0.05 >/dev/null 2>&1 &); done";
-    let directory = scripts(&[("1.sh", script), ("2.sh", script)]);
+    let directory = executables(&[("1.sh", script), ("2.sh", script)]);
     for place in Place::BOTH {
         let mut run = with(directory.path(), &[], place, &["listen", "15"]).start();
         run.after("ready");
@@ -102,7 +89,7 @@ fn docker_entrypoint_d_is_optional_and_any_content_is_handled() {
     }
     // An empty directory changes nothing.
     let _own = Mountpoint(fs::create_dir(DIRECTORY).is_ok());
-    let directory = scripts(&[("20-b.sh", "echo b"), ("10-a.sh", "echo a")]);
+    let directory = executables(&[("20-b.sh", "echo b"), ("10-a.sh", "echo a")]);
     let source = directory.path().to_owned();
     let end = Setup::probe(Place::Pid1, &[], &["report"])
         .before_exec(move || {
@@ -115,7 +102,7 @@ fn docker_entrypoint_d_is_optional_and_any_content_is_handled() {
 
 #[test]
 fn an_unread_log_does_not_block_a_hook() {
-    let directory = scripts(&[("1.sh", "exec yes")]);
+    let directory = executables(&[("1.sh", "exec yes")]);
     for place in Place::BOTH {
         let (reader, writer) = std::io::pipe().unwrap();
         let run = with(directory.path(), &[], place, &["report"])

@@ -3,7 +3,7 @@
 use nix::mount::{MsFlags, mount};
 use serde_json::json;
 
-use crate::harness::{Place, Setup, probe};
+use crate::harness::{BOOTS, Place, Setup, executables, probe};
 
 /// An init in an image whose `/etc/passwd` and `/etc/group` are these.
 fn with_etc(passwd: &str, group: &str, options: &[&str], application: &[&str]) -> Setup {
@@ -70,6 +70,65 @@ fn the_application_cannot_become_root_again() {
             "CapEff: 0000000000000000"
         ]
     );
+}
+
+#[test]
+fn ambient_capabilities_do_not_reach_the_application() {
+    // A user who may become any other, as an orchestrator's capabilities for it arrange it.
+    let with_capabilities = |setup: Setup| {
+        setup.before_exec(|| {
+            const SETGID_SETUID: u32 = 1 << 6 | 1 << 7;
+            // SAFETY: numbers, and the layout of capget(2).
+            unsafe {
+                libc::prctl(libc::PR_SET_KEEPCAPS, 1, 0, 0, 0);
+                libc::setgroups(0, std::ptr::null());
+                libc::setresgid(1234, 1234, 1234);
+                libc::setresuid(1234, 1234, 1234);
+                let header: [u32; 2] = [0x2008_0522, 0];
+                let sets: [[u32; 3]; 2] = [[SETGID_SETUID; 3], [0; 3]];
+                assert_eq!(libc::syscall(libc::SYS_capset, &header, &sets), 0);
+                for capability in [6, 7] {
+                    let raise = libc::PR_CAP_AMBIENT_RAISE;
+                    assert_eq!(libc::prctl(libc::PR_CAP_AMBIENT, raise, capability, 0, 0), 0);
+                }
+            }
+            Ok(())
+        })
+    };
+    let script = "grep -E '^Cap(Inh|Prm|Eff|Amb)' /proc/self/status | sort -u; \
+                  setpriv --reuid 0 id -u 2>/dev/null || echo denied";
+    let application = ["/bin/sh", "-c", script];
+    // Another user, the same one, and without --user, which leaves them alone.
+    for (user, value, becomes) in [
+        (&["--user", "4242:4242"][..], "0000000000000000", "denied"),
+        (&["--user", "1234:1234"], "0000000000000000", "denied"),
+        (&[], "00000000000000c0", "0"),
+    ] {
+        for boot in [BOOTS[0], BOOTS[1], &["--exec"]] {
+            let setup = Setup::new(Place::Pid1, &[boot, user].concat(), &application);
+            let end = with_capabilities(setup).end();
+            let lines: Vec<_> = end.lines.iter().map(|line| line.replace('\t', " ")).collect();
+            let of = |name: &str| format!("{name}: {value}");
+            let expected = ["CapAmb", "CapEff", "CapInh", "CapPrm"].map(of);
+            assert_eq!(lines[..4], expected, "{user:?} {boot:?} {}", end.stderr);
+            assert_eq!(lines[4], becomes, "{user:?} {boot:?}");
+        }
+    }
+}
+
+#[test]
+fn the_application_is_looked_for_with_its_users_permissions() {
+    let directory = executables(&[("mine", "#!/bin/sh\necho mine")]);
+    let path = format!("{}:/usr/bin:/bin", directory.path().display());
+    let root_alone = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(directory.path(), root_alone).unwrap();
+    for (options, status) in [(&[][..], 0), (&["--user", "4242:4242"], 127)] {
+        let wait = ["--wait-for", "tcp://127.0.0.1:1", "--wait-timeout", "10ms", "--db-optional"];
+        let end =
+            Setup::new(Place::Pid1, &[&wait, options].concat(), &["mine"]).env("PATH", &path).end();
+        assert_eq!(end.code, Some(status), "{options:?}: {end:?}");
+        assert_eq!(end.stderr.contains("not ready"), status == 0, "{end:?}");
+    }
 }
 
 #[test]

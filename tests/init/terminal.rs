@@ -11,7 +11,7 @@ use nix::unistd::{Pid, tcgetpgrp};
 
 use crate::harness::process::Printed;
 use crate::harness::{
-    PATIENCE, Place, Run, Setup, children_of, debian, premain, probe, status, wait_for,
+    PATIENCE, Place, Run, Setup, children_of, debian, kill, premain, probe, status, wait_for,
 };
 
 /// The keyboard and the screen.
@@ -198,6 +198,144 @@ fn a_shell_can_stop_and_continue_its_job() {
     terminal.shows("status 130");
     terminal.type_in("exit 0\n");
     assert_eq!(run.end().code, Some(0));
+}
+
+/// A process and the only child that it has.
+fn both(init: i32) -> [i32; 2] {
+    [init, wait_for("the application", || children_of(init).first().copied())]
+}
+
+fn are_stopped(pids: [i32; 2], stopped: bool) {
+    for pid in pids {
+        let state = || Some(status(pid, "State")?.starts_with('T') == stopped);
+        wait_for("a stop or its end", || state()?.then_some(()));
+    }
+}
+
+#[test]
+fn an_init_stops_by_the_signal_that_stopped_its_application() {
+    // A shell that says how its job stopped. It is one with job control, at a terminal.
+    let signals = [
+        (libc::SIGTSTP, "Stopped(SIGTSTP)"),
+        (libc::SIGSTOP, "Stopped(SIGSTOP)"),
+        (libc::SIGTTIN, "Stopped(SIGTTIN)"),
+        (libc::SIGTTOU, "Stopped(SIGTTOU)"),
+    ];
+    let (run, mut terminal) = shell();
+    terminal.type_in("set -o posix\n");
+    for (signal, word) in signals {
+        for target in ["the application", "the init"] {
+            if (signal, target) == (libc::SIGSTOP, "the init") {
+                continue;
+            }
+            terminal.type_in("premain -- sleep 1000 & echo pid $!\n");
+            let line = terminal.shows("pid ");
+            let init: i32 = line.rsplit(' ').next().unwrap().parse().unwrap();
+            let pids = both(init);
+            wait_for("exec", || (status(pids[1], "Name")? == "sleep").then_some(()));
+            kill(if target == "the init" { init } else { pids[1] }, signal);
+            are_stopped(pids, true);
+            terminal.type_in("jobs\n");
+            let line = terminal.shows("sleep 1000");
+            assert!(line.contains(&format!(" {word} ")), "{target}, {signal}: {line}");
+            terminal.type_in("bg\n");
+            are_stopped(pids, false);
+            terminal.type_in("kill %%; wait; echo over\n");
+            terminal.shows("over");
+        }
+    }
+    terminal.type_in("exit 0\n");
+    assert_eq!(run.end().code, Some(0));
+}
+
+#[test]
+fn an_init_stops_without_a_terminal_and_by_a_rewritten_stop_signal() {
+    let rewrite = ["--rewrite", "TSTP:USR1", "--rewrite=TTIN:TERM USR2:STOP TTOU:0"];
+    for (options, signal, got) in [
+        (&[][..], libc::SIGSTOP, None),
+        (&rewrite, libc::SIGTSTP, Some(libc::SIGUSR1)),
+        (&rewrite, libc::SIGTTIN, Some(libc::SIGTERM)),
+        (&rewrite, libc::SIGUSR2, None),
+    ] {
+        let setup = Setup::probe(Place::Subreaper, options, &["listen", "3"]);
+        let mut run = setup.start();
+        run.after("ready");
+        let pids = both(run.pid());
+        if signal == libc::SIGSTOP {
+            kill(pids[1], signal);
+        } else {
+            run.signal(signal);
+        }
+        if let Some(got) = got {
+            run.expect(&format!("got {got}"));
+            are_stopped([pids[0]; 2], true);
+        } else {
+            are_stopped(pids, true);
+        }
+        run.signal(libc::SIGCONT);
+        run.expect("got 18");
+        are_stopped(pids, false);
+        // Neither a signal that is dropped nor one that the application handles stops anything.
+        if options.is_empty() {
+            run.signal(libc::SIGTSTP);
+            run.expect("got 20");
+        }
+        run.signal(libc::SIGTTOU);
+        if options.is_empty() {
+            run.expect("got 22");
+        }
+        run.signal(libc::SIGQUIT);
+        let end = run.end();
+        assert_eq!((end.code, end.lines), (Some(0), vec!["got 3".to_owned()]));
+    }
+}
+
+#[test]
+fn a_stopped_job_of_several_processes_stops_as_a_whole() {
+    for line in ["premain -- cat | cat", "sh -c '\"$1\" -- cat; exit' sh premain"] {
+        let (run, mut terminal) = shell();
+        let line = line.replace("sh premain", &format!("sh {}", premain()));
+        terminal.type_in(&format!("{line}\nhello\n"));
+        terminal.shows("hello");
+        terminal.type_in(CTRL_Z);
+        terminal.shows("Stopped");
+        terminal.type_in("echo the shell is $((40 + 2))\n");
+        terminal.shows("the shell is 42");
+        terminal.type_in("fg\nagain\n");
+        terminal.shows("again");
+        terminal.type_in("\x04");
+        terminal.is_for(run.pid());
+        terminal.type_in("exit 0\n");
+        assert_eq!(run.end().code, Some(0), "{line}");
+    }
+}
+
+#[test]
+fn control_z_without_job_control_changes_nothing() {
+    // The shell that leads the session has no job control: nothing could continue what stops.
+    let script = "\"$0\" -- cat; exit 4";
+    let setup = Setup::program(Place::Subreaper, "/bin/sh", &["-c", script, premain()]);
+    let (run, mut terminal) = Terminal::start(setup);
+    terminal.type_in("hello\n");
+    terminal.shows("hello");
+    terminal.type_in(CTRL_Z);
+    terminal.type_in("again\n");
+    terminal.shows("again");
+    terminal.type_in("\x04");
+    assert_eq!(run.end().code, Some(4));
+}
+
+#[test]
+fn an_init_that_is_pid_1_never_stops() {
+    for signal in [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU, libc::SIGSTOP] {
+        let run = Setup::new(Place::Pid1, &[], &["/bin/sleep", "1000"]).start();
+        let pids = both(run.pid());
+        wait_for("exec", || (status(pids[1], "Name")? == "sleep").then_some(()));
+        kill(pids[1], signal);
+        are_stopped([pids[1]; 2], true);
+        run.signal(libc::SIGTERM);
+        assert_eq!(run.end().code, Some(143));
+    }
 }
 
 #[test]

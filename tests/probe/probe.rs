@@ -97,6 +97,10 @@ fn listen(who: &str, last: c_int) -> c_int {
         say(format_args!("{who}ready {}", libc::getpid()));
         loop {
             let signal = libc::sigwaitinfo(&all, std::ptr::null_mut());
+            if signal == -1 {
+                // It was stopped and continued meanwhile.
+                continue;
+            }
             say(format_args!("{who}got {signal}"));
             if signal == last {
                 return 0;

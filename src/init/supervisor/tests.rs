@@ -8,6 +8,7 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 const QUIT: Signal = Signal::from_number(libc::SIGQUIT).unwrap();
+const STOPPED: Event = Event::Stopped(Signal::TTIN);
 const USR1: Signal = Signal::from_number(libc::SIGUSR1).unwrap();
 
 fn rules() -> Rules {
@@ -30,7 +31,7 @@ fn running(rules: &Rules) -> Supervisor<'_> {
 
 #[allow(clippy::unnecessary_wraps, reason = "it is what `on` returns")]
 fn forward(signal: Signal) -> Option<Action> {
-    Some(Action::Forward { signal, wake: false })
+    Some(Action::Forward { signal, then: None })
 }
 
 #[test]
@@ -141,9 +142,9 @@ fn a_stopped_application_is_continued_by_a_term() {
     let rules = rules();
     let mut supervisor = running(&rules);
     let now = Instant::now();
-    assert_eq!(supervisor.on(Event::Stopped, now), Some(Action::Suspend));
+    assert_eq!(supervisor.on(STOPPED, now), Some(Action::Suspend(Signal::TTIN)));
     assert_eq!(supervisor.on(Event::Arrived(USR1), now), forward(USR1));
-    let woken = Some(Action::Forward { signal: Signal::TERM, wake: true });
+    let woken = Some(Action::Forward { signal: Signal::TERM, then: Some(Then::Continue) });
     assert_eq!(supervisor.on(Event::Arrived(Signal::TERM), now), woken);
     assert_eq!(supervisor.on(Event::Arrived(Signal::TERM), now), forward(Signal::TERM));
 }
@@ -154,8 +155,33 @@ fn an_application_whose_stop_was_overtaken_by_the_term_is_continued_once() {
     let mut supervisor = running(&rules);
     let now = Instant::now();
     assert_eq!(supervisor.on(Event::Arrived(Signal::TERM), now), forward(Signal::TERM));
-    assert_eq!(supervisor.on(Event::Stopped, now), Some(Action::Continue));
-    assert_eq!(supervisor.on(Event::Stopped, now), Some(Action::Suspend));
+    assert_eq!(supervisor.on(STOPPED, now), Some(Action::Continue));
+    assert_eq!(supervisor.on(STOPPED, now), Some(Action::Suspend(Signal::TTIN)));
+}
+
+#[test]
+fn a_stop_signal_that_is_rewritten_stops_the_init() {
+    let rewrite = [
+        (Signal::TSTP, Some(USR1)),
+        (Signal::TTIN, Some(Signal::TERM)),
+        (Signal::TTOU, Some(Signal::STOP)),
+    ];
+    let rules = Rules { rewrite: rewrite.into(), ..rules() };
+    let suspend = |signal, stop| Some(Action::Forward { signal, then: Some(Then::Suspend(stop)) });
+    for (arrived, action) in [
+        (Signal::TSTP, suspend(USR1, Signal::TSTP)),
+        (Signal::TTIN, suspend(Signal::TERM, Signal::TTIN)),
+        // The application will stop, and the init together with it.
+        (Signal::TTOU, forward(Signal::STOP)),
+        (QUIT, forward(QUIT)),
+    ] {
+        assert_eq!(running(&rules).on(Event::Arrived(arrived), Instant::now()), action);
+        // Not before the application is there.
+        let booting = Supervisor::new(&rules).on(Event::Arrived(arrived), Instant::now());
+        assert_eq!(booting, forward(arrived));
+    }
+    let rules = Rules { rewrite: [(Signal::TSTP, None)].into(), ..rules };
+    assert_eq!(running(&rules).on(Event::Arrived(Signal::TSTP), Instant::now()), None);
 }
 
 /// Random sequences of what can happen to an init.
@@ -198,8 +224,8 @@ impl World<'_> {
             return;
         }
         match self.supervisor.on(event, self.now) {
-            None | Some(Action::Suspend | Action::SignalLeftovers(_)) => {}
-            Some(Action::Continue) if event == Event::Stopped => {}
+            None | Some(Action::Suspend(_) | Action::SignalLeftovers(_)) => {}
+            Some(Action::Continue) if event == STOPPED => {}
             Some(Action::Continue) => self.forwarded.push(Signal::CONT),
             Some(Action::Forward { signal, .. }) => {
                 assert_eq!(self.application, None, "forwarded after the end");
@@ -273,7 +299,7 @@ proptest! {
                     }
                     world.happens(Event::Arrived(signal));
                 }
-                Happening::Stopped if world.application.is_none() => world.happens(Event::Stopped),
+                Happening::Stopped if world.application.is_none() => world.happens(STOPPED),
                 Happening::Launched => world.supervisor.launched(),
                 Happening::OrphanComes => world.orphans += 1,
                 Happening::OrphanEnds => {
