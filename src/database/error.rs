@@ -54,7 +54,8 @@ impl ConnectError {
     /// rejects an encrypted one with 28000.
     pub(super) fn is_about_encryption(&self) -> bool {
         match self {
-            ConnectError::Tls { .. } => true,
+            // The server has TLS, and only ours does not do: no reason for clear text.
+            ConnectError::Tls { source, .. } => !source.is_incompatible(),
             ConnectError::Server { error, .. } => error.code().code() == "28000",
             _ => false,
         }

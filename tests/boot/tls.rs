@@ -497,3 +497,18 @@ fn versions_of_tls_outside_the_limits_are_not_spoken() {
         .run()
         .code(78);
 }
+
+#[test]
+fn a_server_whose_key_premain_does_not_know_gets_no_login_in_clear_text() {
+    let authority = Authority::new();
+    authority.self_signed_on("server", "secp521r1");
+    let server = encrypted(&authority, "server");
+    for mode in ["prefer", "require"] {
+        wait(&server, "localhost", &format!("sslmode={mode}"))
+            .env("PREMAIN_WAIT_TIMEOUT", "1s")
+            .run()
+            .code(78)
+            .says("give the server a key of RSA, P-256 or P-384");
+    }
+    wait(&server, "localhost", "sslmode=disable").run().code(0);
+}

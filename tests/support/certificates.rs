@@ -93,6 +93,13 @@ impl Authority {
         fs::rename(self.path(&format!("{name}.csr")), self.path(&format!("{name}.crt"))).unwrap();
     }
 
+    /// As [`Authority::self_signed`], with a key of this curve.
+    pub fn self_signed_on(&self, name: &str, curve: &str) {
+        let key = format!("ec_paramgen_curve:{curve}");
+        self.request(name, "a server", &["-x509", "-days", "2", "-pkeyopt", &key]);
+        fs::rename(self.path(&format!("{name}.csr")), self.path(&format!("{name}.crt"))).unwrap();
+    }
+
     /// Issues a certificate the way that leaves it in version 1, without any extension.
     pub fn version_1(&self, name: &str, common_name: &str) {
         self.request(name, common_name, &[]);

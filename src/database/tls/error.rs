@@ -37,6 +37,17 @@ impl TlsError {
         matches!(self, TlsError::Handshake(rustls::Error::AlertReceived(_)))
     }
 
+    /// Whether the server and premain have no algorithm in common.
+    pub(crate) fn is_incompatible(&self) -> bool {
+        matches!(
+            self,
+            TlsError::Handshake(
+                rustls::Error::AlertReceived(AlertDescription::HandshakeFailure)
+                    | rustls::Error::PeerIncompatible(_)
+            )
+        )
+    }
+
     /// The TLS error inside an I/O error, if that is what it is.
     pub(crate) fn from_io(error: &io::Error) -> Option<TlsError> {
         error.get_ref()?.downcast_ref::<rustls::Error>().cloned().map(TlsError::Handshake)
@@ -56,6 +67,13 @@ fn explain(error: &rustls::Error) -> String {
             return format!(
                 "the server does not accept our client certificate ({error}); \
                  give it one that it trusts in sslcert and sslkey"
+            );
+        }
+        rustls::Error::AlertReceived(AlertDescription::HandshakeFailure) => {
+            return format!(
+                "the TLS handshake failed: {error}; premain knows no keys of the curve P-521, no \
+                 keys for RSA-PSS alone, and no ciphers without forward secrecy: give the server a \
+                 key of RSA, P-256 or P-384"
             );
         }
         _ => return format!("the TLS handshake failed: {error}"),
