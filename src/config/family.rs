@@ -31,6 +31,14 @@ const DB: &Table = &[
     ("dbname", "DB_NAME"),
 ];
 
+const PG: &Table = &[
+    ("host", "PGHOST"),
+    ("port", "PGPORT"),
+    ("user", "PGUSER"),
+    ("password", "PGPASSWORD"),
+    ("dbname", "PGDATABASE"),
+];
+
 /// What libpq falls back to where a connection string or another family is incomplete, except for
 /// the host.
 const FALLBACKS: &Table = &[
@@ -191,7 +199,7 @@ impl Search<'_> {
             return Named::Database(self.checked("DB_", DB, settings, problems));
         }
         if let Some(name) = ["PGHOST", "PGHOSTADDR", "PGDATABASE"].into_iter().find(has) {
-            return Named::Database(self.checked("PG", FALLBACKS, Settings::new(name), problems));
+            return Named::Database(self.checked("PG", PG, Settings::new(name), problems));
         }
         Named::Nothing
     }

@@ -215,6 +215,7 @@ fn an_incomplete_family_beside_names_that_are_almost_right_is_a_problem() {
         (&[DB_HOST, DB_NAME], "DB_USERNAME"),
         (&[DB_HOST, DB_NAME, DB_USER], "DB_PASS"),
         (&[PGHOST], "PGUSERNAME"),
+        (&[("PGDATABASE", "d")], "PGHOSTNAME"),
         (&[POSTGRES_HOST], "POSTGRES_PASSWROD"),
     ] {
         let said = problems(&[family, &[(name, "x")]].concat());
