@@ -1,7 +1,8 @@
 //! Embeds the migrations of the directory that `PREMAIN_EMBED` names; without it, none.
 //!
-//! The rules for names and contents are those that premain itself has for a directory: the files that hold them need nothing
-//! but the standard library, and are included here. What premain would reject at a start fails the build.
+//! The rules for names and contents are those that premain itself has for a directory: the files
+//! that hold them need nothing but the standard library, and are included here. What premain would
+//! reject at a start fails the build.
 
 #[path = "src/migrate/formats/refinery/file_name.rs"]
 mod file_name;
@@ -34,9 +35,9 @@ fn main() {
     }
 }
 
-/// Leaves out of the release binary what it does not use: functions that generic code compiles to the same bytes are
-/// folded (28 kB), and it needs no index of its frames (57 kB), because a panic aborts and does not unwind. Only for
-/// targets whose linker comes with Rust and can do it.
+/// Leaves out of the release binary what it does not use: functions that generic code compiles to
+/// the same bytes are folded (28 kB), and it needs no index of its frames (57 kB), because a panic
+/// aborts and does not unwind. Only for targets whose linker comes with Rust and can do it.
 fn shrink() {
     let is = |name: &str, value: &str| env::var(name).is_ok_and(|found| found == value);
     if is("PROFILE", "release")

@@ -1,5 +1,5 @@
-//! Up migrations that also hold what reverts them, as far as their text shows: applied as one script, nothing would be left
-//! of them.
+//! Up migrations that also hold what reverts them, as far as their text shows: applied as one
+//! script, nothing would be left of them.
 
 use std::io;
 
@@ -52,8 +52,8 @@ const KINDS: [&str; 9] =
 /// An object in the database: its kind, and its name without the schema `public`.
 type Object = (&'static str, String);
 
-/// The first statement of `script` that drops what the script has created and does not create again: its position in
-/// characters, and the warning. Nothing in a large file.
+/// The first statement of `script` that drops what the script has created and does not create
+/// again: its position in characters, and the warning. Nothing in a large file.
 ///
 /// # Errors
 /// Its text cannot be split.

@@ -1,5 +1,5 @@
-//! Directories that are another tool's, or not quite what they should be: what would run by mistake or be skipped stops the
-//! start before anything runs, and the message says what to do.
+//! Directories that are another tool's, or not quite what they should be: what would run by mistake
+//! or be skipped stops the start before anything runs, and the message says what to do.
 
 use std::fs;
 use std::os::unix::fs::symlink;

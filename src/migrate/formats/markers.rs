@@ -1,5 +1,5 @@
-//! The comments with which tools separate the up migration from the down migration in one file. To a format without that
-//! marker both are one script, so premain would run both.
+//! The comments with which tools separate the up migration from the down migration in one file. To
+//! a format without that marker both are one script, so premain would run both.
 //!
 //! It uses nothing but the standard library: build.rs includes this file.
 
@@ -8,13 +8,15 @@
 pub(crate) enum Marker {
     /// Only this tool writes it.
     Of(&'static str),
-    /// It begins a down migration if statements follow: this tool's, or a script's of the team's own.
+    /// It begins a down migration if statements follow: this tool's, or a script's of the team's
+    /// own.
     Down(Option<&'static str>),
     /// It begins a down migration if there are statements before and after it.
     Between,
 }
 
-/// The marker in a line. Blanks, case and the number of dashes do not matter: tools differ in what they accept.
+/// The marker in a line. Blanks, case and the number of dashes do not matter: tools differ in what
+/// they accept.
 pub(crate) fn parse(line: &str) -> Option<Marker> {
     let line = line.trim_start();
     // Play's evolutions begin a marker with '#', which is no comment to the server.

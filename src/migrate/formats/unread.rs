@@ -1,5 +1,5 @@
-//! What an entry of a directory is that its format does not read: known to be harmless, or a migration that would be
-//! skipped. Names decide.
+//! What an entry of a directory is that its format does not read: known to be harmless, or a
+//! migration that would be skipped. Names decide.
 //!
 //! It uses nothing but the standard library: build.rs includes this file.
 
@@ -61,7 +61,8 @@ const HARMLESS_DIRECTORIES: &[&str] = &[
 /// Endings of SQL that is not read.
 const OTHER_SQL: &[&str] = &["ddl", "pg", "pgsql", "plpgsql", "postgres", "postgresql", "psql"];
 
-/// Endings of a file that becomes SQL when a template is filled in or it is unpacked: `001_a.sql.gz`.
+/// Endings of a file that becomes SQL when a template is filled in or it is unpacked:
+/// `001_a.sql.gz`.
 const NOT_YET_SQL: &[&str] = &[
     "bz2", "ejs", "erb", "gotmpl", "gz", "hbs", "j2", "jinja", "jinja2", "template", "tmpl", "tpl",
     "xz", "zip", "zst",
@@ -98,7 +99,8 @@ const LANGUAGES: &[(&str, &[&str])] = &[
     ("a shell script", &["bash", "bat", "cmd", "ps1", "sh"]),
 ];
 
-/// What a file of this name is. `why_not_read` says why an SQL file with a migration's name is not read, and what to do.
+/// What a file of this name is. `why_not_read` says why an SQL file with a migration's name is not
+/// read, and what to do.
 pub(crate) fn file(name: &str, why_not_read: &str) -> Unread {
     let lower = name.to_lowercase();
     let (stem, ending) = lower.rsplit_once('.').unwrap_or((&lower, ""));
@@ -179,8 +181,8 @@ pub(crate) fn is_harmless_directory(name: &str) -> bool {
     HARMLESS_DIRECTORIES.contains(&name.to_lowercase().as_str())
 }
 
-/// Whether a file name, in lower case, begins as a tool's migrations do: `001_`, `20240101120000-`, `V1_2__`, `R__`,
-/// `m20240101_`, `Version2024`.
+/// Whether a file name, in lower case, begins as a tool's migrations do: `001_`, `20240101120000-`,
+/// `V1_2__`, `R__`, `m20240101_`, `Version2024`.
 pub(crate) fn looks_like_migration(name: &str) -> bool {
     let begins_with_digits = |text: &str| text.starts_with(|first: char| first.is_ascii_digit());
     let after_digits = |text: &str| {

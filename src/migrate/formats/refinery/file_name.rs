@@ -12,8 +12,8 @@ pub(crate) struct FileName {
 }
 
 impl FileName {
-    /// `None` if refinery ignores the name. Names that it accepts and then fails on (a literal `|` instead of the letter, a
-    /// decimal version) are errors.
+    /// `None` if refinery ignores the name. Names that it accepts and then fails on (a literal `|`
+    /// instead of the letter, a decimal version) are errors.
     pub(crate) fn parse(file_name: &str) -> Result<Option<FileName>, &'static str> {
         let Some((head, tail)) = file_name.split_once("__") else { return Ok(None) };
         let mut letters = head.chars();
