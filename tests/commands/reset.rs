@@ -174,9 +174,10 @@ fn what_a_start_would_reject_is_found_before_anything_is_dropped() {
     let empty = directory(&[]);
     let nothing = premain(["reset", "--yes"]).within(empty.path()).database(database.url());
     nothing.run().code(64).says("found no migrations");
-    yes(empty.path()).run().code(65).says("holds no migration");
+    yes(empty.path()).run().code(64).says("found no migrations");
     for (sql, code, says) in [
         ("\\connect other", 65, "is a command of psql's"),
+        ("SELECT 1;\n-- Down\nSELECT 2;", 65, "what follows looks like the down migration"),
         ("CREATE ROLE postgres", 65, "creates role postgres, which exists"),
     ] {
         let wrong = directory(&[("001_a.sql", sql)]);

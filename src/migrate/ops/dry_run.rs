@@ -7,7 +7,7 @@ use crate::migrate::error::Error;
 use crate::migrate::migration::Migration;
 use crate::migrate::migrator::{Log, Migrator};
 use crate::migrate::run::message::{DISCARD, Task, Transaction, restore, settings};
-use crate::migrate::run::{expect_one_transaction, survey};
+use crate::migrate::run::{check, expect_one_transaction, survey};
 use crate::migrate::source::error::SourceError;
 use crate::migrate::sql::Reader;
 
@@ -32,7 +32,7 @@ impl<'a> Migrator<'a> {
     pub(crate) async fn dry_run(&self) -> Result<DryRun<'a>, Error> {
         let history = self.read_history().await?;
         let plan = self.plan(history.as_ref(), Log::Warnings)?;
-        self.check(&plan.pending)?;
+        check(self.source, &plan.pending, Log::Warnings)?;
         let surveys = survey(plan.pending.iter().map(|migration| &migration.up), self.session)?;
         expect_one_transaction(&plan.groups(self.rules), &surveys)?;
         let table = self.table(history.as_ref());

@@ -6,9 +6,10 @@
 
 use crate::database::{Rows, Session};
 use crate::migrate::error::Error;
+use crate::migrate::migrator::Log;
 use crate::migrate::run::lock::{self, Lock};
 use crate::migrate::run::message::settings as session_settings;
-use crate::migrate::run::survey;
+use crate::migrate::run::{check, survey};
 use crate::migrate::settings::Settings;
 use crate::migrate::source::Source;
 use crate::migrate::sql::quoting::{literal, quote};
@@ -71,6 +72,7 @@ pub(crate) async fn prepare(
     let table =
         source.map(|source| (source.format.tool().history_table)(settings.history_table.as_ref()));
     if let (Some(source), Some(table)) = (source, &table) {
+        check(source, &source.migrations.iter().collect::<Vec<_>>(), Log::Nothing)?;
         survey(source.migrations.iter().map(|migration| &migration.up), session)?;
         for migration in &source.migrations {
             table.record(migration)?;

@@ -26,6 +26,7 @@ use super::migration::Migration;
 use super::migrator::{Log, Migrator};
 use super::plan::Plan;
 use super::prepared::Prepared;
+use super::source::Source;
 use super::sql::{Script, Survey};
 use crate::database::{QueryError, Session};
 use crate::text;
@@ -124,7 +125,7 @@ impl Migrator<'_> {
                 return Ok(Outcome::UpToDate(progress.report(&plan)));
             }
             // What no server can run is reported before anything runs.
-            self.check(&plan.pending)?;
+            check(self.source, &plan.pending, Log::Warnings)?;
             surveys = survey(plan.pending.iter().map(|migration| &migration.up), self.session)?;
             expect_one_transaction(&plan.groups(self.rules), &surveys)?;
             let state = self.session.server_state().await;
@@ -152,7 +153,7 @@ impl Migrator<'_> {
         let new: Vec<_> = pending
             .filter(|migration| !surveys.contains_key(migration.up.file.as_path()))
             .collect();
-        self.check(&new)?;
+        check(self.source, &new, Log::Warnings)?;
         surveys.extend(survey(new.iter().map(|migration| &migration.up), self.session)?);
         expect_one_transaction(&plan.groups(self.rules), &surveys)?;
         let table = self.table(history.as_ref());
@@ -180,26 +181,6 @@ impl Migrator<'_> {
             prepared.forget().await;
         }
         Ok(Outcome::UpToDate(Report { before, ..progress.report(&plan) }))
-    }
-
-    /// Fails if one of these pending migrations must not run as it is, and warns of what it most likely was not meant to do.
-    pub(super) fn check(&self, pending: &[&Migration]) -> Result<(), Error> {
-        let mut errors = Vec::new();
-        for migration in pending {
-            for finding in lint::up(self.source, migration, true)? {
-                match finding.severity {
-                    Severity::Error => errors.push(finding),
-                    Severity::Warning => {
-                        tracing::warn!(
-                            "migration {migration}: {}: {}",
-                            finding.at(),
-                            finding.message
-                        );
-                    }
-                }
-            }
-        }
-        if errors.is_empty() { Ok(()) } else { Err(Error::CannotRun(errors)) }
     }
 
     async fn apply_all(
@@ -281,6 +262,24 @@ async fn prepare<E: From<Error>>(
 
 /// The survey of each script, by its file: a file is surveyed once, because it may be large.
 type Surveys<'a> = BTreeMap<&'a Path, Survey>;
+
+/// Fails if one of these pending migrations must not run as it is, and warns of what it most likely was not meant to do.
+pub(super) fn check(source: &Source, pending: &[&Migration], log: Log) -> Result<(), Error> {
+    let mut errors = Vec::new();
+    for migration in pending {
+        for finding in lint::up(source, migration, true)? {
+            let (at, message) = (finding.at(), &finding.message);
+            match finding.severity {
+                Severity::Error => errors.push(finding),
+                Severity::Warning if log == Log::Warnings => {
+                    tracing::warn!("migration {migration}: {at}: {message}");
+                }
+                Severity::Warning => {}
+            }
+        }
+    }
+    if errors.is_empty() { Ok(()) } else { Err(Error::CannotRun(errors)) }
+}
 
 /// Surveys these scripts, and fails if one of them can never run.
 pub(super) fn survey<'a>(
