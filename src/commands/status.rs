@@ -1,6 +1,6 @@
 //! `premain status`: what is applied, pending, edited, missing, ahead and failed. Changes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::migrate::drift::{Drift, OutOfOrder, Policy, Rules};
 use crate::migrate::plan::Plan;
-use crate::migrate::{self, Migration, Migrator, Recorded, Source, Version};
+use crate::migrate::{self, Migrator, Recorded, Source, Version};
 
 /// The whole answer; JSON is exactly this.
 #[derive(Debug, Serialize)]
@@ -205,58 +205,44 @@ impl Status {
 }
 
 fn rows(source: &Source, recorded: &[Recorded], plan: &Plan<'_>) -> Vec<Row> {
-    let newest = source.migrations.iter().map(|file| &file.version).max();
-    let mut rows: Vec<Row> = source
-        .migrations
-        .iter()
-        .map(|file| Row {
-            order: file.version.clone(),
-            version: file.version.number(),
-            name: file.title.clone(),
-            description: file.name.clone(),
-            state: state(plan, file),
-            file: Some(file.up.file.display().to_string()),
-            down: file.down.is_some(),
-            applied_on: recorded
-                .iter()
-                .find(|row| row.version == file.version)
-                .and_then(|row| row.applied_on.clone()),
-        })
-        .collect();
-    let without_file = recorded
-        .iter()
-        .filter(|row| source.migrations.iter().all(|file| file.version != row.version));
-    rows.extend(without_file.map(|row| Row {
+    let mut states = BTreeMap::new();
+    for drift in &plan.drift {
+        for title in drift.migrations() {
+            states.entry(title.as_str()).or_insert(State::of(drift));
+        }
+    }
+    for file in &plan.pending {
+        states.entry(&file.title).or_insert(State::Pending);
+    }
+    let state = |title: &str| states.get(title).copied().unwrap_or(State::Applied);
+    // The first row of a version counts.
+    let applied_on: BTreeMap<_, _> =
+        recorded.iter().rev().map(|row| (&row.version, &row.applied_on)).collect();
+    let on_disk: BTreeSet<_> = source.migrations.iter().map(|file| &file.version).collect();
+    let with_file = source.migrations.iter().map(|file| Row {
+        order: file.version.clone(),
+        version: file.version.number(),
+        name: file.title.clone(),
+        description: file.name.clone(),
+        state: state(&file.title),
+        file: Some(file.up.file.display().to_string()),
+        down: file.down.is_some(),
+        applied_on: applied_on.get(&file.version).copied().cloned().flatten(),
+    });
+    let without_file = recorded.iter().filter(|row| !on_disk.contains(&row.version));
+    let without_file = without_file.map(|row| Row {
         order: row.version.clone(),
         version: row.version.number(),
         name: row.title.clone(),
         description: row.name.clone(),
-        state: match row.failure {
-            Some(_) => State::Failed,
-            None if Some(&row.version) > newest => State::Ahead,
-            None => State::Missing,
-        },
+        state: state(&row.title),
         file: None,
         down: false,
         applied_on: row.applied_on.clone(),
-    }));
+    });
+    let mut rows: Vec<Row> = with_file.chain(without_file).collect();
     rows.sort_by(|one, other| one.order.cmp(&other.order));
     rows
-}
-
-fn state(plan: &Plan<'_>, file: &Migration) -> State {
-    let drifted = plan.drift.iter().find_map(|drift| match drift {
-        Drift::Edited { migration, .. }
-        | Drift::OutOfOrder { migration, .. }
-        | Drift::Failed { migration, .. }
-            if *migration == file.title =>
-        {
-            Some(State::of(drift))
-        }
-        _ => None,
-    });
-    let pending = plan.pending.iter().any(|pending| **pending == *file);
-    drifted.unwrap_or(if pending { State::Pending } else { State::Applied })
 }
 
 /// The state of the database, as a start would see it.

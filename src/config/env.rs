@@ -6,80 +6,13 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use super::database_variables::{self, PRIVATE, secrets};
 use super::nearest::nearest;
 use super::option::{OPTIONS, OptionInfo, Options, PREFIX};
 use crate::value::{Problem, read_file};
 
 /// The suffix of a variable that names the file with the value.
 const FILE: &str = "_FILE";
-
-/// The variables that name databases.
-pub(super) const DATABASE: &[&str] = &[
-    "MIGRATION_DATABASE_URL",
-    "DIRECT_URL",
-    "DATABASE_URL",
-    "POSTGRES_HOST",
-    "POSTGRES_PORT",
-    "POSTGRES_USER",
-    "POSTGRES_PASSWORD",
-    "POSTGRES_DB",
-    "DB_HOST",
-    "DB_PORT",
-    "DB_USER",
-    "DB_PASSWORD",
-    "DB_NAME",
-    "PGHOST",
-    "PGHOSTADDR",
-    "PGPORT",
-    "PGUSER",
-    "PGPASSWORD",
-    "PGDATABASE",
-    "PGSSLMODE",
-    "PGSSLROOTCERT",
-    "PGSSLCERT",
-    "PGSSLKEY",
-    "PGSSLNEGOTIATION",
-    "PGCHANNELBINDING",
-    "PGOPTIONS",
-    "PGAPPNAME",
-    "PGCONNECT_TIMEOUT",
-    "PGTARGETSESSIONATTRS",
-    "PGREQUIRESSL",
-    "PGSSLCRL",
-    "PGSSLCRLDIR",
-    "PGSSLCERTMODE",
-    "PGSSLMINPROTOCOLVERSION",
-    "PGSSLMAXPROTOCOLVERSION",
-    "PGGSSENCMODE",
-    "PGREQUIREAUTH",
-    "PGREQUIREPEER",
-    "PGMINPROTOCOLVERSION",
-    "PGSERVICE",
-    "PGPASSFILE",
-    "PGTZ",
-    "PGDATESTYLE",
-    "PGGEQO",
-];
-
-/// For premain alone: the application never gets it.
-const PRIVATE: &str = "MIGRATION_DATABASE_URL";
-
-/// The variables that may hold a secret, and so can be in a file.
-const SECRETS: [&str; 13] = [
-    "MIGRATION_DATABASE_URL",
-    "DIRECT_URL",
-    "DATABASE_URL",
-    "POSTGRES_USER",
-    "POSTGRES_PASSWORD",
-    "POSTGRES_DB",
-    "DB_USER",
-    "DB_PASSWORD",
-    "DB_NAME",
-    "PGUSER",
-    "PGPASSWORD",
-    "PGDATABASE",
-    "PREMAIN_WAIT_FOR",
-];
 
 /// The process environment: for the application as it was, for premain with the content of files
 /// and without empty variables.
@@ -121,7 +54,7 @@ impl Environment {
                 None => environment.problems.push(problem(name, "is not UTF-8")),
             }
         }
-        for name in SECRETS {
+        for name in secrets() {
             environment.resolve(name);
         }
         environment
@@ -240,13 +173,15 @@ fn unknown_variable(name: &str) -> String {
 
 /// Whether premain reads the variable of this name.
 fn is_known(name: &str) -> bool {
-    name.starts_with(PREFIX) || DATABASE.contains(&name) || plain_name(name).is_some()
+    name.starts_with(PREFIX)
+        || database_variables::all().any(|known| known == name)
+        || plain_name(name).is_some()
 }
 
 /// `DATABASE_URL` of `DATABASE_URL_FILE`, if premain reads that variable.
 fn plain_name(name: &str) -> Option<&'static str> {
     let plain = name.strip_suffix(FILE)?;
-    SECRETS.into_iter().find(|secret| *secret == plain)
+    secrets().find(|secret| *secret == plain)
 }
 
 fn problem(name: &str, what: &str) -> Problem {

@@ -1,6 +1,9 @@
 //! Which variables name the database: a connection string, or the first family of variables.
 
 use super::candidates;
+use super::database_variables::{
+    DB, FALLBACKS, PG, PG_HOST, PG_SSL, POSTGRES, Table, UNREAD, URLS,
+};
 use super::env::Environment;
 use crate::database::connection_string::settings::Settings;
 use crate::database::connection_string::url;
@@ -8,70 +11,6 @@ use crate::database::{Database, Host};
 use crate::launch::user;
 use crate::value::Problem;
 use crate::wait::Target;
-
-/// Connection strings, in the order of preference.
-const URLS: [&str; 3] = ["MIGRATION_DATABASE_URL", "DIRECT_URL", "DATABASE_URL"];
-
-/// libpq's parameters, and the variables that give their values.
-type Table = [(&'static str, &'static str)];
-
-const POSTGRES: &Table = &[
-    ("host", "POSTGRES_HOST"),
-    ("port", "POSTGRES_PORT"),
-    ("user", "POSTGRES_USER"),
-    ("password", "POSTGRES_PASSWORD"),
-    ("dbname", "POSTGRES_DB"),
-];
-
-const DB: &Table = &[
-    ("host", "DB_HOST"),
-    ("port", "DB_PORT"),
-    ("user", "DB_USER"),
-    ("password", "DB_PASSWORD"),
-    ("dbname", "DB_NAME"),
-];
-
-const PG: &Table = &[
-    ("host", "PGHOST"),
-    ("port", "PGPORT"),
-    ("user", "PGUSER"),
-    ("password", "PGPASSWORD"),
-    ("dbname", "PGDATABASE"),
-];
-
-/// What libpq falls back to where a connection string or another family is incomplete, except for
-/// the host.
-const FALLBACKS: &Table = &[
-    ("port", "PGPORT"),
-    ("user", "PGUSER"),
-    ("password", "PGPASSWORD"),
-    ("dbname", "PGDATABASE"),
-    ("sslrootcert", "PGSSLROOTCERT"),
-    ("sslcert", "PGSSLCERT"),
-    ("sslkey", "PGSSLKEY"),
-    ("sslcertmode", "PGSSLCERTMODE"),
-    ("sslcrl", "PGSSLCRL"),
-    ("sslcrldir", "PGSSLCRLDIR"),
-    ("ssl_min_protocol_version", "PGSSLMINPROTOCOLVERSION"),
-    ("ssl_max_protocol_version", "PGSSLMAXPROTOCOLVERSION"),
-    ("sslnegotiation", "PGSSLNEGOTIATION"),
-    ("channel_binding", "PGCHANNELBINDING"),
-    ("gssencmode", "PGGSSENCMODE"),
-    ("require_auth", "PGREQUIREAUTH"),
-    ("requirepeer", "PGREQUIREPEER"),
-    ("min_protocol_version", "PGMINPROTOCOLVERSION"),
-    ("options", "PGOPTIONS"),
-    ("application_name", "PGAPPNAME"),
-    ("connect_timeout", "PGCONNECT_TIMEOUT"),
-    ("target_session_attrs", "PGTARGETSESSIONATTRS"),
-];
-
-/// libpq's variables that premain does not read, and why that may matter.
-const UNREAD: [(&str, &str); 3] = [
-    ("PGTZ", "options=-c timezone=… does the same"),
-    ("PGDATESTYLE", "options=-c datestyle=… does the same"),
-    ("PGGEQO", "options=-c geqo=… does the same"),
-];
 
 /// What the environment says about servers.
 #[derive(Debug, Default)]
@@ -273,11 +212,11 @@ impl Search<'_> {
     /// Adds what is missing: from libpq's variables, and the user from the operating system.
     fn completed(&self, mut settings: Settings) -> Settings {
         if !settings.has("host") && !settings.has("hostaddr") {
-            settings = self.filled(settings, &[("host", "PGHOST"), ("hostaddr", "PGHOSTADDR")]);
+            settings = self.filled(settings, PG_HOST);
         }
         // `ssl` is another name of `sslmode`.
         if !settings.has("ssl") {
-            settings = self.filled(settings, &[("sslmode", "PGSSLMODE")]);
+            settings = self.filled(settings, PG_SSL);
             if self.variable("PGREQUIRESSL").is_some_and(|value| value.starts_with('1')) {
                 settings.fill("sslmode", "require", "PGREQUIRESSL");
             }

@@ -7,6 +7,7 @@
 mod candidates;
 pub(crate) mod cli;
 pub mod command;
+mod database_variables;
 mod env;
 pub mod family;
 mod given;

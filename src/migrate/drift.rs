@@ -151,6 +151,17 @@ pub(crate) enum Drift {
 }
 
 impl Drift {
+    /// The titles of the migrations that it is about.
+    pub(crate) fn migrations(&self) -> &[String] {
+        match self {
+            Drift::Edited { migration, .. }
+            | Drift::Missing { migration }
+            | Drift::OutOfOrder { migration, .. }
+            | Drift::Failed { migration, .. } => std::slice::from_ref(migration),
+            Drift::Ahead { migrations } => migrations,
+        }
+    }
+
     /// Whether it may only be a migration that its own tool is running right now.
     pub(crate) fn may_be_running(&self) -> bool {
         matches!(self, Drift::Failed { .. })

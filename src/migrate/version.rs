@@ -135,8 +135,9 @@ impl Dotted {
         while numbers.last().is_some_and(|number| number.is_empty()) {
             numbers.pop();
         }
-        let key = numbers.iter().map(|number| format!("{:05}{number}", number.len())).collect();
-        Some(Dotted { text, key })
+        let key: Vec<_> =
+            numbers.iter().map(|number| format!("{:05}{number}", number.len())).collect();
+        Some(Dotted { key: key.concat(), text })
     }
 }
 

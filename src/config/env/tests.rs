@@ -83,7 +83,7 @@ fn a_file_variable_gives_its_content_without_line_ends() {
 #[test]
 fn every_variable_that_may_hold_a_secret_may_be_a_file() {
     let (_file, path) = file(b"x");
-    for name in SECRETS {
+    for name in secrets() {
         let environment = environment(&[(&format!("{name}_FILE"), &path)]);
         assert_eq!(value(&environment, name), Some("x"), "{name}");
     }
