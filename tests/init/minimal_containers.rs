@@ -45,6 +45,19 @@ fn the_binary_alone_is_enough() {
 }
 
 #[test]
+fn a_script_without_an_interpreter_needs_a_shell() {
+    let root = bare_root();
+    let script = root.path().join("script");
+    fs::write(&script, "echo hello\n").unwrap();
+    fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    for boot in [&[][..], &["--wait-for", "tcp://127.0.0.1:1", "--wait-timeout", "1h"]] {
+        let end = inside(root.path(), Place::Pid1, &[boot, &["--", "/script"]].concat()).end();
+        assert_eq!(end.code, Some(126), "{end:?}");
+        assert!(end.stderr.contains("there is no /bin/sh"), "{end:?}");
+    }
+}
+
+#[test]
 fn signals_and_orphans_are_handled_without_proc() {
     let root = bare_root();
     for place in Place::BOTH {
