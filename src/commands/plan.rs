@@ -85,7 +85,7 @@ fn script(source: &Source, dry_run: &DryRun<'_>) -> String {
     }
     // Writing to a string cannot fail.
     if !dry_run.before.is_empty() {
-        text.push_str("\n-- the history table\n");
+        text.push_str("\n-- the history table, and the settings of the session\n");
     }
     for statement in &dry_run.before {
         let _ = writeln!(text, "{statement};");

@@ -338,7 +338,7 @@ fn log_notice(notice: &DbError) {
             tracing::debug!("migration: the server warns: {} ({code})", notice.message());
         }
         Some(Severity::Warning) => {
-            tracing::warn!("migration: the server warns: {} ({code})", notice.message())
+            tracing::warn!("migration: the server warns: {} ({code})", notice.message());
         }
         Some(Severity::Debug | Severity::Log) => {
             tracing::debug!("migration: {}", notice.message());
