@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 
 use crate::support::layout::{migrations, recorded};
 use crate::support::postgres::{Database, Server};
-use crate::support::premain::{Premain, Running, migrate};
+use crate::support::premain::{Premain, Running, migrate, premain};
 use crate::support::{directory, gate, node, output, program, wait_for};
 
 const FILES: [(&str, &str); 5] = [
@@ -317,10 +317,16 @@ fn a_script_that_releases_all_locks_is_applied_once() {
             format!("-- premain: no-transaction\n{release};\n{pass};\n{insert}"),
             false,
         ),
+        (
+            "beside what must be alone",
+            format!("REINDEX TABLE parted;\nVACUUM applied;\n{release};\n{pass};\n{insert}"),
+            false,
+        ),
         ("as DISCARD ALL", format!("DISCARD ALL;\n{pass};\n{insert}"), false),
         ("in a function", format!("SELECT release();\n{pass};\n{insert}"), true),
     ];
-    let setup = "CREATE TABLE applied (n int); CREATE FUNCTION release() RETURNS void LANGUAGE plpgsql AS \
+    let setup = "CREATE TABLE applied (n int); CREATE TABLE parted (n int PRIMARY KEY) PARTITION BY LIST (n); \
+                 CREATE FUNCTION release() RETURNS void LANGUAGE plpgsql AS \
                  $$ BEGIN EXECUTE 'SELECT pg_advisory_' || 'unlock_all()'; END $$";
     for format in ["drizzle", "sql"] {
         for (where_, script, both_run) in &cases {
@@ -356,5 +362,33 @@ fn a_script_that_releases_all_locks_is_applied_once() {
             assert_eq!(database.psql(recorded(format)), "1\n2", "{logs}");
             assert_eq!(logs.contains("released the migration lock"), *both_run, "{logs}");
         }
+    }
+}
+
+#[test]
+fn a_down_script_that_releases_all_locks_keeps_the_lock() {
+    let database = Server::shared().database();
+    let wait = format!("SELECT pg_advisory_unlock_all();\n{};\n", gate::PASS);
+    let place = directory(&[
+        ("1_a.sql", "CREATE TABLE a ()"),
+        ("1_a.down.sql", &format!("{wait}DROP TABLE a")),
+        ("2_b.sql", "CREATE TABLE b ()"),
+        ("2_b.down.sql", &format!("VACUUM;\n{wait}DROP TABLE b")),
+    ]);
+    migrate(place.path()).database(database.url()).run().code(0);
+    for left in ["1", "0"] {
+        let gate = gate::close(&database);
+        let rollback = premain(["rollback", "--yes", "--migrations"]).with(place.path());
+        let rollback = rollback.database(database.url()).start();
+        wait_for("it waits at the gate", || {
+            let sql = "SELECT count(*) FROM pg_stat_activity \
+                       WHERE datname = current_database() AND wait_event = 'PgSleep'";
+            (database.psql(sql) == "1").then_some(())
+        });
+        let locked = "SELECT pg_try_advisory_lock(31650977343957358)";
+        assert_eq!(database.psql(locked), "f");
+        drop(gate);
+        rollback.end().code(0);
+        assert_eq!(database.psql("SELECT count(*) FROM premain_migrations"), left);
     }
 }

@@ -174,17 +174,22 @@ fn what_a_script_leaves_behind_never_reaches_the_next() {
 #[test]
 fn deferred_constraints_are_checked_with_the_settings_of_their_script() {
     let database = Server::shared().database();
-    let place = directory(&[(
-        "1_a.sql",
-        "CREATE SCHEMA app; SET search_path = app; CREATE TABLE log (x int); CREATE TABLE t (x int);\n\
+    // The COMMIT of the second one is premain's as well.
+    let second = "VACUUM;\nSET search_path = app;\nBEGIN;\nINSERT INTO t VALUES (8)";
+    let place = directory(&[
+        ("2_b.sql", second),
+        (
+            "1_a.sql",
+            "CREATE SCHEMA app; SET search_path = app; CREATE TABLE log (x int); CREATE TABLE t (x int);\n\
          CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS \
            $$ BEGIN INSERT INTO log VALUES (NEW.x); RETURN NULL; END $$;\n\
          CREATE CONSTRAINT TRIGGER note AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED \
            FOR EACH ROW EXECUTE FUNCTION note();\n\
          INSERT INTO t VALUES (7)",
-    )]);
+        ),
+    ]);
     run(&database, "sql", place.path()).code(0);
-    assert_eq!(database.psql("SELECT x FROM app.log"), "7");
+    assert_eq!(database.psql("SELECT x FROM app.log"), "7\n8");
 }
 
 #[test]
@@ -227,5 +232,24 @@ fn what_a_tool_would_carry_over_is_a_warning() {
         let validate = premain(["validate", "--format", format, "--migrations"]).with(place.path());
         let ended = validate.run().code(0);
         assert_eq!(ended.output.matches("carries this search path over").count(), count);
+    }
+}
+
+#[test]
+fn a_migration_that_stops_halfway_is_marked_as_the_role_that_logged_in() {
+    for format in FORMATS {
+        let database = Server::shared().database();
+        let (url, owner) = roles(&database);
+        let place = migrations(format, 2, |n| match n {
+            1 => "CREATE TABLE t (a int)".to_owned(),
+            _ => format!(
+                "CREATE INDEX CONCURRENTLY i ON t (a);\nSET ROLE {owner};\nSET search_path = nowhere;\nSELECT nosuch"
+            ),
+        });
+        let migrate =
+            || migrate(place.path()).words(["--format", format]).env("DATABASE_URL", &url);
+        migrate().run().code(65).says("\"nosuch\" does not exist");
+        // The mark has the reason, which was added after the failure.
+        migrate().run().code(65).says("nosuch");
     }
 }

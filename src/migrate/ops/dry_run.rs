@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::migrate::error::Error;
 use crate::migrate::migration::Migration;
 use crate::migrate::migrator::{Log, Migrator};
-use crate::migrate::run::message::{DISCARD, Task, Transaction, restore, settings};
+use crate::migrate::run::message::{DISCARD, Task, Transaction, check_and_restore, settings};
 use crate::migrate::run::{check, expect_one_transaction, survey};
 use crate::migrate::source::error::SourceError;
 use crate::migrate::sql::Reader;
@@ -99,7 +99,7 @@ fn without_transaction(task: &Task<'_>, lock_timeout: Duration) -> io::Result<St
     while let Some((_, statement, _)) = reader.next()? {
         text += &line(statement);
     }
-    text += &line(&restore(lock_timeout));
+    text += &line(&check_and_restore(lock_timeout));
     text += &line(&task.finish());
     let clean_up = marks.map(|marks| line(&marks.table().drop_if_empty())).unwrap_or_default();
     Ok(text + &line("COMMIT") + &line(DISCARD) + &clean_up)

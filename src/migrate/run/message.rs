@@ -88,7 +88,7 @@ pub(crate) struct Transaction<'a> {
     tasks: &'a [Task<'a>],
     /// `None` in a plan, which psql runs without the lock.
     lock: Option<Lock>,
-    restore: String,
+    lock_timeout: Duration,
     /// An SQL literal: the value of the setting `premain.migration` in the session once a part of this was committed, and of
     /// `premain.recorded` once all of it was.
     mark: String,
@@ -108,7 +108,8 @@ pub(super) enum Committed {
 pub(crate) struct Messages<'a> {
     tasks: std::slice::Iter<'a, Task<'a>>,
     lock: Option<Lock>,
-    /// The statements between a script and its record.
+    /// The statements between a script and its record, for the last script and for the others.
+    restore_last: String,
     restore: String,
     /// The statements after the last record.
     end: String,
@@ -152,8 +153,8 @@ impl<'a> Transaction<'a> {
         lock_timeout: Duration,
     ) -> Transaction<'a> {
         let mark: Vec<_> = tasks.iter().map(|task| task.migration.to_string()).collect();
-        let (restore, mark) = (restore(lock_timeout), literal(&mark.join(", ")));
-        Transaction { tasks, lock: lock.cloned(), restore, mark }
+        let mark = literal(&mark.join(", "));
+        Transaction { tasks, lock: lock.cloned(), lock_timeout, mark }
     }
 
     /// BEGIN comes first: a query before it would take the snapshot that `SET TRANSACTION` in a script comes too late for.
@@ -168,7 +169,8 @@ impl<'a> Transaction<'a> {
         Messages {
             tasks: self.tasks.iter(),
             lock: self.lock.clone(),
-            restore: self.restore.clone(),
+            restore_last: check_and_restore(self.lock_timeout),
+            restore: restore(self.lock_timeout),
             end: format!("SET premain.recorded = {mark}; COMMIT;\n{DISCARD}"),
             reading: None,
             message,
@@ -228,6 +230,11 @@ pub(crate) fn settings(lock_timeout: Duration) -> String {
 /// for its record and for the next script.
 pub(crate) fn restore(lock_timeout: Duration) -> String {
     format!("{RESET}; {}", settings(lock_timeout))
+}
+
+/// As [`restore`], and before that checks the deferred constraints: COMMIT would do it with other settings than the script's.
+pub(crate) fn check_and_restore(lock_timeout: Duration) -> String {
+    format!("SET CONSTRAINTS ALL IMMEDIATE; {}", restore(lock_timeout))
 }
 
 impl<'a> Messages<'a> {
@@ -293,14 +300,14 @@ impl<'a> Messages<'a> {
     }
 
     fn record(&mut self, task: &Task<'_>) {
-        // COMMIT would check the deferred constraints with other settings than the script's.
-        let is_last = self.tasks.len() == 0;
-        let before = if is_last { "SET CONSTRAINTS ALL IMMEDIATE; " } else { "" };
-        let after = if is_last { String::new() } else { format!("{DISCARD};\n") };
+        let (restore, after) = match self.tasks.len() {
+            0 => (&self.restore_last, String::new()),
+            _ => (&self.restore, format!("{DISCARD};\n")),
+        };
         // What the script has committed itself cannot be rolled back if the lock was lost.
         let guard = self.lock.as_ref().map(|_| Lock::guard(task.survey.ends_transaction) + ";\n");
-        let (restore, guard) = (&self.restore, guard.unwrap_or_default());
-        self.message.push(&format!("{before}{restore};\n{guard}{};\n{after}", task.finish()));
+        let guard = guard.unwrap_or_default();
+        self.message.push(&format!("{restore};\n{guard}{};\n{after}", task.finish()));
     }
 
     fn flush(&mut self) {

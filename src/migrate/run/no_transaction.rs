@@ -8,7 +8,7 @@ use tokio_postgres::error::{DbError, ErrorPosition};
 use super::concurrent_index::{Index, State};
 use super::failure::{Failure, Kept, Reason};
 use super::lock::{self, Lock};
-use super::message::{DISCARD, Message, Task, restore};
+use super::message::{DISCARD, Message, Task, check_and_restore, restore};
 use super::remedy::ends_the_session;
 use super::transactional::{Applier, SendError, diagnose, is_blocked, own_diagnosis, unreadable};
 use crate::database::QueryError;
@@ -27,6 +27,9 @@ const STATEMENT_LENGTH: usize = 80;
 
 /// The first words of statements that may commit in what they call.
 const CALLS: [&str; 2] = ["CALL", "DO"];
+
+/// The first words of statements that call functions.
+const QUERIES: [&str; 3] = ["SELECT", "WITH", "EXECUTE"];
 
 /// Statements that are kept or not kept together: one, or those between BEGIN and COMMIT.
 #[derive(Default)]
@@ -82,14 +85,14 @@ impl Batch {
 
     fn message<'m>(&self, task: &'m Task<'m>, applier: &Applier<'_>) -> Message<'m> {
         let mut message = Message::default();
-        // What they call may commit, which a message of several statements does not allow.
-        let calls = |text| CALLS.iter().any(|word| splitter::begins_with(text, &[*word]));
+        // In a message of several statements no other statement may be one that needs to be alone.
+        let keeps = |text| self.statements.len() > 1 || begins_with_any(text, &QUERIES);
         for Numbered { text, position, .. } in &self.statements {
             if splitter::begins_with(text, &["DISCARD", "ALL"]) {
                 // It would release the migration lock.
                 message.push(&format!("{};\n{DISCARD};\n", restore(applier.lock_timeout)));
             } else {
-                let lock = Some(applier.lock).filter(|_| !calls(text));
+                let lock = Some(applier.lock).filter(|_| keeps(text));
                 message.add_statements(task, lock, text, *position);
             }
         }
@@ -98,10 +101,8 @@ impl Batch {
 
     /// Whether what it calls may release the migration lock.
     fn may_release(&self) -> bool {
-        let words = ["SELECT", "WITH", "EXECUTE"];
-        let words = words.iter().chain(&CALLS);
-        let mut statements = self.statements.iter();
-        statements.any(|one| words.clone().any(|word| splitter::begins_with(&one.text, &[*word])))
+        let may = |text| begins_with_any(text, &QUERIES) || begins_with_any(text, &CALLS);
+        self.statements.iter().any(|one| may(&one.text))
     }
 
     fn index(&self) -> Option<Index<'_>> {
@@ -110,6 +111,10 @@ impl Batch {
             _ => None,
         }
     }
+}
+
+fn begins_with_any(sql: &str, words: &[&str]) -> bool {
+    words.iter().any(|word| splitter::begins_with(sql, &[*word]))
 }
 
 /// Whether the server rejected the statement itself, before it executed anything.
@@ -307,7 +312,7 @@ impl Applier<'_> {
     /// Writes the record with the settings that the session had before the script, and cleans up the session.
     async fn record(&self, task: &Task<'_>) -> Result<(), Reason> {
         // In a message of its own: the script may have set another encoding, in which the server would read the record.
-        self.execute(task, &restore(self.lock_timeout)).await?;
+        self.execute(task, &check_and_restore(self.lock_timeout)).await?;
         // COMMIT, for a transaction that the file has left open.
         self.execute(task, &format!("{}; COMMIT", task.finish())).await?;
         // It is recorded, whatever becomes of the session.
