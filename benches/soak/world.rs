@@ -97,7 +97,9 @@ impl World {
 
     /// The options that name its migrations.
     pub fn migrations(&self) -> [String; 4] {
-        let current = self.root().join("current").to_str().unwrap().to_owned();
+        // One version: a running container's image does not change.
+        let current = fs::canonicalize(self.root().join("current")).unwrap();
+        let current = current.to_str().unwrap().to_owned();
         ["--migrations".to_owned(), current, "--format".to_owned(), self.format.to_owned()]
     }
 
@@ -393,7 +395,11 @@ impl World {
                  AND datname = current_database()",
             ),
             ("invalid indexes", "SELECT count(*) FROM pg_index WHERE NOT indisvalid"),
-            ("marks", "SELECT count(*) FROM pg_class WHERE relname = 'premain_unfinished'"),
+            (
+                "marks",
+                "SELECT coalesce((SELECT (xpath('//c/text()', query_to_xml('SELECT count(*) AS c FROM ' || oid::regclass, \
+                 true, true, '')))[1]::text::int FROM pg_class WHERE relname = 'premain_unfinished'), 0)",
+            ),
         ] {
             let began = Instant::now();
             while ask(sql) != "0" {

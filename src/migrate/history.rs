@@ -71,9 +71,16 @@ pub(crate) struct History {
     pub(crate) table: Box<dyn HistoryTable>,
     /// Its rows, in any order.
     pub(crate) recorded: Vec<Recorded>,
+    /// Whether premain's own table of marks is there, and marks none of its migrations.
+    pub(super) has_empty_marks_table: bool,
 }
 
 impl History {
+    /// What was read from `table`.
+    pub(super) fn new(table: impl HistoryTable + 'static, recorded: Vec<Recorded>) -> History {
+        History { table: Box::new(table), recorded, has_empty_marks_table: false }
+    }
+
     /// Names each recorded migration after its file, if it has one.
     pub(super) fn name_after_files(&mut self, on_disk: &[Migration]) {
         let files: BTreeMap<_, _> = on_disk.iter().map(|file| (&file.version, file)).collect();

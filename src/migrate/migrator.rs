@@ -87,10 +87,14 @@ impl<'a> Migrator<'a> {
         self.read(Vec::new()).await
     }
 
-    /// As [`Migrator::read_history`], in a session that is going to run migrations: makes premain's settings in the same round
-    /// trip.
+    /// As [`Migrator::read_history`], in a session that holds the lock and is going to run migrations: makes premain's settings
+    /// in the same round trip. Drops the table of marks if a premain that was killed has left it empty.
     pub(super) async fn read_history_to_migrate(&self) -> Result<Option<History>, Error> {
-        self.read(vec![self.session_settings()]).await
+        let history = self.read(vec![self.session_settings()]).await?;
+        if let Some(left_over) = history.as_ref().filter(|history| history.has_empty_marks_table) {
+            left_over.table.marks_table().clean_up(self.session).await;
+        }
+        Ok(history)
     }
 
     async fn read(&self, before: Vec<String>) -> Result<Option<History>, Error> {
@@ -167,7 +171,11 @@ impl<'a> Migrator<'a> {
         history.name_after_files(files);
         if exists == Some("t") {
             match self.session.query(&history.table.marks_table().read()).await {
-                Ok(results) => history.add_marks(&results.concat(), files)?,
+                Ok(results) => {
+                    let rows = results.concat();
+                    history.has_empty_marks_table = rows.is_empty();
+                    history.add_marks(&rows, files)?;
+                }
                 // Another replica has just finished its migration.
                 Err(error) if is_absent(&error) => {}
                 Err(error) => {

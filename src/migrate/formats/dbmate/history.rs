@@ -59,7 +59,7 @@ impl HistoryTable for SchemaMigrations {
             failure: None,
         });
         let recorded = recorded.collect();
-        Ok(History { recorded, table: Box::new(SchemaMigrations { table }) })
+        Ok(History::new(SchemaMigrations { table }, recorded))
     }
 
     fn create(&self) -> Vec<String> {

@@ -56,7 +56,7 @@ impl HistoryTable for DrizzleMigrations {
     fn parse(&self, results: &[Rows], _: &[Migration]) -> Result<History, Malformed> {
         let rows = results.iter().flatten();
         let recorded = rows.map(|row| self.recorded(row)).collect::<Result<_, _>>()?;
-        Ok(History { recorded, table: Box::new(DrizzleMigrations { table: self.table.clone() }) })
+        Ok(History::new(DrizzleMigrations { table: self.table.clone() }, recorded))
     }
 
     fn create(&self) -> Vec<String> {

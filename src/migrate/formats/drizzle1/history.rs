@@ -72,7 +72,7 @@ impl DrizzleMigrations {
             recorded.push(row.recorded(&migration.name));
         }
         let table = DrizzleMigrations { table: self.table.clone(), upgrade };
-        Ok(History { recorded, table: Box::new(table) })
+        Ok(History::new(table, recorded))
     }
 }
 
@@ -131,7 +131,7 @@ impl HistoryTable for DrizzleMigrations {
         // Drizzle itself ignores a row without a name as well.
         let recorded = known.iter().filter_map(|row| Some(row.recorded(row.name?))).collect();
         let table = DrizzleMigrations { table: self.table.clone(), upgrade: Vec::new() };
-        Ok(History { recorded, table: Box::new(table) })
+        Ok(History::new(table, recorded))
     }
 
     fn create(&self) -> Vec<String> {

@@ -196,7 +196,7 @@ impl HistoryTable for FlywaySchemaHistory {
             }
         }
         let recorded = applied.into_values().collect();
-        Ok(History { recorded, table: Box::new(FlywaySchemaHistory { table, versions }) })
+        Ok(History::new(FlywaySchemaHistory { table, versions }, recorded))
     }
 
     fn create(&self) -> Vec<String> {

@@ -103,7 +103,7 @@ impl HistoryTable for SchemaMigrations {
         }
         let versions = files().map(|(version, _)| version).chain(row.map(|(newest, _)| newest));
         let table = SchemaMigrations { table, versions: versions.collect() };
-        Ok(History { recorded, table: Box::new(table) })
+        Ok(History::new(table, recorded))
     }
 
     fn create(&self) -> Vec<String> {

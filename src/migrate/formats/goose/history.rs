@@ -57,7 +57,7 @@ impl HistoryTable for GooseDbVersion {
             versions.insert(number, recorded);
         }
         let recorded = versions.into_values().flatten().collect();
-        Ok(History { recorded, table: Box::new(GooseDbVersion { table }) })
+        Ok(History::new(GooseDbVersion { table }, recorded))
     }
 
     fn create(&self) -> Vec<String> {

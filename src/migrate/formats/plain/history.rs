@@ -64,7 +64,7 @@ impl HistoryTable for PremainMigrations {
     fn parse(&self, results: &[Rows], _: &[Migration]) -> Result<History, Malformed> {
         let (table, rows) = self.table.rows(results)?;
         let recorded = rows.iter().map(|row| recorded(&table, row)).collect::<Result<_, _>>()?;
-        Ok(History { recorded, table: Box::new(PremainMigrations { table }) })
+        Ok(History::new(PremainMigrations { table }, recorded))
     }
 
     fn create(&self) -> Vec<String> {

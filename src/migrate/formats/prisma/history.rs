@@ -75,7 +75,7 @@ impl HistoryTable for PrismaMigrations {
     fn parse(&self, results: &[Rows], _: &[Migration]) -> Result<History, Malformed> {
         let (table, rows) = self.table.rows(results)?;
         let recorded = rows.iter().map(|row| recorded(&table, row)).collect::<Result<_, _>>()?;
-        Ok(History { recorded, table: Box::new(PrismaMigrations { table }) })
+        Ok(History::new(PrismaMigrations { table }, recorded))
     }
 
     fn create(&self) -> Vec<String> {

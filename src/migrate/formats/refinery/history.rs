@@ -82,7 +82,7 @@ impl HistoryTable for RefinerySchemaHistory {
         let kind = results.first().and_then(|rows| rows.first()?.get(2)?.as_deref());
         let width = if kind == Some("bigint") { Width::Int8 } else { Width::Int4 };
         let recorded = rows.iter().map(|row| recorded(&table, row)).collect::<Result<_, _>>()?;
-        Ok(History { recorded, table: Box::new(RefinerySchemaHistory { table, width }) })
+        Ok(History::new(RefinerySchemaHistory { table, width }, recorded))
     }
 
     fn create(&self) -> Vec<String> {

@@ -30,8 +30,9 @@ pub(super) fn read(directory: &Path) -> Result<Vec<Migration>, SourceError> {
             )
         })?);
         let sql = read_sql(&file)?;
-        let transactional = !sql.beginning().starts_with(NO_TRANSACTION);
-        let script = Script { transactional, ..Script::whole(file, sql) };
+        let has_marker = sql.beginning().starts_with(NO_TRANSACTION);
+        let mut script = Script::whole(file, sql);
+        script.transactional &= !has_marker;
         if name.ends_with(".down.sql") {
             downs.push((version, script));
             continue;

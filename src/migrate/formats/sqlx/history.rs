@@ -77,7 +77,7 @@ impl HistoryTable for SqlxMigrations {
     fn parse(&self, results: &[Rows], _: &[Migration]) -> Result<History, Malformed> {
         let (table, rows) = self.table.rows(results)?;
         let recorded = rows.iter().map(|row| recorded(&table, row)).collect::<Result<_, _>>()?;
-        Ok(History { recorded, table: Box::new(SqlxMigrations { table }) })
+        Ok(History::new(SqlxMigrations { table }, recorded))
     }
 
     fn create(&self) -> Vec<String> {
