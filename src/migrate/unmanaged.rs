@@ -69,7 +69,7 @@ fn candidates() -> Vec<Candidate> {
 
 /// The name of every history table that premain knows, including its own.
 pub(super) fn history_tables() -> impl Iterator<Item = &'static str> {
-    candidates().into_iter().map(|candidate| candidate.table).chain(["premain_unfinished"])
+    candidates().into_iter().map(|candidate| candidate.table).chain([marks::NAME])
 }
 
 /// The queries whose results [`Found::parse`] parses; `history_table` is the table that should exist.

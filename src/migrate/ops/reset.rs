@@ -92,22 +92,8 @@ pub(crate) async fn drop_everything(
     source: Option<&Source>,
     settings: &Settings,
 ) -> Result<usize, Error> {
-    let mut drops = String::new();
-    for (kind, name) in source.map(all_created).unwrap_or_default() {
-        let (kind, catalog, column) = match kind {
-            Created::Schema => ("SCHEMA", "pg_namespace", "nspname"),
-            Created::Extension => ("EXTENSION", "pg_extension", "extname"),
-            Created::Role => continue,
-        };
-        // `public` keeps its initial grants.
-        let drop = format!("DROP {kind} {} CASCADE", quote(&name));
-        drops += &format!(
-            "IF EXISTS (SELECT FROM pg_catalog.{catalog} WHERE {column} = {0}) AND {0} <> 'public' \
-             THEN EXECUTE {1}; END IF; ",
-            literal(&name),
-            literal(&drop)
-        );
-    }
+    let drops: String =
+        source.map(all_created).unwrap_or_default().iter().map(drop_created).collect();
     let batch = |commit: &str| {
         format!(
             "DO $premain$ DECLARE object record; named record; BEGIN LOOP \
@@ -116,6 +102,22 @@ pub(crate) async fn drop_everything(
         )
     };
     in_batches(session, settings, OBJECTS, batch).await
+}
+
+/// The statement that drops what a migration creates, if it exists.
+fn drop_created((kind, name): &(Created, String)) -> String {
+    let (kind, catalog, column) = match kind {
+        Created::Schema => ("SCHEMA", "pg_namespace", "nspname"),
+        Created::Extension => ("EXTENSION", "pg_extension", "extname"),
+        Created::Role => return String::new(),
+    };
+    // `public` keeps its initial grants.
+    format!(
+        "IF EXISTS (SELECT FROM pg_catalog.{catalog} WHERE {column} = {0}) AND {0} <> 'public' \
+         THEN EXECUTE {1}; END IF; ",
+        literal(name),
+        literal(&format!("DROP {kind} {} CASCADE", quote(name)))
+    )
 }
 
 /// Empties every table in `session`'s database except history tables, and restarts every sequence. Returns the number of
@@ -129,7 +131,7 @@ pub(crate) async fn empty_tables(
     settings: &Settings,
 ) -> Result<usize, Error> {
     let history_table = (source.format.tool().history_table)(settings.history_table.as_ref());
-    let kept: Vec<_> = unmanaged::history_tables().map(|name| literal(name)).collect();
+    let kept: Vec<_> = unmanaged::history_tables().map(literal).collect();
     let relations = |kinds: &str| {
         format!(
             "SELECT c.oid, c.relkind, pg_catalog.format('%I.%I', n.nspname, c.relname) AS name \
