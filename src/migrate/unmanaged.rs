@@ -69,7 +69,10 @@ fn candidates() -> Vec<Candidate> {
 
 /// The name of every history table that premain knows, including its own.
 pub(super) fn history_tables() -> impl Iterator<Item = &'static str> {
-    candidates().into_iter().map(|candidate| candidate.table).chain([marks::NAME])
+    candidates()
+        .into_iter()
+        .map(|candidate| candidate.table)
+        .chain([marks::NAME, "premain_before_migrate"])
 }
 
 /// The queries whose results [`Found::parse`] parses; `history_table` is the table that should exist.

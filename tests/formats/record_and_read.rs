@@ -52,6 +52,8 @@ fn finds_again(format: &str) {
             let name = file(format, n + 1, title);
             let tag = name.strip_suffix(".sql").unwrap();
             entries.push(serde_json::json!({ "when": n, "tag": tag }));
+            // An empty file is what `migrate create` leaves to be filled in.
+            let sql = if sql.is_empty() { "--" } else { sql };
             files.push((name, marked(format, sql)));
         }
         if format == "drizzle" {

@@ -179,7 +179,7 @@ mod tests {
             let table = RefinerySchemaHistory::new(None);
             let mut migration = migration(version, &name, &sql);
             let row = |checksum: u64| vec![
-                vec![vec![Some("public.refinery_schema_history".to_owned()), Some(kind.to_owned())]],
+                vec![vec![Some("public.refinery_schema_history".to_owned()), None, Some(kind.to_owned())]],
                 vec![vec![Some(version.to_string()), Some(name.clone()), Some("2026".to_owned()), Some(checksum.to_string())]],
             ];
             let width = if wide { Width::Int8 } else { Width::Int4 };
