@@ -5,6 +5,7 @@
 //! reject at a start fails the build.
 
 #[path = "src/migrate/formats/refinery/file_name.rs"]
+#[allow(dead_code, reason = "refinery itself parses what is accepted")]
 mod file_name;
 #[path = "src/migrate/formats/markers.rs"]
 #[allow(dead_code, reason = "premain also tells apart what is wrong only in a pending migration")]
@@ -19,6 +20,7 @@ use std::{env, fs};
 
 use file_name::FileName;
 use markers::Marker;
+use refinery::Migration;
 use unread::Unread;
 
 fn main() {
@@ -48,35 +50,35 @@ fn shrink() {
     }
 }
 
-/// A migration: its file, the parts of its name, and its SQL.
-type Migration = (PathBuf, FileName, String);
-
 /// `(Order, version, name, sql)` of every migration, oldest first.
 fn literals(directory: &Path) -> String {
     // For a directory, Cargo checks all files in it.
     println!("cargo:rerun-if-changed={}", directory.display());
     let mut migrations = Vec::new();
     read(directory, &mut migrations);
-    migrations.sort_by_key(|(_, name, _)| name.version);
+    migrations.sort_by_key(|(_, migration)| migration.version());
     if migrations.is_empty() {
         fail(directory, "it holds no migration; name one like V1__create_users.sql");
     }
     for pair in migrations.windows(2) {
-        let [(first, name, _), (second, other, _)] = pair else { continue };
-        if name.version == other.version {
+        let [(first, migration), (second, other)] = pair else { continue };
+        if migration.version() == other.version() {
             fail(second, &format!("{} has the same version", first.display()));
         }
     }
     let mut literals = String::new();
-    for (_, FileName { free, version, name }, sql) in migrations {
-        let order = if free { "Free" } else { "Strict" };
+    for (_, migration) in migrations {
+        let order = if migration.prefix().to_string() == "U" { "Free" } else { "Strict" };
+        let (version, name) = (migration.version(), migration.name());
+        let sql = migration.sql().unwrap_or_default();
         let _ = write!(literals, "(Order::{order}, {version}, {name:?}, {sql:?}),");
     }
     literals
 }
 
-/// Reads the migrations below `directory`, except in hidden entries.
-fn read(directory: &Path, migrations: &mut Vec<Migration>) {
+/// Reads the migrations below `directory`, except in hidden entries. What refinery would pass over in
+/// silence is an error.
+fn read(directory: &Path, migrations: &mut Vec<(PathBuf, Migration)>) {
     const WRONG_NAME: &str = "its name is not like V1__create_users.sql; rename it";
     let entries = fs::read_dir(directory).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     for entry in entries.unwrap_or_else(|error| fail(directory, &error.to_string())) {
@@ -99,9 +101,12 @@ fn read(directory: &Path, migrations: &mut Vec<Migration>) {
             match FileName::parse(name) {
                 Err(why) => fail(&path, why),
                 Ok(None) => {}
-                Ok(Some(parts)) => {
-                    let sql = sql(&path);
-                    migrations.push((path, parts, sql));
+                Ok(Some(_)) => {
+                    let migration =
+                        Migration::unapplied(name.trim_end_matches(".sql"), &sql(&path));
+                    let migration =
+                        migration.unwrap_or_else(|error| fail(&path, &error.to_string()));
+                    migrations.push((path, migration));
                     continue;
                 }
             }

@@ -126,7 +126,7 @@ fn production_is_never_reset() {
         ("postgres://u@x.rds.amazonaws.com/app", "neither local nor private"),
         ("postgres://u@8.8.8.8/app", "neither local nor private"),
         ("postgres://u@127.0.0.1,db.example.com/app", "neither local nor private"),
-        ("postgres://u@prod-db/app", "the host prod-db:5432 looks like production"),
+        ("postgres://u@prod-db/app", "the host prod-db looks like production"),
         ("postgres://u@127.0.0.1/shop_production", "the database shop_production looks like"),
         ("postgres://prod@127.0.0.1/app", "the user prod looks like"),
     ] {
