@@ -78,7 +78,7 @@ fn gigabyte(to: &mut dyn Write) -> Result<()> {
 
 fn notices(to: &mut dyn Write) -> Result<()> {
     let mut body = b"SNOTICE\0VNOTICE\0C00000\0M".to_vec();
-    body.resize(10_000, b'x');
+    body.resize(100_000, b'x');
     body.extend_from_slice(b"\0\0");
     loop {
         send(to, b'N', &body)?;
@@ -92,7 +92,7 @@ fn notices_behind_the_password(to: &mut dyn Write) -> Result<()> {
 
 fn rows(to: &mut dyn Write) -> Result<()> {
     send(to, b'T', b"\0\x01a\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0")?;
-    let row = [&b"\0\x01\0\0\x03\xe8"[..], &[b'x'; 1000]].concat();
+    let row = [&b"\0\x01\0\x01\x86\xa0"[..], &[b'x'; 100_000]].concat();
     loop {
         send(to, b'D', &row)?;
     }
