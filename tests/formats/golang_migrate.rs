@@ -143,11 +143,13 @@ fn dbmates_table_of_the_same_name_is_rejected() {
 /// `GenerateAdvisoryLockId`: of the command, which puts a slash in front, and of the library.
 #[test]
 fn premain_waits_for_both_locks_of_golang_migrate() {
+    let key = |name: &str| crc32(name.as_bytes()).wrapping_mul(1_486_364_155);
+    // From the tool's own test.
+    assert_eq!(key("schema_name_1\0schema_name_2\0database_name"), 3_743_845_847);
     let database = Server::shared().database();
     let place = directory(&FILES[..1]);
     for slash in ["/", ""] {
-        let name = format!("{slash}{}\0public\0schema_migrations", database.name);
-        let key = crc32(name.as_bytes()).wrapping_mul(1_486_364_155);
+        let key = key(&format!("public\0schema_migrations\0{slash}{}", database.name));
         database.psql("DROP TABLE IF EXISTS a, schema_migrations");
         let migrate = premain(["migrate", "--format", "golang-migrate", "--migrations"]);
         waits_for_lock(&database, key, migrate.with(place.path())).says("migrations 1 applied");

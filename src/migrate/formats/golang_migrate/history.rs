@@ -147,7 +147,7 @@ impl HistoryTable for SchemaMigrations {
     fn native_locks(&self) -> Vec<String> {
         let lock = |slash: &str| {
             let database = format!("'{slash}' || pg_catalog.current_database()::text");
-            let parts = [database, self.table.schema(), literal(&self.table.local)];
+            let parts = [self.table.schema(), literal(&self.table.local), database];
             let bytes = parts.map(|text| format!("pg_catalog.convert_to({text}, 'UTF8')"));
             let crc = lock_keys::crc32(&bytes.join(" || pg_catalog.decode('00', 'hex') || "));
             format!("{crc} * 1486364155 & 4294967295")
