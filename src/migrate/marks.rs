@@ -118,15 +118,7 @@ impl MarksTable {
     /// Drops the table unless it has a row: a dump is then the one of the native tool. If that fails, because a dump is reading
     /// it, an empty table remains.
     pub(super) async fn clean_up(&self, session: &Session) {
-        let table = &self.qualified;
-        // Not in a DO block: that would load PL/pgSQL into the session, with its settings.
-        let results = session.query(&format!("SELECT FROM {table} LIMIT 1")).await;
-        if matches!(results.as_deref(), Ok([rows]) if rows.is_empty()) {
-            let drop = format!("BEGIN; SET LOCAL lock_timeout = '1s'; DROP TABLE {table}; COMMIT");
-            if session.execute(&drop).await.is_err() {
-                let _ = session.execute("ROLLBACK").await;
-            }
-        }
+        drop_if_empty(session, &self.qualified).await;
     }
 
     /// The statement that does the same in a plan.
@@ -139,6 +131,18 @@ impl MarksTable {
 
     fn row(&self, version: &str) -> String {
         format!("WHERE history_table = {} AND version = {}", self.history_table, literal(version))
+    }
+}
+
+/// Drops a table of premain's own unless it has a row. Not in a DO block: that would load PL/pgSQL into the session, with its
+/// settings.
+pub(super) async fn drop_if_empty(session: &Session, table: &str) {
+    let results = session.query(&format!("SELECT FROM {table} LIMIT 1")).await;
+    if matches!(results.as_deref(), Ok([rows]) if rows.is_empty()) {
+        let drop = format!("BEGIN; SET LOCAL lock_timeout = '1s'; DROP TABLE {table}; COMMIT");
+        if session.execute(&drop).await.is_err() {
+            let _ = session.execute("ROLLBACK").await;
+        }
     }
 }
 

@@ -5,9 +5,13 @@
 use std::collections::BTreeSet;
 
 use super::formats::HistoryTableName;
+use super::marks::drop_if_empty;
 use super::migration::Migration;
 use super::sql::quoting::{literal, quote};
 use crate::database::{QueryError, Session};
+
+/// Its name, in the schema of the history table.
+pub(super) const NAME: &str = "premain_before_migrate";
 
 /// The table, for one history table.
 pub(super) struct Prepared<'a> {
@@ -25,7 +29,7 @@ impl<'a> Prepared<'a> {
         let schema = schema.map(|schema| quote(&schema) + ".").unwrap_or_default();
         Prepared {
             session,
-            table: format!("{schema}premain_before_migrate"),
+            table: format!("{schema}{NAME}"),
             history_table: literal(history_table),
         }
     }
@@ -62,7 +66,11 @@ impl<'a> Prepared<'a> {
              INSERT INTO {table} (history_table, migrations) VALUES ({history_table}, {migrations}) \
              ON CONFLICT (history_table) DO UPDATE SET migrations = {migrations}, ran_at = now(); COMMIT"
         );
-        self.execute(&sql).await
+        let outcome = self.session.execute(&sql).await;
+        if outcome.is_err() {
+            let _ = self.session.execute("ROLLBACK").await;
+        }
+        outcome
     }
 
     /// Forgets it, and drops the table unless there is a row of another history table. If that fails, because a dump is reading
@@ -70,20 +78,9 @@ impl<'a> Prepared<'a> {
     pub(super) async fn forget(&self) {
         let Prepared { table, history_table, .. } = self;
         let delete = format!("DELETE FROM {table} WHERE history_table = {history_table}");
-        let results = self.session.query(&format!("{delete}; SELECT FROM {table} LIMIT 1")).await;
-        if matches!(results.as_deref(), Ok([_, rows]) if rows.is_empty()) {
-            let drop = format!("BEGIN; SET LOCAL lock_timeout = '1s'; DROP TABLE {table}; COMMIT");
-            let _ = self.execute(&drop).await;
+        if self.session.execute(&delete).await.is_ok() {
+            drop_if_empty(self.session, table).await;
         }
-    }
-
-    /// Executes a transaction.
-    async fn execute(&self, sql: &str) -> Result<(), QueryError> {
-        let outcome = self.session.execute(sql).await;
-        if outcome.is_err() {
-            let _ = self.session.execute("ROLLBACK").await;
-        }
-        outcome
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::formats::{Format, KnownBy};
 use super::marks;
+use super::prepared;
 use super::sql::quoting::literal;
 use crate::database::Rows;
 use crate::text;
@@ -69,10 +70,7 @@ fn candidates() -> Vec<Candidate> {
 
 /// The name of every history table that premain knows, including its own.
 pub(super) fn history_tables() -> impl Iterator<Item = &'static str> {
-    candidates()
-        .into_iter()
-        .map(|candidate| candidate.table)
-        .chain([marks::NAME, "premain_before_migrate"])
+    candidates().into_iter().map(|candidate| candidate.table).chain([marks::NAME, prepared::NAME])
 }
 
 /// The queries whose results [`Found::parse`] parses; `history_table` is the table that should exist.

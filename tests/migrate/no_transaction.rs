@@ -296,7 +296,7 @@ fn statements_kept_before_the_session_ended_are_listed() {
     let running = migrate(place.path()).database(database.url()).start();
     waits_in(&database, "CREATE INDEX CONCURRENTLY");
     database.psql(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONCURRENTLY%'",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'CREATE INDEX CONCURRENTLY%'",
     );
     running
         .end()

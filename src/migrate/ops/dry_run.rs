@@ -64,19 +64,12 @@ impl<'a> Migrator<'a> {
     }
 }
 
-/// The SQL of these tasks as it is sent: in one transaction, unless one of them cannot run in a transaction.
+/// The SQL of these tasks as it is sent: as one script without a transaction, or in one transaction.
 fn sql(tasks: &[Task<'_>], lock_timeout: Duration) -> io::Result<String> {
-    if !tasks.iter().any(|task| task.survey.no_transaction) {
-        return in_transaction(tasks, lock_timeout);
+    match tasks {
+        [task] if task.survey.no_transaction => without_transaction(task, lock_timeout),
+        _ => in_transaction(tasks, lock_timeout),
     }
-    let mut text = String::new();
-    for task in tasks {
-        text += &match task.survey.no_transaction {
-            true => without_transaction(task, lock_timeout)?,
-            false => in_transaction(std::slice::from_ref(task), lock_timeout)?,
-        };
-    }
-    Ok(text)
 }
 
 fn in_transaction(tasks: &[Task<'_>], lock_timeout: Duration) -> io::Result<String> {

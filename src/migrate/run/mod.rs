@@ -95,7 +95,7 @@ impl Migrator<'_> {
     /// Applies what is pending, exactly once, however many replicas do the same.
     ///
     /// With nothing pending this is one round trip: no lock, no DDL, and a role that may only read the history table is
-    /// enough. With n pending migrations it is n + 4 at most.
+    /// enough. With n pending migrations it is n + 4 at most, and more for `before` and for what is not one transaction.
     ///
     /// `before` runs once this process holds the lock and is about to apply that many migrations, unless it has run for them
     /// before, in a start that did not apply them all.

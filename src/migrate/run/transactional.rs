@@ -67,8 +67,7 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// Runs these scripts and records them, all or nothing, except for what they commit themselves and what cannot run in a
-    /// transaction.
+    /// Runs these scripts and records them: one script, which may be without a transaction, or several in one transaction.
     ///
     /// # Errors
     /// The migration that failed, why, and what of it was kept.
@@ -76,19 +75,13 @@ impl<'a> Applier<'a> {
         &self,
         tasks: &'m [Task<'m>],
     ) -> Result<(), (&'m Migration, Failure)> {
-        if !tasks.iter().any(|task| task.survey.no_transaction) {
-            return self.apply_together(tasks).await;
-        }
-        for task in tasks {
-            match task.survey.no_transaction {
-                true => {
-                    let outcome = self.apply_without_transaction(task).await;
-                    outcome.map_err(|failure| (task.migration, failure))?;
-                }
-                false => self.apply_together(std::slice::from_ref(task)).await?,
+        match tasks {
+            [task] if task.survey.no_transaction => {
+                let outcome = self.apply_without_transaction(task).await;
+                outcome.map_err(|failure| (task.migration, failure))
             }
+            _ => self.apply_together(tasks).await,
         }
-        Ok(())
     }
 
     async fn apply_together<'m>(
